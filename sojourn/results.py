@@ -1,0 +1,44 @@
+"""What one run found: every table, the model and the numbers of the run, as one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from sojourn.playbook import Playbook
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables as :mod:`sojourn.frames` describes them, plus what the report draws.
+
+    ``moves`` holds the tables of :mod:`sojourn.transitions` by name, ``examples`` one trace per example
+    customer, ``fingerprints`` what marks each state, ``model`` and ``run`` what ``model.json`` and ``run.json`` say.
+    """
+
+    playbook: Playbook
+    customers: pa.Table
+    history: pa.Table
+    transitions: pa.Table
+    quarantine: pa.Table
+    fingerprints: pa.Table
+    moves: Mapping[str, pa.Table]
+    examples: tuple[pa.Table, ...]
+    model: Mapping[str, Any]
+    run: Mapping[str, Any]
+    _figures: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """The report's figures by name, drawn on first use."""
+        if not self._figures:
+            from sojourn.figures import draw_all
+
+            self._figures.update(draw_all(self))
+        return self._figures

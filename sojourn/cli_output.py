@@ -156,6 +156,7 @@ def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
 
 
 def make_grid(*headings: tuple[str, str]) -> Table:
+    """An empty table without lines; each heading comes with its side, ``left`` or ``right``."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for name, side in headings:
         table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)

@@ -1,0 +1,27 @@
+"""What every test may use: where the real data is, and hypothesis that prints how to repeat a failure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SOJOURN_DATA") or ROOT.parent / "shared" / "data")
+
+# No deadline: the first example of a property may compile a kernel.
+settings.register_profile("sojourn", print_blob=True, deadline=None)
+settings.load_profile("sojourn")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("data") and not DATA.is_dir():
+        pytest.skip(f"needs real data: no folder {DATA} (set SOJOURN_DATA)")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data; only for tests marked ``data``."""
+    return DATA

@@ -1,0 +1,85 @@
+"""`import sojourn` is quick, and loads no large library before it is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import sojourn
+
+LARGE = [
+    "duckdb",
+    "hmmlearn",
+    "jinja2",
+    "lark",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "pandas",
+    "plotly",
+    "polars",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "typer",
+]
+COMPILERS_AND_STATISTICS = ["duckdb", "numba", "pandas", "plotly", "scipy", "sklearn", "statsmodels"]
+
+
+def loaded_after(code: str) -> tuple[set[str], float]:
+    """Top-level modules in a fresh interpreter after `code`, and the seconds that it took."""
+    program = (
+        "import json, sys, time\n"
+        "began = time.perf_counter()\n"
+        f"{code}\n"
+        "took = time.perf_counter() - began\n"
+        "print(json.dumps([sorted({name.partition('.')[0] for name in sys.modules}), took]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, seconds = json.loads(done.stdout.splitlines()[-1])
+    return set(names), seconds
+
+
+def test_import_is_quick_and_loads_nothing_large() -> None:
+    tries = [loaded_after("import sojourn") for _ in range(3)]
+    assert tries[0][0].isdisjoint(LARGE), sorted(tries[0][0] & set(LARGE))
+    assert "sojourn" in tries[0][0]
+    assert min(seconds for _, seconds in tries) < 1.0
+
+
+@pytest.mark.parametrize("module", ["cli", "errors", "events", "frames", "playbook", "results", "simulate"])
+def test_importing_a_module_loads_no_compiler_or_statistics(module: str) -> None:
+    names, _ = loaded_after(f"import sojourn.{module}")
+    assert names.isdisjoint(COMPILERS_AND_STATISTICS), sorted(names & set(COMPILERS_AND_STATISTICS))
+
+
+def test_help_loads_no_compiler_or_statistics() -> None:
+    code = (
+        "from typer.testing import CliRunner\n"
+        "from sojourn.cli import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0"
+    )
+    names, _ = loaded_after(code)
+    assert "typer" in names
+    assert names.isdisjoint(COMPILERS_AND_STATISTICS), sorted(names & set(COMPILERS_AND_STATISTICS))
+
+
+@pytest.mark.parametrize("name", sojourn.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(sojourn, name).__name__ == name
+    assert name in dir(sojourn)
+
+
+def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
+    code = "import sojourn.simulate\nimport sojourn\nassert callable(sojourn.simulate), sojourn.simulate"
+    names, _ = loaded_after(code)
+    assert "sojourn" in names
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'runn'"):
+        _ = sojourn.runn  # type: ignore[attr-defined]

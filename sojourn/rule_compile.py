@@ -49,6 +49,8 @@ class Vocabulary:
     moments: tuple[str, ...] = ()
     features: Mapping[str, Typed] = field(default_factory=dict)
     later_features: tuple[str, ...] = ()
+    broken_features: tuple[str, ...] = ()
+    """Features with problems of their own: to use one is no second problem."""
     states: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
@@ -90,11 +92,17 @@ def type_rule(text: str, words: Vocabulary, *, is_condition: bool) -> Typed:
     if typing.problems or typed is None:
         raise PlaybookError(*dict.fromkeys(typing.problems))
     if typed[1] == "text":
-        raise PlaybookError(Problem("", f"'{_tidy(text)}' is a text; a number, duration or condition is needed"))
+        raise PlaybookError(
+            Problem("", f"'{_tidy(text)}' is a text; a number, duration or condition is needed")
+        )
     if measure_nesting(typed[0]) > MAX_NESTING:
-        raise PlaybookError(Problem("", f"with its features inlined the rule nests over {MAX_NESTING} levels deep"))
+        raise PlaybookError(
+            Problem("", f"with its features inlined the rule nests over {MAX_NESTING} levels deep")
+        )
     if not any(isinstance(node, Call | Reading) for node in _walk(typed[0])):
-        raise PlaybookError(Problem("", f"'{_tidy(text)}' reads nothing of the customer, so it is always the same"))
+        raise PlaybookError(
+            Problem("", f"'{_tidy(text)}' reads nothing of the customer, so it is always the same")
+        )
     return typed
 
 
@@ -127,8 +135,13 @@ def compile_tree(tree: Node, unit: Unit, text: str) -> Program:
             raise TypeError(f"not part of a program: {item!r}")
         deepest = max(deepest, depth)
         if len(codes) > MAX_LENGTH or deepest > MAX_DEPTH:
-            raise PlaybookError(Problem("", "the rule, with its features inlined, is too large: at most "
-                                        f"{MAX_LENGTH} instructions and {MAX_DEPTH} open values are allowed; split it"))  # fmt: skip
+            raise PlaybookError(
+                Problem(
+                    "",
+                    "the rule, with its features inlined, is too large: at most "
+                    f"{MAX_LENGTH} instructions and {MAX_DEPTH} open values are allowed; split it",
+                )
+            )
     assert unit != "text"
     return Program(tuple(codes), tuple(operands), tuple(calls), unit, _tidy(text))
 
@@ -150,8 +163,10 @@ class _Typing:
         if isinstance(typed[0], Call) and typed[0].primitive == "matches":
             return (Operation(">", (typed[0], Constant(0.0, "number"))), "boolean")
         if typed[1] != "boolean":
-            self.fail(f"'{print_node(node)}' is a {typed[1]}, not a condition; compare it, e.g. {print_node(node)} > 0"
-                      + ("s" if typed[1] == "duration" else ""))  # fmt: skip
+            self.fail(
+                f"'{print_node(node)}' is a {typed[1]}, not a condition; compare it, e.g. {print_node(node)} > 0"
+                + ("s" if typed[1] == "duration" else "")
+            )
             return None
         return typed
 
@@ -179,10 +194,16 @@ class _Typing:
             return words.features[name]
         if name in ("state", "state_p"):
             if not words.is_audience:
-                self.fail(f"'{name}' can be read only in segments, audiences and activations: it is what the rules feed")
+                self.fail(
+                    f"'{name}' can be read only in segments, audiences and activations: it is what the rules feed"
+                )
                 return None
-            return (Reading(name, "", "text" if name == "state" else "number"), "text" if name == "state" else "number")
-        self.explain_unknown(name)
+            return (
+                Reading(name, "", "text" if name == "state" else "number"),
+                "text" if name == "state" else "number",
+            )
+        if name not in words.broken_features:
+            self.explain_unknown(name)
         return None
 
     def explain_unknown(self, name: str) -> None:
@@ -190,11 +211,15 @@ class _Typing:
         if name.lower() in {word.lower() for word in words.protected}:
             self.fail(f"'{name}' is protected, so no rule may read it")
         elif name in words.later_features:
-            self.fail(f"the feature '{name}' is not defined before this; features may refer only to earlier ones")
+            self.fail(
+                f"the feature '{name}' is not defined before this; features may refer only to earlier ones"
+            )
         elif name in words.classes:
             self.fail(f"'{name}' is an event class, not a number; write count({name}) or recency({name})")
         elif name in words.measures:
-            self.fail(f"'{name}' is a measure of single events; write sum({name}), mean({name}) or last({name})")
+            self.fail(
+                f"'{name}' is a measure of single events; write sum({name}), mean({name}) or last({name})"
+            )
         elif name in words.states:
             self.fail(f"'{name}' is a state; write state == '{name}'")
         elif name in words.segments:
@@ -221,7 +246,11 @@ class _Typing:
         return (Operation(node.op, pair), "boolean")
 
     def fail_units(self, node: Operation, left: Unit, right: Unit) -> None:
-        hint = "a duration needs a unit, e.g. 7d" if {left, right} == {"number", "duration"} else "the two never compare"
+        hint = (
+            "a duration needs a unit, e.g. 7d"
+            if {left, right} == {"number", "duration"}
+            else "the two never compare"
+        )
         self.fail(f"'{print_node(node)}' compares a {left} with a {right}; {hint}")
 
     def type_in(self, node: Operation) -> Typed | None:
@@ -273,18 +302,27 @@ class _Typing:
     def type_apply(self, node: Apply) -> Typed | None:
         if node.function in ("trait", "prediction", "segment", "state_p"):
             return self.type_reading(node)
-        if node.function in ("abs", "is_missing") or (node.function in ("min", "max") and len(node.arguments) > 1):
+        if node.function in ("abs", "is_missing") or (
+            node.function in ("min", "max") and len(node.arguments) > 1
+        ):
             return self.type_function(node)
         signature = SIGNATURES.get(node.function)
         if signature is None:
-            known = [*SIGNATURES, "abs", "is_missing", *(("trait", "prediction", "segment") if self.words.is_audience else ())]
+            known = [
+                *SIGNATURES,
+                "abs",
+                "is_missing",
+                *(("trait", "prediction", "segment") if self.words.is_audience else ()),
+            ]
             self.fail(f"there is no function '{node.function}'", nearest(node.function, known))
             return None
         return self.type_call(node, signature)
 
     def type_function(self, node: Apply) -> Typed | None:
         if node.options or (node.function in ("abs", "is_missing") and len(node.arguments) != 1):
-            self.fail(f"'{print_node(node)}': {node.function} takes {'two or more values' if node.function in ('min', 'max') else 'one value'} and no options")
+            self.fail(
+                f"'{print_node(node)}': {node.function} takes {'two or more values' if node.function in ('min', 'max') else 'one value'} and no options"
+            )
             return None
         if node.function == "is_missing":
             typed = self.type_node(node.arguments[0])
@@ -299,7 +337,9 @@ class _Typing:
             return self.type_arithmetic(tree, [self.type_node(node.arguments[0])])
         result = self.type_node(node.arguments[0])
         for argument in node.arguments[1:]:
-            result = self.type_arithmetic(Operation(node.function, (node.arguments[0], argument)), [result, self.type_node(argument)])
+            result = self.type_arithmetic(
+                Operation(node.function, (node.arguments[0], argument)), [result, self.type_node(argument)]
+            )
         return result
 
     def type_reading(self, node: Apply) -> Typed | None:
@@ -309,7 +349,9 @@ class _Typing:
             self.fail(f"'{print_node(node)}': write {kind}(name)")
             return None
         if kind == "trait" and name.lower() in {word.lower() for word in words.protected}:
-            self.fail(f"'{print_node(node)}' reads the protected trait '{name}'; it may be audited but never used")
+            self.fail(
+                f"'{print_node(node)}' reads the protected trait '{name}'; it may be audited but never used"
+            )
             return None
         if not words.is_audience:
             self.fail(f"'{print_node(node)}' can be read only in segments, audiences and activations")
@@ -319,7 +361,12 @@ class _Typing:
             noun = {"state_p": "state", "segment": "segment", "prediction": "outcome"}[kind]
             self.fail(f"there is no {noun} '{name}' in '{print_node(node)}'", nearest(name, known))
             return None
-        units: dict[str, Unit] = {"state_p": "number", "prediction": "number", "segment": "boolean", "trait": "text"}
+        units: dict[str, Unit] = {
+            "state_p": "number",
+            "prediction": "number",
+            "segment": "boolean",
+            "trait": "text",
+        }
         return (Reading(kind, name, units[kind]), units[kind])  # type: ignore[arg-type]  # kind is one of Reading's
 
     def type_call(self, node: Apply, signature: Signature) -> Typed | None:
@@ -349,10 +396,17 @@ class _Typing:
     def read_word(self, node: Apply, kind: str, argument: Node, signature: Signature) -> str:
         word = _word(argument)
         if word is None:
-            self.fail(f"'{print_node(argument)}' is not a name in '{print_node(node)}'; write {signature.usage}")
+            self.fail(
+                f"'{print_node(argument)}' is not a name in '{print_node(node)}'; write {signature.usage}"
+            )
             return ""
         words = self.words
-        names = {"class": (_ANY, *words.classes), "measure": words.measures, "property": words.properties, "moment": words.moments}
+        names = {
+            "class": (_ANY, *words.classes),
+            "measure": words.measures,
+            "property": words.properties,
+            "moment": words.moments,
+        }
         if kind == "text":
             return word
         known = names.get(kind) or tuple(kind.split("|"))
@@ -372,14 +426,19 @@ class _Typing:
     def read_options(self, node: Apply, signature: Signature, options: dict[str, float]) -> None:
         for name, value in node.options:
             if name not in signature.options:
-                self.fail(f"{node.function} has no option '{name}'; write {signature.usage}", nearest(name, signature.options))
+                self.fail(
+                    f"{node.function} has no option '{name}'; write {signature.usage}",
+                    nearest(name, signature.options),
+                )
                 continue
             if name in options:
                 self.fail(f"'{print_node(node)}' gives {name} twice")
                 continue
             unit = "number" if name == "at_most" else "duration"
             if not isinstance(value, Constant) or value.unit != unit:
-                self.fail(f"{name} in '{print_node(node)}' must be a {unit}, e.g. {name}={'5' if unit == 'number' else '7d'}")
+                self.fail(
+                    f"{name} in '{print_node(node)}' must be a {unit}, e.g. {name}={'5' if unit == 'number' else '7d'}"
+                )
                 continue
             options[name] = float(value.value)
 
@@ -450,4 +509,3 @@ def _walk(tree: Node) -> list[Node]:
 
 def _tidy(text: str) -> str:
     return " ".join(text.split())
-

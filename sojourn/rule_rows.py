@@ -40,8 +40,14 @@ def compile_row_rule(text: str, unit: RowUnit, protected: tuple[str, ...] = ()) 
     paths = tuple(dict.fromkeys(_find_paths(typed[0]))) if typed else ()
     hidden = {word.lower() for word in protected}
     for path in paths:
-        problems += [Problem("", f"'{print_node(Name(path))}' reads the protected trait '{part}'; it may be audited but never used")
-                     for part in path if part.lower() in hidden]  # fmt: skip
+        problems += [
+            Problem(
+                "",
+                f"'{print_node(Name(path))}' reads the protected trait '{part}'; it may be audited but never used",
+            )
+            for part in path
+            if part.lower() in hidden
+        ]
     if problems or typed is None:
         raise PlaybookError(*dict.fromkeys(problems))
     return RowRule(typed[0], unit, paths, " ".join(text.split()))
@@ -58,7 +64,9 @@ def _type(node: Node, need: RowUnit | None, problems: list[Problem]) -> Typed | 
         return (Column(node.parts, unit), unit)
     if isinstance(node, Constant):
         if node.unit == "duration":
-            problems.append(Problem("", f"'{print_node(node)}' is a duration; columns of a raw row have none"))
+            problems.append(
+                Problem("", f"'{print_node(node)}' is a duration; columns of a raw row have none")
+            )
             return None
         return (node, node.unit)
     if isinstance(node, Apply):
@@ -87,7 +95,9 @@ def _guess(node: Node) -> RowUnit | None:
     if isinstance(node, Constant):
         return None if node.unit == "duration" else node.unit
     if isinstance(node, Apply):
-        return {"lower": "text", "abs": "number", "min": "number", "max": "number"}.get(node.function, "boolean")  # type: ignore[return-value]  # units
+        return {"lower": "text", "abs": "number", "min": "number", "max": "number"}.get(
+            node.function, "boolean"
+        )  # type: ignore[return-value]  # units
     if isinstance(node, Operation):
         return "number" if node.op in ("+", "-", "*", "/", "neg") else "boolean"
     return None
@@ -125,13 +135,23 @@ def _fold_pairs(typed: Typed) -> Typed:
 
 
 def _expect(
-    op: str, parts: tuple[Node, ...], needs: tuple[RowUnit, ...], unit: RowUnit, whole: Node, problems: list[Problem]
+    op: str,
+    parts: tuple[Node, ...],
+    needs: tuple[RowUnit, ...],
+    unit: RowUnit,
+    whole: Node,
+    problems: list[Problem],
 ) -> Typed | None:
     done: list[Node] = []
     for part, need in zip(parts, needs, strict=True):
         typed = _type(part, need, problems)
         if typed is not None and typed[1] != need:
-            problems.append(Problem("", f"'{print_node(part)}' is a {_noun(typed[1])}, not a {_noun(need)}, in '{print_node(whole)}'"))
+            problems.append(
+                Problem(
+                    "",
+                    f"'{print_node(part)}' is a {_noun(typed[1])}, not a {_noun(need)}, in '{print_node(whole)}'",
+                )
+            )
         elif typed is not None:
             done.append(typed[0])
     return (Operation(op, tuple(done)), unit) if len(done) == len(parts) else None

@@ -22,7 +22,9 @@ class Signature:
     meaning: str
     arguments: tuple[str, ...] = ()
     least: int = -1  # arguments that must be given; all when negative
-    options: Mapping[str, float | None] = field(default_factory=dict)  # with default; None: left out unless given
+    options: Mapping[str, float | None] = field(
+        default_factory=dict
+    )  # with default; None: left out unless given
     exclusive: tuple[str, ...] = ()  # options of which at most one may be given
 
     @property
@@ -126,6 +128,12 @@ def _check_options(signature: Signature, options: Mapping[str, float]) -> str | 
         return "short must be shorter than long"
     if "from_hour" in options:
         first, last = options["from_hour"], options["to_hour"]
-        if not (first.is_integer() and last.is_integer() and 0 <= first <= 23 and 0 <= last <= 24 and first != last):
+        if not (
+            first.is_integer()
+            and last.is_integer()
+            and 0 <= first <= 23
+            and 0 <= last <= 24
+            and first != last
+        ):
             return "hours are two different whole numbers, the first from 0 to 23, the second from 0 to 24"
     return None

@@ -58,7 +58,9 @@ def parse_rule(text: str) -> Node:
     Operation(op='>', of=(Name(parts=('spend',)), Operation(op='*', of=(Constant(value=2.0, unit='number'), Constant(value=10.0, unit='number')))))
     """
     if len(text) > MAX_TEXT:
-        raise PlaybookError(Problem("", f"the rule has {len(text):,} characters; at most {MAX_TEXT:,} are allowed"))
+        raise PlaybookError(
+            Problem("", f"the rule has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
+        )
     if not text.strip():
         raise PlaybookError(Problem("", "the rule is empty"))
     from lark.exceptions import LarkError
@@ -68,7 +70,9 @@ def parse_rule(text: str) -> Node:
     except LarkError as error:
         raise PlaybookError(Problem("", _explain(text, error))) from None
     if measure_nesting(tree) > MAX_NESTING:
-        raise PlaybookError(Problem("", f"the rule nests more than {MAX_NESTING} levels deep; split it into features"))
+        raise PlaybookError(
+            Problem("", f"the rule nests more than {MAX_NESTING} levels deep; split it into features")
+        )
     return tree
 
 

@@ -126,7 +126,9 @@ class Call:
             arguments = [format_number(options["from_hour"]), format_number(options["to_hour"])]
             options = {}
         for name, value in options.items():
-            arguments.append(f"{name}={format_number(value) if name == 'at_most' else format_duration(value)}")
+            arguments.append(
+                f"{name}={format_number(value) if name == 'at_most' else format_duration(value)}"
+            )
         return f"{self.primitive}({', '.join(arguments)})"
 
 

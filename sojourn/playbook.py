@@ -1,0 +1,284 @@
+"""A playbook: what people decided about their customers, as frozen checked objects.
+
+:func:`load_playbook` reads a file or a ready playbook, :func:`parse_playbook` a text. Both raise
+:class:`~sojourn.errors.PlaybookError` with every problem at once, each with its line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from sojourn.errors import PlaybookError, Problem, nearest
+from sojourn.playbook_yaml import MAX_BYTES
+from sojourn.rules import Program, RowRule, Rule
+
+OTHER = "other"
+"""The event class of rows that no class of the playbook matches; always the last class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where in a raw row things are; columns or dotted paths."""
+
+    format: str = "auto"  # "auto", "table" or "segment"
+    customer: tuple[str, ...] = ()  # the first that is not empty is the id
+    time: str | None = None
+    time_format: str | None = None
+    timezone: str = "UTC"  # of times without a zone
+    event: str | None = None
+    id: str | None = None
+    session: str | None = None
+    channel: str | None = None
+    label: str | None = None  # column that holds a known state
+    label_p: str | float = 0.95  # column or constant: how sure the label is
+    duplicates: str = "keep"  # "id", "content" or "keep"
+    other: str = "keep"  # "keep" or "quarantine"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventClass:
+    """What a raw event means. A row matches by its raw name (when there are any) and by ``where`` (when there is one)."""
+
+    name: str
+    raw_names: tuple[str, ...]
+    where: RowRule | None
+    measures: tuple[tuple[str, RowRule], ...]
+    properties: tuple[tuple[str, str], ...]  # (name, path)
+    is_touch: bool  # something we did to the customer
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A number of one customer at one instant."""
+
+    name: str
+    program: Program
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Event classes in this order, others between them allowed, from first to last within a window."""
+
+    name: str
+    sequence: tuple[str, ...]
+    within_s: float
+    about: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """A rule that hints at a state, right or wrong as often as its strength says until data say better."""
+
+    when: Program
+    strength: str  # "strong", "medium" or "weak"
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state as interviews found it. ``typical`` weighs the event classes that mark it."""
+
+    name: str
+    about: str
+    job: str
+    anxieties: tuple[str, ...]
+    typical: tuple[tuple[str, float], ...]
+    typical_gap_s: float | None
+    indicators: tuple[Indicator, ...]
+    creative: str
+    channels: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """How silence is cut into bins (boundaries in seconds; none: off), and how many unnamed states to look for."""
+
+    silence_s: tuple[float, ...] = (1_800.0, 86_400.0, 604_800.0, 2_592_000.0, 7_776_000.0)
+    is_silence_learned: bool = False
+    extra_states: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What counts as success or loss: an event class, a silence, or the total of a measure."""
+
+    name: str
+    event: str | None
+    measure: str | None
+    silence_s: float | None
+    within_s: float | None  # with event or measure
+    about: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A strategic group, by rule."""
+
+    name: str
+    when: Rule
+    about: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who may be activated: a rule, and the purpose that the customer must have consented to."""
+
+    name: str
+    when: Rule
+    purpose: str
+    about: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """A purpose of consent. ``path`` is where an event says what the customer chose."""
+
+    name: str
+    is_granted_by_default: bool
+    path: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What is done with an audience, and the share of it that is held out to measure the effect."""
+
+    name: str
+    audience: str
+    when: Rule | None
+    channel: str
+    destination: str
+    holdout_p: float
+    creative: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """How calm published states are. Thresholds that are None are tuned on history to the flap budget."""
+
+    flaps_per_month: float = 0.5
+    enter: float | None = None
+    margin: float | None = None
+    exit: float | None = None
+    min_dwell_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """Everything a playbook says. ``warnings`` are findings that do not stop it from being used."""
+
+    name: str
+    version: str
+    about: str
+    path: Path | None
+    text: str
+    source: Source
+    events: tuple[EventClass, ...]
+    features: tuple[Feature, ...]
+    fingerprint: tuple[str, ...]
+    model: ModelSettings
+    states: tuple[State, ...]
+    moments: tuple[Moment, ...]
+    outcomes: tuple[Outcome, ...]
+    segments: tuple[Segment, ...]
+    audiences: tuple[Audience, ...]
+    protected: tuple[str, ...]
+    consent: tuple[Purpose, ...]
+    activations: tuple[Activation, ...]
+    stability: Stability
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Event classes in the order of the playbook, then ``other``."""
+        return (*(event.name for event in self.events), OTHER)
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Event classes that are something we did to the customer."""
+        return tuple(event.name for event in self.events if event.is_touch)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """Every measure of any event class, sorted."""
+        return tuple(sorted({name for event in self.events for name, _ in event.measures}))
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """Every property of any event class, sorted."""
+        return tuple(sorted({name for event in self.events for name, _ in event.properties}))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """States in the order of the playbook."""
+        return tuple(state.name for state in self.states)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Features in the order of the playbook."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def load_playbook(path_or_name: str | Path) -> Playbook:
+    """The playbook of a file, or a ready one by its name. Raises PlaybookError with every problem found.
+
+    >>> load_playbook("shop").state_names[0]
+    'discovery'
+    """
+    path = Path(path_or_name)
+    is_name = isinstance(path_or_name, str) and path_or_name.isidentifier() and not path.exists()
+    if is_name:
+        ready = list_ready_playbooks()
+        if path_or_name not in ready:
+            raise PlaybookError(
+                Problem(
+                    "",
+                    f"there is no file and no ready playbook called '{path_or_name}'; "
+                    f"ready are {', '.join(ready)}",
+                    nearest(str(path_or_name), ready),
+                )
+            )
+        path = Path(str(files("sojourn") / "playbooks" / f"{path_or_name}.yaml"))
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise PlaybookError(
+            Problem(f"{path}:{line}", "this is not UTF-8 text; save the playbook as UTF-8")
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PlaybookError(Problem(str(path), f"the playbook cannot be read: {reason}",
+                                    command="sojourn init my-project --playbook shop")) from None  # fmt: skip
+    return replace(parse_playbook(text, str(path_or_name)), path=path)
+
+
+def list_ready_playbooks() -> tuple[str, ...]:
+    """Names of the playbooks that come with Sojourn, sorted."""
+    folder = files("sojourn") / "playbooks"
+    return tuple(sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")))
+
+
+def parse_playbook(text: str, where: str = "playbook") -> Playbook:
+    """The playbook that a YAML text says; ``where`` names it in problems. Raises PlaybookError with every problem found."""
+    from sojourn.playbook_read import read_playbook
+
+    return read_playbook(text, where)

@@ -1,0 +1,106 @@
+"""The sections of a playbook about acting: segments, audiences, consent, activations and stability."""
+
+from __future__ import annotations
+
+from sojourn.playbook import Activation, Audience, Purpose, Segment, Stability
+from sojourn.playbook_reader import KEYS, Reader
+from sojourn.playbook_yaml import Scalar, Yaml
+from sojourn.rule_compile import Vocabulary, compile_audience
+
+
+def read_segments(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[Segment, ...]:
+    """The strategic segments by rule."""
+    found = []
+    for name, line, value in reader.read_entries(node, "segments", "segment"):
+        owner = f"segment '{name}'"
+        section = reader.read_section(value, owner, KEYS["segments"])
+        when = reader.read_rule(
+            reader.require(section, "when", owner, line), owner, lambda text: compile_audience(text, words)
+        )
+        about = reader.read_text(section.get("about"), f"{owner}: about") or ""
+        if when is not None:
+            found.append(Segment(name, when, about, line))
+    return tuple(found)
+
+
+def read_consent(reader: Reader, node: Yaml | None) -> tuple[Purpose, ...]:
+    """The purposes that a customer may grant or deny."""
+    section = reader.read_section(node, "consent", KEYS["consent"])
+    found = []
+    for name, line, value in reader.read_entries(section.get("purposes"), "consent purposes", "purpose"):
+        owner = f"purpose '{name}'"
+        path = None
+        default: Yaml | None = value
+        if not isinstance(value, Scalar):
+            inner = reader.read_section(value, owner, KEYS["purposes"])
+            default = reader.require(inner, "default", owner, line)
+            path = reader.read_text(inner.get("from"), f"{owner}: from")
+        choice = reader.read_choice(default, f"{owner}: default", ("granted", "denied"), "denied")
+        found.append(Purpose(name, choice == "granted", path, line))
+    return tuple(found)
+
+
+def read_audiences(
+    reader: Reader, node: Yaml | None, words: Vocabulary, purposes: tuple[str, ...]
+) -> tuple[Audience, ...]:
+    """The audiences; each serves one purpose of consent."""
+    found = []
+    for name, line, value in reader.read_entries(node, "audiences", "audience"):
+        owner = f"audience '{name}'"
+        section = reader.read_section(value, owner, KEYS["audiences"])
+        when = reader.read_rule(
+            reader.require(section, "when", owner, line), owner, lambda text: compile_audience(text, words)
+        )
+        purpose_node = reader.require(section, "purpose", owner, line)
+        purpose = reader.read_text(purpose_node, f"{owner}: purpose")
+        if purpose and purpose_node is not None:
+            reader.check_known(purpose, purpose_node.line, owner, "purpose of consent", purposes)
+        about = reader.read_text(section.get("about"), f"{owner}: about") or ""
+        if when is not None:
+            found.append(Audience(name, when, purpose or "", about, line))
+    return tuple(found)
+
+
+def read_activations(
+    reader: Reader, node: Yaml | None, words: Vocabulary, audiences: tuple[str, ...]
+) -> tuple[Activation, ...]:
+    """The activations: what is done with which audience."""
+    found = []
+    for name, line, value in reader.read_entries(node, "activations", "activation"):
+        owner = f"activation '{name}'"
+        section = reader.read_section(value, owner, KEYS["activations"])
+        texts = {key: reader.read_text(reader.require(section, key, owner, line), f"{owner}: {key}") or ""
+                 for key in ("audience", "channel", "destination")}  # fmt: skip
+        audience_node = section.get("audience")
+        if texts["audience"] and audience_node is not None:
+            reader.check_known(texts["audience"], audience_node.line, owner, "audience", audiences)
+        when = reader.read_rule(section.get("when"), owner, lambda text: compile_audience(text, words))
+        holdout = reader.read_number(section.get("holdout"), f"{owner}: holdout", 0.0, 0.9)
+        creative = reader.read_text(section.get("creative"), f"{owner}: creative") or ""
+        found.append(
+            Activation(
+                name,
+                texts["audience"],
+                when,
+                texts["channel"],
+                texts["destination"],
+                0.1 if holdout is None else holdout,
+                creative,
+                line,
+            )
+        )
+    return tuple(found)
+
+
+def read_stability(reader: Reader, node: Yaml | None) -> Stability:
+    """How calm published states are."""
+    section = reader.read_section(node, "stability", KEYS["stability"])
+    flaps = reader.read_number(section.get("flaps_per_month"), "stability flaps_per_month", 0.0, 1_000.0)
+    enter, margin, leave = (
+        reader.read_number(section.get(key), f"stability {key}", 0.0, 1.0)
+        for key in ("enter", "margin", "exit")
+    )
+    if enter is not None and leave is not None and leave > enter:
+        reader.fail(section.line, f"stability exit ({leave:g}) must not be above enter ({enter:g})")
+    dwell = reader.read_duration(section.get("min_dwell"), "stability min_dwell")
+    return Stability(0.5 if flaps is None else flaps, enter, margin, leave, dwell)

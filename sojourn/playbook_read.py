@@ -1,0 +1,97 @@
+"""From YAML nodes to a :class:`~sojourn.playbook.Playbook`: every section read and checked, all problems at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sojourn.errors import PlaybookError
+from sojourn.playbook import Playbook
+from sojourn.playbook_action import (
+    read_activations,
+    read_audiences,
+    read_consent,
+    read_segments,
+    read_stability,
+)
+from sojourn.playbook_meaning import (
+    read_features,
+    read_fingerprint,
+    read_model,
+    read_moments,
+    read_outcomes,
+    read_states,
+)
+from sojourn.playbook_reader import KEYS, Reader
+from sojourn.playbook_rows import read_events, read_source
+from sojourn.playbook_yaml import Mapped, Yaml, read_yaml
+from sojourn.rule_compile import Vocabulary
+
+
+def read_playbook(text: str, where: str) -> Playbook:
+    """The playbook of a YAML text. Raises PlaybookError with every problem, sorted by line."""
+    root, problems = read_yaml(text, where)
+    reader = Reader(where)
+    reader.problems += problems
+    playbook = _read_sections(reader, root, text)
+    if reader.problems:
+        found = sorted(dict.fromkeys(reader.problems), key=lambda p: int(p.where.rpartition(":")[2]))
+        found[-1] = replace(found[-1], command=f"sojourn check {where}")
+        raise PlaybookError(*found)
+    return playbook
+
+
+def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
+    reader.read_section(root, "a playbook", KEYS[""])
+    name = reader.read_text(reader.require(root, "playbook", "a playbook", 1), "playbook") or ""
+    if name:
+        reader.check_name(name, root.line, "playbook")
+    protected = tuple(word for word, _ in reader.read_texts(root.get("protected"), "protected"))
+    source = read_source(reader, root.get("source"), protected)
+    events = read_events(reader, root.get("events"), source, protected)
+    words = Vocabulary(
+        classes=(*_list_names(root.get("events")), "other"),
+        measures=tuple(sorted({m for event in events for m, _ in event.measures})),
+        properties=tuple(sorted({p for event in events for p, _ in event.properties})),
+        moments=_list_names(root.get("moments")),
+        states=_list_names(root.get("states")),
+        segments=_list_names(root.get("segments")),
+        outcomes=_list_names(root.get("outcomes")),
+        protected=protected,
+    )
+    moments = read_moments(reader, root.get("moments"), words)
+    features, words = read_features(reader, root.get("features"), words)
+    states = read_states(reader, root, words, tuple(e.name for e in events if e.is_touch))
+    reading = replace(words, is_audience=True)
+    segments = read_segments(reader, root.get("segments"), replace(reading, segments=()))
+    consent = read_consent(reader, root.get("consent"))
+    audiences = read_audiences(reader, root.get("audiences"), reading, tuple(p.name for p in consent))
+    activations = read_activations(
+        reader, root.get("activations"), reading, _list_names(root.get("audiences"))
+    )
+    return Playbook(
+        name=name,
+        version=reader.read_text(root.get("version"), "version") or "1",
+        about=reader.read_text(root.get("about"), "about") or "",
+        path=None,
+        text=text,
+        source=source,
+        events=events,
+        features=features,
+        fingerprint=read_fingerprint(reader, root.get("fingerprint"), _list_names(root.get("features"))),
+        model=read_model(reader, root.get("model")),
+        states=states,
+        moments=moments,
+        outcomes=read_outcomes(reader, root.get("outcomes"), words),
+        segments=segments,
+        audiences=audiences,
+        protected=protected,
+        consent=consent,
+        activations=activations,
+        stability=read_stability(reader, root.get("stability")),
+        warnings=tuple(reader.warnings),
+    )
+
+
+def _list_names(node: Yaml | None) -> tuple[str, ...]:
+    """The names that a section defines, also where their contents have problems: a reference to them is no second problem."""
+    return tuple(key.text for key, _ in node.pairs) if isinstance(node, Mapped) else ()

@@ -123,9 +123,7 @@ def run_command(
     seed: Seed = 0,
     threads: Annotated[
         int | None,
-        typer.Option(
-            "--threads", min=1, metavar="N", show_default="all cores", help="Threads to compute with."
-        ),
+        typer.Option("--threads", min=1, metavar="N", show_default="all cores", help="Threads to compute with."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -150,9 +148,7 @@ def run_command(
 def check_command(
     playbook: Annotated[
         str,
-        typer.Argument(
-            metavar="PLAYBOOK", show_default=False, help="A playbook file or the name of a ready one."
-        ),
+        typer.Argument(metavar="PLAYBOOK", show_default=False, help="A playbook file or the name of a ready one."),
     ],
     events: Annotated[
         list[str] | None,
@@ -183,9 +179,7 @@ def check_command(
 def init_command(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR", show_default=False, help="Folder for the new playbook; made if missing."
-        ),
+        typer.Argument(metavar="DIR", show_default=False, help="Folder for the new playbook; made if missing."),
     ],
     playbook: Annotated[
         str,
@@ -196,9 +190,7 @@ def init_command(
             help="The ready playbook to copy: shop, saas, finance, health, media.",
         ),
     ] = "shop",
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite a playbook that is already there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a playbook that is already there.")] = False,
 ) -> None:
     """Example: `sojourn init my-shop --playbook shop`
 
@@ -221,14 +213,10 @@ def init_command(
 
 @app.command("explain", short_help="Why a customer is in their state, and what would change it.")
 def explain_command(
-    customer: Annotated[
-        str, typer.Argument(metavar="CUSTOMER", show_default=False, help="The customer's id.")
-    ],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", show_default=False, help="The customer's id.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", "-o", metavar="DIR", show_default=False, help="The folder that `sojourn run` wrote."
-        ),
+        typer.Option("--out", "-o", metavar="DIR", show_default=False, help="The folder that `sojourn run` wrote."),
     ],
     as_json: Json = False,
 ) -> None:
@@ -248,12 +236,8 @@ def explain_command(
 
 @app.command("simulate", short_help="Make customers whose true states are known.")
 def simulate_command(
-    customers: Annotated[
-        int, typer.Option("--customers", "-n", min=1, metavar="N", help="How many customers.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for the files.")
-    ],
+    customers: Annotated[int, typer.Option("--customers", "-n", min=1, metavar="N", help="How many customers.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for the files.")],
     days: Annotated[int, typer.Option("--days", "-d", min=1, metavar="D", help="Days of events.")] = 180,
     seed: Seed = 0,
     anonymous: Annotated[
@@ -282,9 +266,9 @@ def simulate_command(
 
 @app.command("demo", short_help="The whole job on simulated customers, in under a minute.")
 def demo_command(
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the demo's files.")
-    ] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the demo's files.")] = Path(
+        "demo"
+    ),
     customers: Annotated[
         int, typer.Option("--customers", "-n", min=1, metavar="N", help="How many customers to simulate.")
     ] = 1000,
@@ -317,9 +301,7 @@ def _parse_now(text: str | None) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise SojournError(
-            Problem(
-                "--now", f"'{text}' is not a date or time; write it as 2025-06-01 or 2025-06-01T12:00:00Z"
-            )
+            Problem("--now", f"'{text}' is not a date or time; write it as 2025-06-01 or 2025-06-01T12:00:00Z")
         ) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 

@@ -24,9 +24,7 @@ PLAIN_WIDTH = 100
 def open_console(*, is_error: bool = False) -> Console:
     """A console on the standard stream as it is now (tests replace it), of fixed width off a terminal."""
     stream = sys.stderr if is_error else sys.stdout
-    return Console(
-        file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False
-    )
+    return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
 
 
 def say(text: str) -> None:

@@ -87,9 +87,7 @@ def _top_moves(results: Results, n: int) -> list[dict[str, Any]]:
     for row in results.moves["weekly"].to_pylist():
         move = (row["from_state"], row["to_state"])
         silent[move] = silent.get(move, 0) + row["n_silence"]
-    moves = sorted(
-        results.moves["matrix"].to_pylist(), key=lambda row: (-row["n"], row["from_state"], row["to_state"])
-    )
+    moves = sorted(results.moves["matrix"].to_pylist(), key=lambda row: (-row["n"], row["from_state"], row["to_state"]))
     return [
         {
             "from_state": row["from_state"],

@@ -91,8 +91,7 @@ def run_console(block: Block, folder: Path) -> None:
     samples = [bare(line) for line in lines if line.strip() and not line.startswith("$ ")]
     assert commands, f"{block.page}:{block.line}: a console block without a command"
     printed = [
-        bare(line)
-        for line in run(["bash", "-euo", "pipefail", "-c", "\n".join(commands)], folder, block).splitlines()
+        bare(line) for line in run(["bash", "-euo", "pipefail", "-c", "\n".join(commands)], folder, block).splitlines()
     ]
     for sample in samples:
         pattern = re.compile(".*".join(re.escape(part) for part in sample.split("…")))

@@ -14,9 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "sojourn").rglob("*.py"))
-MODULE_NAMES = [
-    ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in MODULES
-]
+MODULE_NAMES = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in MODULES]
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "core", "base", "manager", "misc"}
 MOST_LINES = 800
 
@@ -48,9 +46,7 @@ def public_functions(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             found.append(node)
             if isinstance(node, ast.ClassDef):
-                found += [
-                    n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
-                ]
+                found += [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
     return found
 
 
@@ -75,11 +71,7 @@ def test_only_the_fold_and_the_model_compile(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=MODULE_NAMES)
 def test_nothing_is_evaluated(path: Path) -> None:
-    calls = [
-        node.func
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-    ]
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     names = {func.id for func in calls if isinstance(func, ast.Name)}
     assert names.isdisjoint({"eval", "exec"})
 

@@ -12,11 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from sojourn.errors import PlaybookError, Problem, nearest
+from sojourn.frames import OTHER
 from sojourn.playbook_yaml import MAX_BYTES
 from sojourn.rules import Program, RowRule, Rule
-
-OTHER = "other"
-"""The event class of rows that no class of the playbook matches; always the last class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class EventClass:
-    """What a raw event means. A row matches by its raw name (when there are any) and by ``where`` (when there is one)."""
+    """What a raw event means. A row matches by its raw name, if there are any, and by ``where``, if there is one."""
 
     name: str
     raw_names: tuple[str, ...]
@@ -250,8 +248,7 @@ def load_playbook(path_or_name: str | Path) -> Playbook:
             raise PlaybookError(
                 Problem(
                     "",
-                    f"there is no file and no ready playbook called '{path_or_name}'; "
-                    f"ready are {', '.join(ready)}",
+                    f"there is no file and no ready playbook called '{path_or_name}'; ready are {', '.join(ready)}",
                     nearest(str(path_or_name), ready),
                 )
             )
@@ -261,9 +258,7 @@ def load_playbook(path_or_name: str | Path) -> Playbook:
             text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise PlaybookError(
-            Problem(f"{path}:{line}", "this is not UTF-8 text; save the playbook as UTF-8")
-        ) from None
+        raise PlaybookError(Problem(f"{path}:{line}", "this is not UTF-8 text; save the playbook as UTF-8")) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PlaybookError(Problem(str(path), f"the playbook cannot be read: {reason}",
@@ -278,7 +273,14 @@ def list_ready_playbooks() -> tuple[str, ...]:
 
 
 def parse_playbook(text: str, where: str = "playbook") -> Playbook:
-    """The playbook that a YAML text says; ``where`` names it in problems. Raises PlaybookError with every problem found."""
+    """The playbook that a YAML text says; ``where`` names it in problems. Raises PlaybookError with every problem.
+
+    >>> parse_playbook("playbook: x", "x.yaml")
+    Traceback (most recent call last):
+    ...
+    sojourn.errors.PlaybookError: x.yaml:1: a playbook needs 'events': what each raw event means.
+    x.yaml:1: a playbook needs at least two states; this one has 0. Run: sojourn check x.yaml
+    """
     from sojourn.playbook_read import read_playbook
 
     return read_playbook(text, where)

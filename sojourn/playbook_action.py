@@ -5,7 +5,8 @@ from __future__ import annotations
 from sojourn.playbook import Activation, Audience, Purpose, Segment, Stability
 from sojourn.playbook_reader import KEYS, Reader
 from sojourn.playbook_yaml import Scalar, Yaml
-from sojourn.rule_compile import Vocabulary, compile_audience
+from sojourn.rule_compile import compile_audience
+from sojourn.rule_typing import Vocabulary
 
 
 def read_segments(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[Segment, ...]:
@@ -97,8 +98,7 @@ def read_stability(reader: Reader, node: Yaml | None) -> Stability:
     section = reader.read_section(node, "stability", KEYS["stability"])
     flaps = reader.read_number(section.get("flaps_per_month"), "stability flaps_per_month", 0.0, 1_000.0)
     enter, margin, leave = (
-        reader.read_number(section.get(key), f"stability {key}", 0.0, 1.0)
-        for key in ("enter", "margin", "exit")
+        reader.read_number(section.get(key), f"stability {key}", 0.0, 1.0) for key in ("enter", "margin", "exit")
     )
     if enter is not None and leave is not None and leave > enter:
         reader.fail(section.line, f"stability exit ({leave:g}) must not be above enter ({enter:g})")

@@ -17,8 +17,9 @@ from sojourn.playbook_reader import (
     Reader,
 )
 from sojourn.playbook_yaml import Listed, Mapped, Scalar, Yaml
-from sojourn.rule_compile import Typed, Vocabulary, compile_condition, compile_feature
+from sojourn.rule_compile import compile_condition, compile_feature
 from sojourn.rule_ranges import explain_constant
+from sojourn.rule_typing import Typed, Vocabulary
 from sojourn.rules import Program
 
 
@@ -39,9 +40,7 @@ def read_moments(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[
     return tuple(found)
 
 
-def read_features(
-    reader: Reader, node: Yaml | None, words: Vocabulary
-) -> tuple[tuple[Feature, ...], Vocabulary]:
+def read_features(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[tuple[Feature, ...], Vocabulary]:
     """The features in order, and the words with the features in them."""
     found: list[Feature] = []
     typed: dict[str, Typed] = {}
@@ -50,9 +49,7 @@ def read_features(
     for i, (name, line, value) in enumerate(entries):
         later = tuple(other for other, _, _ in entries[i:])
         now = replace(words, features=dict(typed), broken_features=tuple(broken), later_features=later)
-        result = reader.read_rule(
-            value, f"feature '{name}'", lambda text, now=now: compile_feature(text, now)
-        )  # type: ignore[misc]  # the default binds now
+        result = reader.read_rule(value, f"feature '{name}'", lambda text, now=now: compile_feature(text, now))  # type: ignore[misc]  # the default binds now
         if result is None:
             broken.append(name)
             if isinstance(value, Scalar) and value.is_null:
@@ -76,9 +73,7 @@ def read_fingerprint(reader: Reader, node: Yaml | None, features: tuple[str, ...
         else:
             found.append(name)
     if len(found) > MOST_FINGERPRINT and node is not None:
-        reader.fail(
-            node.line, f"the fingerprint has {len(found)} features; at most {MOST_FINGERPRINT} are allowed"
-        )
+        reader.fail(node.line, f"the fingerprint has {len(found)} features; at most {MOST_FINGERPRINT} are allowed")
     return tuple(found)
 
 
@@ -118,9 +113,7 @@ def _read_boundaries(reader: Reader, node: Listed) -> tuple[float, ...]:
     return tuple(found)
 
 
-def read_states(
-    reader: Reader, root: Mapped, words: Vocabulary, touches: tuple[str, ...]
-) -> tuple[State, ...]:
+def read_states(reader: Reader, root: Mapped, words: Vocabulary, touches: tuple[str, ...]) -> tuple[State, ...]:
     """The states, at least two."""
     node = root.get("states")
     found = [
@@ -136,17 +129,13 @@ def read_states(
     return tuple(found)
 
 
-def _read_state(
-    reader: Reader, name: str, line: int, node: Yaml, words: Vocabulary, touches: tuple[str, ...]
-) -> State:
+def _read_state(reader: Reader, name: str, line: int, node: Yaml, words: Vocabulary, touches: tuple[str, ...]) -> State:
     owner = f"state '{name}'"
     section = reader.read_section(node, owner, KEYS["states"])
     typical = _read_typical(reader, section.get("typical"), owner, words.classes, touches)
     indicators = _read_indicators(reader, section.get("indicators"), owner, words)
     if not typical and not section.get("indicators"):
-        reader.warn(
-            line, f"{owner} has neither 'typical' nor 'indicators': nothing ties it to what customers do"
-        )
+        reader.warn(line, f"{owner} has neither 'typical' nor 'indicators': nothing ties it to what customers do")
 
     def read(key: str) -> str:
         return reader.read_text(section.get(key), f"{owner}: {key}") or ""
@@ -180,19 +169,14 @@ def _read_typical(
                 key.line,
                 f"{owner}: '{key.text}' is a touch, something we did; it is an input and no evidence of a state",
             )
-        elif (
-            reader.check_known(key.text, key.line, f"{owner}: typical", "event class", classes)
-            and weight is not None
-        ):
+        elif reader.check_known(key.text, key.line, f"{owner}: typical", "event class", classes) and weight is not None:
             found.append((key.text, weight))
         if isinstance(value, Scalar) and value.is_null:
             reader.fail(key.line, f"{owner}: '{key.text}' needs a weight, e.g. {key.text}: 2")
     return tuple(found)
 
 
-def _read_indicators(
-    reader: Reader, node: Yaml | None, owner: str, words: Vocabulary
-) -> tuple[Indicator, ...]:
+def _read_indicators(reader: Reader, node: Yaml | None, owner: str, words: Vocabulary) -> tuple[Indicator, ...]:
     if node is None or (isinstance(node, Scalar) and node.is_null):
         return ()
     if not isinstance(node, Listed):

@@ -24,7 +24,7 @@ from sojourn.playbook_meaning import (
 from sojourn.playbook_reader import KEYS, Reader
 from sojourn.playbook_rows import read_events, read_source
 from sojourn.playbook_yaml import Mapped, Yaml, read_yaml
-from sojourn.rule_compile import Vocabulary
+from sojourn.rule_typing import Vocabulary
 
 
 def read_playbook(text: str, where: str) -> Playbook:
@@ -65,9 +65,7 @@ def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
     segments = read_segments(reader, root.get("segments"), replace(reading, segments=()))
     consent = read_consent(reader, root.get("consent"))
     audiences = read_audiences(reader, root.get("audiences"), reading, tuple(p.name for p in consent))
-    activations = read_activations(
-        reader, root.get("activations"), reading, _list_names(root.get("audiences"))
-    )
+    activations = read_activations(reader, root.get("activations"), reading, _list_names(root.get("audiences")))
     return Playbook(
         name=name,
         version=reader.read_text(root.get("version"), "version") or "1",
@@ -93,5 +91,5 @@ def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
 
 
 def _list_names(node: Yaml | None) -> tuple[str, ...]:
-    """The names that a section defines, also where their contents have problems: a reference to them is no second problem."""
+    """The names that a section defines. Contents with problems do not matter: a reference is no second one."""
     return tuple(key.text for key, _ in node.pairs) if isinstance(node, Mapped) else ()

@@ -19,8 +19,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "outcomes", "segments", "audiences", "protected", "consent", "activations", "stability",
     ),
     "source": (
-        "format", "customer", "time", "time_format", "timezone", "event", "id", "session", "channel", "label", "label_p",
-        "duplicates", "other",
+        "format", "customer", "time", "time_format", "timezone", "event", "id", "session", "channel", "label",
+        "label_p", "duplicates", "other",
     ),
     "events": ("name", "where", "measures", "properties", "touch"),
     "model": ("silence", "extra_states"),
@@ -141,7 +141,7 @@ class Reader:
         return ((text, node.line),) if text and node is not None else ()
 
     def read_number(self, node: Yaml | None, what: str, low: float, high: float) -> float | None:
-        """The number, or None when there is nothing; noted when it is none or outside its bounds (which are allowed)."""
+        """The number, or None when there is nothing; noted when it is no number or outside its bounds."""
         text = self.read_text(node, what)
         if text is None or node is None:
             return None
@@ -166,9 +166,7 @@ class Reader:
             return None
         seconds = float(match[1]) * UNIT_SECONDS[match[2]]
         if not 0 < seconds <= LONGEST_S:
-            self.fail(
-                node.line, f"{what} must be longer than nothing and at most ten years (3650d), not {text}"
-            )
+            self.fail(node.line, f"{what} must be longer than nothing and at most ten years (3650d), not {text}")
             return None
         return seconds
 

@@ -8,7 +8,7 @@ from sojourn.errors import nearest
 from sojourn.playbook import EventClass, Source
 from sojourn.playbook_reader import KEYS, MOST_CLASSES, Reader
 from sojourn.playbook_yaml import Mapped, Scalar, Yaml
-from sojourn.rule_rows import RowUnit, compile_row_rule
+from sojourn.rule_rows import RowUnit, compile_row_rule, explain_protected
 from sojourn.rules import RowRule
 
 _SEGMENT = {"customer": ("userId", "anonymousId"), "time": "timestamp", "event": "event", "id": "messageId"}
@@ -20,9 +20,7 @@ def read_source(reader: Reader, node: Yaml | None, protected: tuple[str, ...]) -
     section = reader.read_section(node, "source", KEYS["source"])
     form = reader.read_choice(section.get("format"), "source format", ("auto", "table", "segment"), "auto")
     read = {
-        key: reader.read_text(section.get(key), f"source {key}") or None
-        for key in KEYS["source"]
-        if key != "customer"
+        key: reader.read_text(section.get(key), f"source {key}") or None for key in KEYS["source"] if key != "customer"
     }
     defaults = _SEGMENT if form == "segment" else {}
     customer = tuple(text for text, _ in reader.read_texts(section.get("customer"), "source customer"))
@@ -54,9 +52,7 @@ def read_source(reader: Reader, node: Yaml | None, protected: tuple[str, ...]) -
 
 def _read_duplicates(reader: Reader, section: Mapped, form: str, *, is_id_known: bool) -> str:
     node = section.get("duplicates")
-    chosen = reader.read_choice(
-        node, "source duplicates", ("id", "content", "keep"), "id" if is_id_known else "keep"
-    )
+    chosen = reader.read_choice(node, "source duplicates", ("id", "content", "keep"), "id" if is_id_known else "keep")
     if chosen == "id" and not is_id_known and form == "table" and node is not None:
         reader.fail(node.line, "source duplicates is 'id', but source has no 'id': the column that holds it")
     return chosen
@@ -78,9 +74,7 @@ def _read_timezone(reader: Reader, node: Yaml | None) -> str:
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         near = nearest(text, zoneinfo.available_timezones())
-        reader.fail(
-            node.line, f"source timezone: '{text[:80]}' is not a time zone such as UTC or Europe/Paris", near
-        )
+        reader.fail(node.line, f"source timezone: '{text[:80]}' is not a time zone such as UTC or Europe/Paris", near)
     return text
 
 
@@ -98,9 +92,7 @@ def read_events(
         _check_reachable(reader, event, taken)
         found.append(event)
     if len(found) > MOST_CLASSES:
-        reader.fail(
-            node.line, f"events has {len(found):,} event classes; at most {MOST_CLASSES:,} are allowed"
-        )
+        reader.fail(node.line, f"events has {len(found):,} event classes; at most {MOST_CLASSES:,} are allowed")
     if not found:
         reader.fail(node.line, "events is empty: say what each raw event means")
     return tuple(found)
@@ -119,9 +111,7 @@ def _read_event(
     where_node = section.get("where")
     where = _read_row_rule(reader, where_node, f"{owner}: where", "boolean", protected)
     if raw and not is_named:
-        reader.fail(
-            raw[0][1], f"{owner} has raw names, but source has no 'event': the column that holds them"
-        )
+        reader.fail(raw[0][1], f"{owner} has raw names, but source has no 'event': the column that holds them")
     if where_node is None and not raw and not is_named:
         reader.fail(line, f"{owner} needs 'where', since source has no 'event' column to go by")
     return EventClass(
@@ -139,10 +129,8 @@ def _check_reachable(reader: Reader, event: EventClass, taken: dict[str, tuple[s
     """Note classes that never match, because classes above them take all their raw names."""
     above = [taken[raw] for raw in event.raw_names if raw in taken]
     if above and len(above) == len(event.raw_names):
-        reader.fail(
-            event.line,
-            f"event class '{event.name}' never matches: '{above[0][0]}' on line {above[0][1]} takes its raw events first",
-        )
+        taker = f"'{above[0][0]}' on line {above[0][1]}"
+        reader.fail(event.line, f"event class '{event.name}' never matches: {taker} takes its raw events first")
     elif above:
         for raw in event.raw_names:
             if raw in taken:
@@ -194,6 +182,4 @@ def _check_protected(
     hidden = {word.lower() for word in protected}
     for part in (path or "").split("."):
         if part.strip("`").lower() in hidden and node is not None:
-            reader.fail(
-                node.line, f"{owner} reads the protected trait '{part}'; it may be audited but never used"
-            )
+            reader.fail(node.line, f"{owner}: {explain_protected(part)}")

@@ -71,10 +71,12 @@ class _Open:
     size: int = 1
 
 
-def read_yaml(text: str, where: str) -> Mapped:
-    """The nodes of a YAML mapping. Raises PlaybookError, naming the line, when the text is not one within bounds.
+def read_yaml(text: str, where: str) -> tuple[Mapped, list[Problem]]:
+    """The nodes of a YAML mapping, and the problems of keys (given twice, no words), which do not stop reading.
 
-    >>> read_yaml("a: 1\\nb: [x, y]", "p.yaml").get("b").line
+    Raises PlaybookError, naming the line, when the text is not YAML, not a mapping, or out of bounds.
+
+    >>> read_yaml("a: 1\\nb: [x, y]", "p.yaml")[0].get("b").line
     2
     """
     import yaml
@@ -91,9 +93,7 @@ def read_yaml(text: str, where: str) -> Mapped:
             Problem(f"{where}:{mark.line + 1}" if mark else where, _explain(error, text, mark))
         ) from None
     except (yaml.YAMLError, UnicodeError) as error:
-        raise PlaybookError(
-            Problem(where, f"the text cannot be read as YAML: {str(error).splitlines()[0]}")
-        ) from None
+        raise PlaybookError(Problem(where, f"the text cannot be read as YAML: {str(error).splitlines()[0]}")) from None
     if not isinstance(root, Mapped):
         raise PlaybookError(
             Problem(
@@ -136,9 +136,7 @@ def _build(events: Iterator[Any], where: str, problems: list[Problem]) -> Yaml |
             if event.anchor:
                 anchors[event.anchor] = None  # known, but not complete: an alias to it now would be a loop
             stack.append(
-                _Open(
-                    line, isinstance(event, yaml.MappingStartEvent), bool(event.flow_style), event.anchor, []
-                )
+                _Open(line, isinstance(event, yaml.MappingStartEvent), bool(event.flow_style), event.anchor, [])
             )
             continue
         if isinstance(event, yaml.ScalarEvent):
@@ -146,7 +144,7 @@ def _build(events: Iterator[Any], where: str, problems: list[Problem]) -> Yaml |
             node: Yaml = Scalar(event.value, line, not event.style)
             anchor = event.anchor
         elif isinstance(event, yaml.AliasEvent):
-            node, anchor = _follow(event.anchor, anchors, at), None
+            node, anchor = _follow(event.anchor or "", anchors, at), None
         elif isinstance(event, yaml.CollectionEndEvent):
             done = stack.pop()
             node, anchor = _close(done, where, problems), done.anchor

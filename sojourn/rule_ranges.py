@@ -1,12 +1,33 @@
-"""Which values a rule can have at the instant of an event: finds conditions that are always false, or always true."""
+"""Which values a rule can have at the instant of an event: finds conditions that are always or never true."""
 
 from __future__ import annotations
 
 import math
 
 from sojourn.rules import (
-    ABS, ADD, AND, CONST, DIV, EQ, GE, GT, IS_MISSING, LE, LOAD, LT, MAX, MIN, MUL, NE, NEG, NOT, OR, SUB, Call, Program,
-)  # fmt: skip
+    ABS,
+    ADD,
+    AND,
+    CONST,
+    DIV,
+    EQ,
+    GE,
+    GT,
+    IS_MISSING,
+    LE,
+    LOAD,
+    LT,
+    MAX,
+    MIN,
+    MUL,
+    NE,
+    NEG,
+    NOT,
+    OR,
+    SUB,
+    Call,
+    Program,
+)
 
 Range = tuple[float, float, bool]
 """Smallest value, largest value, and whether it may be missing. Conditions are ranges inside 0 to 1."""

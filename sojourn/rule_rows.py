@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from sojourn.errors import PlaybookError, Problem, nearest
-from sojourn.rule_print import print_node
+from sojourn.rule_print import print_node, print_path
 from sojourn.rule_syntax import parse_rule
 from sojourn.rules import Apply, Column, Constant, Name, Node, Operation, RowRule
 
@@ -34,23 +35,25 @@ def compile_row_rule(text: str, unit: RowUnit, protected: tuple[str, ...] = ()) 
     (('Quantity',), ('UnitPrice',))
     """
     problems: list[Problem] = []
-    typed = _type(parse_rule(text), unit, problems)
+    tree = parse_rule(text)
+    typed = _type(tree, unit, problems)
+    rule = print_node(tree)
     if typed is not None and typed[1] != unit:
-        problems.append(Problem("", f"'{' '.join(text.split())}' is a {typed[1]}; a {_noun(unit)} is needed"))
+        problems.append(Problem("", f"'{rule}' is a {_noun(typed[1])}; a {_noun(unit)} is needed"))
     paths = tuple(dict.fromkeys(_find_paths(typed[0]))) if typed else ()
-    hidden = {word.lower() for word in protected}
+    if typed is not None and unit == "boolean" and not paths:
+        problems.append(Problem("", f"'{rule}' reads no column, so it is the same for every row"))
     for path in paths:
-        problems += [
-            Problem(
-                "",
-                f"'{print_node(Name(path))}' reads the protected trait '{part}'; it may be audited but never used",
-            )
-            for part in path
-            if part.lower() in hidden
-        ]
+        if any(part.lower() in {word.lower() for word in protected} for part in path):
+            problems.append(Problem("", explain_protected(print_path(path))))
     if problems or typed is None:
         raise PlaybookError(*dict.fromkeys(problems))
     return RowRule(typed[0], unit, paths, " ".join(text.split()))
+
+
+def explain_protected(path: str) -> str:
+    """What to say of a rule or path that reads a protected trait."""
+    return f"'{path}' is a protected trait; it may be audited but never used"
 
 
 def _noun(unit: RowUnit) -> str:
@@ -58,46 +61,43 @@ def _noun(unit: RowUnit) -> str:
 
 
 def _type(node: Node, need: RowUnit | None, problems: list[Problem]) -> Typed | None:
-    """The typed node. A bare column takes the unit that is needed, text when nothing is; None when a problem was found."""
+    """The typed node, or None when a problem was noted. A bare column takes the unit that is needed, else text."""
     if isinstance(node, Name):
         unit = need or "text"
         return (Column(node.parts, unit), unit)
     if isinstance(node, Constant):
-        if node.unit == "duration":
-            problems.append(
-                Problem("", f"'{print_node(node)}' is a duration; columns of a raw row have none")
-            )
-            return None
-        return (node, node.unit)
+        if node.unit != "duration":
+            return (node, node.unit)
+        problems.append(Problem("", f"'{print_node(node)}' is a duration; columns of a raw row have none"))
+        return None
     if isinstance(node, Apply):
         return _type_function(node, problems)
-    assert isinstance(node, Operation)
+    if not isinstance(node, Operation):
+        raise TypeError(f"typed already: {node!r}")
     if node.op in ("and", "or", "not"):
-        return _expect(node.op, node.of, ("boolean",) * len(node.of), "boolean", node, problems)
+        return _expect(node.op, node.of, "boolean", "boolean", node, problems)
     if node.op in _COMPARISONS or node.op in ("in", "not in"):
         return _type_comparison(node, problems)
-    return _expect(node.op, node.of, ("number",) * len(node.of), "number", node, problems)
+    return _expect(node.op, node.of, "number", "number", node, problems)
 
 
 def _type_comparison(node: Operation, problems: list[Problem]) -> Typed | None:
-    """Both sides are read as the side whose unit is known; two bare columns as texts, or as numbers when ordered."""
-    fallback: RowUnit = "number" if node.op in ("<", "<=", ">", ">=") else "text"
+    """All sides are read as the side whose unit is known; bare columns as texts, or as numbers when ordered."""
+    is_ordered = node.op in ("<", "<=", ">", ">=")
     known = [unit for unit in map(_guess, node.of) if unit is not None]
-    unit = known[0] if known else fallback
+    unit: RowUnit = known[0] if known else "number" if is_ordered else "text"
     if unit == "boolean" and node.op not in ("==", "!="):
-        problems.append(Problem("", f"'{print_node(node)}' orders conditions; only == and != compare them"))
+        problems.append(Problem("", f"'{print_node(node)}': conditions are compared only by == and !="))
         return None
-    return _expect(node.op, node.of, (unit,) * len(node.of), "boolean", node, problems)
+    return _expect(node.op, node.of, unit, "boolean", node, problems)
 
 
 def _guess(node: Node) -> RowUnit | None:
-    """The unit that a node has by itself; None for a bare column."""
+    """The unit that a node has by itself; None for a bare column, and for a duration, which has no place here."""
     if isinstance(node, Constant):
         return None if node.unit == "duration" else node.unit
     if isinstance(node, Apply):
-        return {"lower": "text", "abs": "number", "min": "number", "max": "number"}.get(
-            node.function, "boolean"
-        )  # type: ignore[return-value]  # units
+        return _UNITS_OF_FUNCTIONS.get(node.function, "boolean")
     if isinstance(node, Operation):
         return "number" if node.op in ("+", "-", "*", "/", "neg") else "boolean"
     return None
@@ -107,51 +107,47 @@ def _type_function(node: Apply, problems: list[Problem]) -> Typed | None:
     usage = ROW_FUNCTIONS.get(node.function)
     if usage is None:
         near = nearest(node.function, ROW_FUNCTIONS)
-        problems.append(Problem("", f"there is no function '{node.function}' for raw rows", near))
+        problems.append(Problem("", f"raw rows have no function '{node.function}'", near))
         return None
-    least = 2 if node.function in ("starts_with", "ends_with", "contains", "min", "max") else 1
-    is_number = node.function in ("abs", "min", "max")
+    n_least = usage.count(",") + 1
     is_open = node.function in ("min", "max")
-    if node.options or len(node.arguments) < least or (len(node.arguments) > least and not is_open):
+    n_given = len(node.arguments)
+    if node.options or n_given < n_least or (n_given > n_least and not is_open):
         problems.append(Problem("", f"'{print_node(node)}': write {usage}"))
         return None
     if node.function == "is_missing":
         argument = _type(node.arguments[0], None, problems)
         return None if argument is None else (Operation("is_missing", (argument[0],)), "boolean")
-    needs: tuple[RowUnit, ...] = ("number" if is_number else "text",) * len(node.arguments)
-    unit: RowUnit = "number" if is_number else "text" if node.function == "lower" else "boolean"
-    typed = _expect(node.function, node.arguments, needs, unit, node, problems)
+    unit = _UNITS_OF_FUNCTIONS.get(node.function, "boolean")
+    need: RowUnit = "number" if unit == "number" else "text"
+    typed = _expect(node.function, node.arguments, need, unit, node, problems)
     return _fold_pairs(typed) if typed and is_open else typed
+
+
+_UNITS_OF_FUNCTIONS: Mapping[str, RowUnit] = {"lower": "text", "abs": "number", "min": "number", "max": "number"}
 
 
 def _fold_pairs(typed: Typed) -> Typed:
     """``min(a, b, c)`` as ``min(min(a, b), c)``."""
-    operation = typed[0]
-    assert isinstance(operation, Operation)
-    tree = operation.of[0]
-    for part in operation.of[1:]:
-        tree = Operation(operation.op, (tree, part))
+    whole = typed[0]
+    if not isinstance(whole, Operation):
+        return typed
+    tree = whole.of[0]
+    for part in whole.of[1:]:
+        tree = Operation(whole.op, (tree, part))
     return (tree, "number")
 
 
 def _expect(
-    op: str,
-    parts: tuple[Node, ...],
-    needs: tuple[RowUnit, ...],
-    unit: RowUnit,
-    whole: Node,
-    problems: list[Problem],
+    op: str, parts: tuple[Node, ...], need: RowUnit, unit: RowUnit, whole: Node, problems: list[Problem]
 ) -> Typed | None:
+    """The operation over parts that all have the needed unit; problems are noted where they have not."""
     done: list[Node] = []
-    for part, need in zip(parts, needs, strict=True):
+    for part in parts:
         typed = _type(part, need, problems)
         if typed is not None and typed[1] != need:
-            problems.append(
-                Problem(
-                    "",
-                    f"'{print_node(part)}' is a {_noun(typed[1])}, not a {_noun(need)}, in '{print_node(whole)}'",
-                )
-            )
+            found = f"'{print_node(part)}' is a {_noun(typed[1])}, not a {_noun(need)}"
+            problems.append(Problem("", f"{found}, in '{print_node(whole)}'"))
         elif typed is not None:
             done.append(typed[0])
     return (Operation(op, tuple(done)), unit) if len(done) == len(parts) else None

@@ -16,15 +16,13 @@ MOST_KEPT = 64
 
 @dataclass(frozen=True)
 class Signature:
-    """How a primitive is written. ``arguments`` are kinds: class, measure, property, moment, text, hour, or words to choose from."""
+    """How a primitive is written. ``arguments`` are class, measure, property, moment, text, an hour, or a|choice."""
 
     usage: str
     meaning: str
     arguments: tuple[str, ...] = ()
     least: int = -1  # arguments that must be given; all when negative
-    options: Mapping[str, float | None] = field(
-        default_factory=dict
-    )  # with default; None: left out unless given
+    options: Mapping[str, float | None] = field(default_factory=dict)  # with default; None: left out unless given
     exclusive: tuple[str, ...] = ()  # options of which at most one may be given
 
     @property
@@ -54,7 +52,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "recency": Signature("recency(class)", "time since the last event of a class", ("class",)),
     "tenure": Signature("tenure()", "time since the first event"),
     "cadence": Signature(
-        "cadence(class) or cadence(class, regularity)", "the typical gap between events of a class, or how regular it is",
+        "cadence(class) or cadence(class, regularity)", "the typical gap between events of a class, or its regularity",
         ("class", "typical|regularity"), least=1,
     ),
     "momentum": Signature(
@@ -128,12 +126,6 @@ def _check_options(signature: Signature, options: Mapping[str, float]) -> str | 
         return "short must be shorter than long"
     if "from_hour" in options:
         first, last = options["from_hour"], options["to_hour"]
-        if not (
-            first.is_integer()
-            and last.is_integer()
-            and 0 <= first <= 23
-            and 0 <= last <= 24
-            and first != last
-        ):
+        if not (first.is_integer() and last.is_integer() and 0 <= first <= 23 and 0 <= last <= 24 and first != last):
             return "hours are two different whole numbers, the first from 0 to 23, the second from 0 to 24"
     return None

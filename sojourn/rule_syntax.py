@@ -54,13 +54,11 @@ TEXT: /'([^'\\]|\\['"\\])*'|"([^"\\]|\\['"\\])*"/
 def parse_rule(text: str) -> Node:
     """The tree of a rule's text, not yet typed. Raises PlaybookError when the text is not a rule.
 
-    >>> parse_rule("spend > 2 * 10")
-    Operation(op='>', of=(Name(parts=('spend',)), Operation(op='*', of=(Constant(value=2.0, unit='number'), Constant(value=10.0, unit='number')))))
+    >>> parse_rule("spend > 2")
+    Operation(op='>', of=(Name(parts=('spend',)), Constant(value=2.0, unit='number')))
     """
     if len(text) > MAX_TEXT:
-        raise PlaybookError(
-            Problem("", f"the rule has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
-        )
+        raise PlaybookError(Problem("", f"the rule has {len(text):,} characters; at most {MAX_TEXT:,} are allowed"))
     if not text.strip():
         raise PlaybookError(Problem("", "the rule is empty"))
     from lark.exceptions import LarkError
@@ -70,9 +68,7 @@ def parse_rule(text: str) -> Node:
     except LarkError as error:
         raise PlaybookError(Problem("", _explain(text, error))) from None
     if measure_nesting(tree) > MAX_NESTING:
-        raise PlaybookError(
-            Problem("", f"the rule nests more than {MAX_NESTING} levels deep; split it into features")
-        )
+        raise PlaybookError(Problem("", f"the rule nests more than {MAX_NESTING} levels deep; split it into features"))
     return tree
 
 
@@ -142,15 +138,36 @@ def _parser() -> Lark:
 def _explain(text: str, error: Exception) -> str:
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
+    rule = _shorten(text)
     if isinstance(error, UnexpectedToken):
-        at, found = error.pos_in_stream, str(error.token)
         if error.token.type == "$END":
-            return f"the rule '{_shorten(text)}' ends too early"
+            return f"the rule '{rule}' ends too early"
+        at, found = error.token.start_pos or 0, str(error.token)
     elif isinstance(error, UnexpectedCharacters):
-        at, found = error.pos_in_stream, text[error.pos_in_stream]
+        at = error.pos_in_stream or 0
+        found = text[at]
     else:
         return str(error)
-    return f"'{_shorten(found)}' is not expected at character {(at or 0) + 1} of the rule '{_shorten(text)}'"
+    hint = _find_hint(text, at, found)
+    return f"'{_shorten(found, 40)}' is not expected at character {at + 1} of the rule '{rule}'" + hint
+
+
+def _find_hint(text: str, at: int, found: str) -> str:
+    """What was probably meant, for slips that other languages teach."""
+    is_after_number = text[:at].rstrip()[-1:].isdecimal()
+    if found in ("<", "<=", ">", ">=", "==", "!="):
+        return "; comparisons do not chain, join two of them with 'and'"
+    if found == "=":
+        return "; equality is =="
+    if found == "%":
+        return "; write a share as a number, e.g. 0.5"
+    if found in ("&", "|", "!", "AND", "OR", "NOT", "And", "Or", "Not"):
+        return "; conditions are joined by 'and', 'or', 'not'"
+    if is_after_number and found[:1].isalpha() and found not in ("and", "or", "not", "in"):
+        return "; durations are written 30s, 15m, 12h, 7d or 2w"
+    if found in ("'", '"', "`"):
+        return "; this quotation mark has no partner"
+    return ""
 
 
 def _shorten(text: str, size: int = 80) -> str:

@@ -1,13 +1,14 @@
-"""The meaning of rules: calls of primitives, stack programs over their values, and row rules over raw columns.
+"""The meaning of rules: calls of primitives, stack programs over their values, row rules over raw columns.
 
 A rule's text becomes a tree of the nodes below (:mod:`sojourn.rule_syntax`), is typed and compiled
-(:mod:`sojourn.rule_compile`, :mod:`sojourn.rule_rows`), and is then one of three frozen things: a :class:`Program`
-(numbers of one customer), a :class:`RowRule` (columns of one raw row) or a :class:`Rule` (an audience's rule, which
-may also read states, traits and predictions). Nothing here or there is ever evaluated by Python as code.
+(:mod:`sojourn.rule_compile`, :mod:`sojourn.rule_rows`), and is then one of three frozen things:
+a :class:`Program` (numbers of one customer), a :class:`RowRule` (columns of one raw row) or a :class:`Rule`
+(an audience's rule, which may also read states, traits and predictions). No rule ever runs as Python code.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 Unit = Literal["number", "duration", "boolean", "text"]
+ReadingKind = Literal["state", "state_p", "trait", "prediction", "segment"]
 
 CONST, LOAD, ADD, SUB, MUL, DIV, NEG = 0, 1, 2, 3, 4, 5, 6
 LT, LE, GT, GE, EQ, NE = 7, 8, 9, 10, 11, 12
@@ -30,7 +32,8 @@ MAX_NESTING = 128
 """Levels of a rule's tree; a chain ``a + b + c`` is one level per operator."""
 
 OPERATORS: Mapping[str, int] = {
-    "+": ADD, "-": SUB, "*": MUL, "/": DIV, "neg": NEG, "<": LT, "<=": LE, ">": GT, ">=": GE, "==": EQ, "!=": NE,
+    "+": ADD, "-": SUB, "*": MUL, "/": DIV, "neg": NEG,
+    "<": LT, "<=": LE, ">": GT, ">=": GE, "==": EQ, "!=": NE,
     "and": AND, "or": OR, "not": NOT, "abs": ABS, "min": MIN, "max": MAX, "is_missing": IS_MISSING,
 }  # fmt: skip
 """Opcode of each operator of a typed tree."""
@@ -69,7 +72,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operator or function over nodes: a key of :data:`OPERATORS`, ``in``, ``not in``, or a text function."""
+    """An operator over nodes: a key of :data:`OPERATORS`, ``in``, ``not in``, or a function of texts."""
 
     op: str
     of: tuple[Node, ...]
@@ -92,7 +95,7 @@ class Column:
 class Reading:
     """Something only known when an audience is chosen: the state, a trait, a prediction, a segment."""
 
-    kind: Literal["state", "state_p", "trait", "prediction", "segment"]
+    kind: ReadingKind
     name: str  # empty for `state` and for `state_p` of the published state
     unit: Unit
 
@@ -101,8 +104,8 @@ class Reading:
 class Call:
     """One primitive with its arguments; equal calls share one value.
 
-    ``of`` holds the names as written (for ``share`` they are ``("channel", NAME)``), ``options`` numbers by name,
-    sorted, durations in seconds; defaults are filled in.
+    ``of`` holds the names as written (for ``share`` they are ``("channel", NAME)``), ``options`` the numbers
+    by name, sorted, durations in seconds; defaults are filled in.
 
     >>> Call("count", ("product_view",), (("within", 3600.0),)).text
     'count(product_view, within=1h)'
@@ -126,9 +129,7 @@ class Call:
             arguments = [format_number(options["from_hour"]), format_number(options["to_hour"])]
             options = {}
         for name, value in options.items():
-            arguments.append(
-                f"{name}={format_number(value) if name == 'at_most' else format_duration(value)}"
-            )
+            arguments.append(f"{name}={format_number(value) if name == 'at_most' else format_duration(value)}")
         return f"{self.primitive}({', '.join(arguments)})"
 
 
@@ -161,7 +162,7 @@ class RowRule:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A condition of a segment, audience or activation. ``program`` is there when it reads only numbers of the fold."""
+    """A condition of a segment, audience or activation. It has a program when it reads only features."""
 
     tree: Node
     reads: tuple[Reading, ...]
@@ -171,12 +172,13 @@ class Rule:
 
 
 def run_program(program: Program, values: Sequence[float]) -> float:
-    """The program's value, given one value per call of ``program.calls``; durations in seconds, missing is NaN.
+    """The program's value, given one value per call of ``program.calls``; durations in seconds, NaN is missing.
 
-    Arithmetic (``min``, ``max`` and ``abs`` too) with NaN gives NaN, division by zero gives NaN, a comparison with
-    NaN gives 0 (``!=`` too), conditions are 0 or 1. All instructions run; nothing is skipped.
+    Arithmetic (``min``, ``max`` and ``abs`` too) with NaN gives NaN, division by zero gives NaN, a comparison
+    with NaN gives 0 (``!=`` too), conditions are 0 or 1. All instructions run; nothing is skipped.
 
-    >>> p = Program((LOAD, CONST, GE), (0.0, 3.0, 0.0), (Call("count", ("view",)),), "boolean", "count(view) >= 3")
+    >>> views = Call("count", ("view",))
+    >>> p = Program((LOAD, CONST, GE), (0.0, 3.0, 0.0), (views,), "boolean", "count(view) >= 3")
     >>> run_program(p, [5.0]), run_program(p, [float("nan")])
     (1.0, 0.0)
     """
@@ -227,11 +229,13 @@ def _apply_binary(code: int, a: float, b: float) -> float:
 
 
 def read_row(rule: RowRule, row: Mapping[str, Any]) -> float | str | bool | None:
-    """What a row rule says of one raw row, a mapping of columns; None is missing. The plain meaning, for tests and checks.
+    """What a row rule says of one raw row, a mapping of columns; None is missing. The plain meaning of row rules.
 
-    A column is read as the rule needs it: text that is no number is missing where a number is needed, empty text is
-    missing, numbers become text in the shortest way, ``true``/``false``/``1``/``0`` are conditions. Arithmetic with
-    missing is missing; every comparison and text function with missing is false; ``is_missing`` alone is true then.
+    A column is looked up by its whole dotted name, else part by part, through mappings and JSON text. It is read
+    as the rule needs it: as a number, where text that is no finite number is missing; as text, where empty text is
+    missing; as a condition, where only ``true``, ``false``, ``1`` and ``0`` are not missing.
+    Arithmetic with missing is missing. Comparisons and text functions with missing are false (``!=`` and ``not in``
+    too), and so is a missing condition; ``is_missing`` alone is true then.
 
     >>> tree = Operation(">", (Column(("properties", "total"), "number"), Constant(0.0, "number")))
     >>> rule = RowRule(tree, "boolean", (("properties", "total"),), "properties.total > 0")
@@ -285,20 +289,30 @@ _ROW_CONDITIONS: Mapping[str, Callable[..., bool]] = {
 
 
 def _read_column(column: Column, row: Mapping[str, Any]) -> float | str | bool | None:
-    value: Any = row
-    for part in column.parts:
-        value = value.get(part) if isinstance(value, Mapping) else None
+    value = row[column.text] if column.text in row else _follow(column.parts, row)
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     if column.unit == "text":
         return _print_value(value)
     if column.unit == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(_print_value(value).lower(), False)
+        return {"true": True, "1": True, "false": False, "0": False}.get(_print_value(value).lower())
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _follow(parts: tuple[str, ...], row: Mapping[str, Any]) -> Any:
+    value: Any = row
+    for part in parts:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return None
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _print_value(value: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from sojourn.hmm.model import (
     tick_matrices,
 )
 from sojourn.playbook import Stability
-from sojourn.states import Rows
+from sojourn.states import Rows, decode_paths
 
 F8 = NDArray[np.float64]
 _MONTH_S = 30.4375 * 86_400
@@ -163,7 +163,7 @@ def infer_states(
     tables, code = _tabulate(model, rows.data), row_codes(rows)
     n_chunks = max(1, -(-len(rows.at) // rows_per_chunk))
     bounds = split_customers(rows.starts, n_chunks)
-    spans = [(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    spans = [(int(a), int(b)) for a, b in pairwise(bounds)]
     if n_threads <= 1:
         for first, last in spans:
             yield _infer_chunk(tables, thresholds, rows, code, first, last)
@@ -239,31 +239,9 @@ def _smooth_touches(
                 if not is_end:
                     rest = rest @ tables.event[target_bin, int(q) % n_touches]
                 past = filtered[before[chosen]] @ tables.silence[j]
-                if is_end:
-                    future = np.broadcast_to(rest.sum(axis=1), past.shape)
-                else:
-                    future = after[before[chosen] + 1] @ rest.T
+                future = np.broadcast_to(rest.sum(axis=1), past.shape) if is_end else after[before[chosen] + 1] @ rest.T
                 both = past * future
                 out[touched[chosen]] = both / both.sum(axis=1, keepdims=True)
-
-
-def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
-    """The most likely state (Viterbi) at each own event, int8[n]; silent moves between events are summed out."""
-    from sojourn.hmm.kernel import decode
-    from sojourn.hmm.model import channel_logs
-
-    logs = np.zeros((len(data.combos), len(model.states)))
-    for c, channel in enumerate(model.channels):
-        logs += channel_logs(channel)[data.combos[:, c]]
-    path = np.empty(data.n_events, np.int8)
-    longest = int(np.diff(data.starts).max(initial=1))
-    with np.errstate(divide="ignore"):
-        decode(len(model.states))(
-            data.starts, data.code, data.step, data.end, 0, len(data.end), logs, np.log(step_matrices(model)),
-            np.log(silence_matrices(model).sum(axis=2)), np.log(model.initial),
-            np.empty((longest, len(model.states)), np.int8), path,
-        )  # fmt: skip
-    return path
 
 
 def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows) -> tuple[Calm, ...]:

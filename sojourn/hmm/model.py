@@ -148,6 +148,7 @@ def emission_table(model: Model, combos: NDArray[np.uint8]) -> tuple[F8, F8]:
     for c, channel in enumerate(model.channels):
         logs += channel_logs(channel)[combos[:, c]]
     top = logs.max(axis=1, initial=-np.inf)
+    top[np.isneginf(top)] = 0.0  # a symbol that no state can emit: likelihood zero, and the scale is moot
     return np.exp(logs - top[:, None]), top
 
 

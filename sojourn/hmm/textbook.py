@@ -102,7 +102,7 @@ def fit(
 
     >>> best = fit([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1]], 2, 2, n_starts=5, rng=1)
     >>> round(best.log_likelihood, 3)
-    -2.502
+    -3.365
 
     Source: Rabiner 1989, doi:10.1109/5.18626.
     """

@@ -1,0 +1,268 @@
+"""From arrays of inferred states to the tables that people and later stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sojourn.frames import HISTORY, INSTANT, NAME, TRANSITIONS, customers_schema
+from sojourn.hmm import publish
+from sojourn.hmm.model import MISSING, Model, Sequences, tick_matrices
+from sojourn.published import Chunk
+from sojourn.reasons import find_runner_up, reasons_column, split_odds
+from sojourn.states import ChannelPlan, Rows
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+
+
+def name_column(index: NDArray[np.signedinteger], names: Sequence[str]) -> pa.DictionaryArray:
+    """Names by index as a dictionary column; a negative index is null."""
+    codes = pa.array(index.astype(np.int32), mask=index < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(list(names), pa.string()))
+
+
+def instant_column(at: I8, is_null: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Microseconds since 1970 as an instant column."""
+    return pa.array(at, pa.int64(), mask=is_null).cast(INSTANT)
+
+
+def number_column(values: F8) -> pa.Array:
+    """Numbers with NaN as null."""
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _best(p: F8) -> tuple[I8, F8]:
+    """The likeliest state per row and its probability; -1 and NaN where there is none yet."""
+    none = np.isnan(p[:, 0])
+    best = np.where(none, -1, np.nan_to_num(p, nan=-1.0).argmax(axis=1))
+    return best, np.where(none, np.nan, np.nan_to_num(p, nan=-1.0).max(axis=1))
+
+
+def history_batch(chunk: Chunk, rows: Rows, events: pa.Table, customer_ids: pa.Array, states: Sequence[str]) -> pa.Table:
+    """A row per accepted event of the chunk's customers, in order of customer and time."""
+    order = rows.order[chunk.lo : chunk.hi]
+    customer = np.repeat(np.arange(chunk.first, chunk.last), np.diff(rows.starts[chunk.first : chunk.last + 1]))
+    taken = events.select(["event_id", "event_class"]).take(pa.array(order))
+    smoothed, smoothed_p = _best(chunk.smoothed)
+    filtered, filtered_p = _best(chunk.filtered)
+    columns = [
+        customer_ids.take(pa.array(customer)),
+        taken["event_id"],
+        instant_column(rows.at[chunk.lo : chunk.hi]),
+        taken["event_class"].cast(NAME),
+        name_column(smoothed, states),
+        number_column(smoothed_p),
+        name_column(filtered, states),
+        number_column(filtered_p),
+        name_column(chunk.published.astype(np.int64), states),
+    ]
+    return pa.table(columns, schema=HISTORY)
+
+
+def transitions_table(
+    chunk: Chunk, rows: Rows, events: pa.Table, customer_ids: pa.Array, states: Sequence[str]
+) -> pa.Table:
+    """Every published switch of the chunk's customers, with what caused it."""
+    moves = chunk.moves
+    row = moves[:, publish.MOVE_ROW]
+    is_silent = row < 0
+    source = pa.array(rows.order[chunk.lo + np.maximum(row, 0)] if len(row) else row, mask=is_silent)
+    taken = events.select(["event_id", "event_class"]).take(source)
+    columns = [
+        customer_ids.take(pa.array(chunk.first + moves[:, publish.MOVE_CUSTOMER])),
+        instant_column(moves[:, publish.MOVE_AT]),
+        name_column(moves[:, publish.MOVE_FROM], states),
+        name_column(moves[:, publish.MOVE_TO], states),
+        name_column(is_silent.astype(np.int64), ["event", "silence"]),
+        taken["event_id"],
+        taken["event_class"].cast(NAME),
+        pa.array((moves[:, publish.MOVE_AT] - moves[:, publish.MOVE_SINCE]) / 1e6),
+    ]
+    return pa.table(columns, schema=TRANSITIONS)
+
+
+def customers_table(
+    chunk: Chunk, rows: Rows, model: Model, customer_ids: pa.Array, feature_names: Sequence[str], features: F8
+) -> pa.Table:
+    """One row per customer of the chunk as of now; nulls where a customer has done nothing themselves."""
+    facts = chunk.facts
+    has_own = facts[:, publish.N_OWN] > 0
+    none = ~has_own
+    state = np.where(has_own, facts[:, publish.STATE], -1)
+    runner_up = np.where(has_own, find_runner_up(chunk.at_now, np.maximum(state, 0)), -1)
+    state_p = np.where(has_own, chunk.at_now[np.arange(len(state)), np.maximum(state, 0)], np.nan)
+    columns = [
+        customer_ids.slice(chunk.first, chunk.last - chunk.first),
+        instant_column(facts[:, publish.FIRST_OWN], none),
+        instant_column(facts[:, publish.LAST_OWN], none),
+        pa.array(np.diff(rows.starts[chunk.first : chunk.last + 1])),
+        name_column(state, model.states),
+        instant_column(facts[:, publish.STATE_SINCE], none),
+        number_column(state_p),
+        name_column(runner_up, model.states),
+        *(number_column(np.where(has_own, p, np.nan)) for p in chunk.at_now.T),
+        _reasons(chunk, rows, model, has_own, state, runner_up),
+        *(number_column(f) for f in features.T),
+    ]
+    return pa.table(columns, schema=customers_schema(model.states, feature_names))
+
+
+def _reasons(chunk: Chunk, rows: Rows, model: Model, has_own: NDArray[np.bool_], state: I8, runner_up: I8) -> pa.Array:
+    """The reasons of each customer with an own event; null for the others."""
+    who = np.flatnonzero(has_own)
+    last_code = rows.data.code[rows.data.starts[chunk.first + who + 1] - 1]
+    parts = split_odds(
+        model, rows.data.combos, chunk.carried[who], chunk.facts[who], last_code, state[who], runner_up[who]
+    )
+    place = np.full(len(has_own), -1)
+    place[who] = np.arange(len(who))
+    return reasons_column(model, parts).take(pa.array(place, mask=place < 0))
+
+
+def fingerprints_table(model: Model, plan: ChannelPlan, data: Sequences, features: F8 | None, mass: F8) -> pa.Table:
+    """What marks each state: its events, features, indicators and silences beside those of everybody.
+
+    ``mass`` [n, S] are smoothed posteriors of the own events of ``data``, ``features`` [n, F] the raw
+    fingerprint values there. ``lift`` is value / overall, for features (value - overall) / standard deviation.
+    """
+    out: dict[str, list[object]] = {k: [] for k in ("state", "kind", "what", "value", "overall", "lift")}
+
+    def add(state: int, kind: str, what: str, value: float, overall: float, lift: float) -> None:
+        for key, v in zip(out, (model.states[state], kind, what, value, overall, lift), strict=True):
+            out[key].append(v)
+
+    weight = np.maximum(mass.sum(axis=0), 1e-12)
+    for c, (channel, kind) in enumerate(zip(model.channels, plan.kinds, strict=True)):
+        if kind not in ("event class", "indicator"):
+            continue
+        seen = data.combos[:, c][data.code]
+        for o, symbol in enumerate(channel.symbols):
+            if kind == "indicator" and symbol == "no":
+                continue
+            hit = seen == o
+            overall = float(hit.mean())
+            share = mass[hit].sum(axis=0) / weight
+            what = symbol if kind == "event class" else channel.name.split(": ", 1)[1]
+            for s in range(len(model.states)):
+                add(s, kind, what, float(share[s]), overall, float(share[s] / overall) if overall else 1.0)
+    names = [n for n, kind in zip(plan.names, plan.kinds, strict=True) if kind == "feature"]
+    for f, name in enumerate(names if features is not None else ()):
+        assert features is not None
+        known = ~np.isnan(features[:, f])
+        x, m = features[known, f], mass[known]
+        overall, spread = (float(x.mean()), float(x.std())) if len(x) else (float("nan"), 0.0)
+        for s in range(len(model.states)):
+            total = m[:, s].sum()
+            value = float((m[:, s] * x).sum() / total) if total > 0 else float("nan")
+            add(s, "feature", name, value, overall, (value - overall) / spread if spread > 0 else 0.0)
+    for s, (value, overall) in enumerate(_median_silences(model, weight)):
+        add(s, "silence", "typical silence after an event", value, overall, value / overall if overall else 1.0)
+    return pa.table(
+        {k: pa.array(v, pa.string() if k in ("state", "kind", "what") else pa.float64()) for k, v in out.items()}
+    )
+
+
+def _median_silences(model: Model, weight: F8) -> list[tuple[float, float]]:
+    """Median silence of each state and of all, in seconds, from the hazards, even inside each bin."""
+    edges = np.concatenate([[0.0], model.boundaries_s])
+
+    def median(survival: F8) -> float:
+        for b in range(len(edges) - 1):
+            if survival[b + 1] <= 0.5:
+                share = (survival[b] - 0.5) / max(survival[b] - survival[b + 1], 1e-12)
+                return float(edges[b] + share * (edges[b + 1] - edges[b]))
+        return float(edges[-1])
+
+    ended = np.concatenate([np.ones((len(model.states), 1)), np.cumprod(1 - model.hazards, axis=1)], axis=1)
+    overall = median((ended * (weight / weight.sum())[:, None]).sum(axis=0))
+    return [(median(survival), overall) for survival in ended]
+
+
+def trace_customer(
+    chunk: Chunk, rows: Rows, model: Model, events: pa.Table, customer: int, customer_id: str
+) -> pa.Table:
+    """Every instant of one customer: events, touches and ticks of silence, with posterior, state and reasons."""
+    k = customer - chunk.first
+    lo, hi = int(rows.starts[customer]), int(rows.starts[customer + 1])
+    taken = events.select(["event_id", "event_class"]).take(pa.array(rows.order[lo:hi]))
+    event_ids, classes = taken["event_id"].to_pylist(), taken["event_class"].to_pylist()
+    ticks, boundaries = tick_matrices(model), [round(b * 1e6) for b in model.boundaries_s]
+    moves = chunk.moves[chunk.moves[:, publish.MOVE_CUSTOMER] == k]
+    entries: list[tuple[int, str, str | None, str | None, F8, list[dict[str, object]] | None]] = []
+    p: F8 | None = None
+    own, crossed, before, last_own, touch = int(rows.data.starts[customer]), 0, p, 0, 0
+    n_own = 0
+    for i in range(lo, hi + 1):
+        t = int(rows.at[i]) if i < hi else rows.now
+        while p is not None and crossed < len(boundaries) and last_own + boundaries[crossed] <= t:
+            p = p @ ticks[crossed]
+            p = p / p.sum()
+            entries.append((last_own + boundaries[crossed], "silence", None, None, p, None))
+            crossed += 1
+        if i == hi:
+            break
+        if rows.touch[i] > 0:
+            touch = int(rows.touch[i])
+            if p is not None:
+                entries.append((t, "touch", event_ids[i - lo], classes[i - lo], p, None))
+            continue
+        n_own += 1
+        posterior = chunk.filtered[i - chunk.lo]
+        state = int(chunk.published[i - chunk.lo])
+        facts = np.zeros((1, len(publish.FACTS)), np.int64)
+        facts[0, [publish.N_OWN, publish.STEP_TICKS, publish.STEP_TOUCH]] = n_own, crossed, touch
+        carried = posterior[None] if before is None else before[None]
+        against = find_runner_up(posterior[None], np.array([state]))
+        parts = split_odds(
+            model, rows.data.combos, carried, facts, rows.data.code[own : own + 1], np.array([state]), against
+        )
+        reasons = reasons_column(model, parts, 5).to_pylist()[0]
+        entries.append((t, "event", event_ids[i - lo], classes[i - lo], posterior, reasons))
+        p, before, own, crossed, last_own, touch = posterior, posterior, own + 1, 0, t, 0
+    return _trace_table(entries, chunk, moves, k, model, customer_id)
+
+
+def _trace_table(
+    entries: list[tuple[int, str, str | None, str | None, F8, list[dict[str, object]] | None]],
+    chunk: Chunk,
+    moves: I8,
+    k: int,
+    model: Model,
+    customer_id: str,
+) -> pa.Table:
+    """The entries as a table; the published state at each instant is read off the moves."""
+    at = np.array([e[0] for e in entries], np.int64)
+    after = np.searchsorted(moves[:, publish.MOVE_AT], at, side="right")
+    begun = int(moves[0, publish.MOVE_FROM]) if len(moves) else int(chunk.facts[k, publish.STATE])
+    state = np.where(after > 0, moves[np.maximum(after - 1, 0), publish.MOVE_TO] if len(moves) else begun, begun)
+    posterior = np.array([e[4] for e in entries]).reshape(len(entries), len(model.states))
+    return pa.table(
+        {
+            "customer_id": pa.array([customer_id] * len(entries), pa.string()),
+            "at": instant_column(at),
+            "kind": pa.array([e[1] for e in entries], pa.string()),
+            "event_id": pa.array([e[2] for e in entries], pa.string()),
+            "event_class": pa.array([e[3] for e in entries], pa.string()),
+            "state": name_column(state.astype(np.int64), model.states).cast(pa.string()),
+            **{f"p_{name}": pa.array(posterior[:, s]) for s, name in enumerate(model.states)},
+            "reasons": pa.array(
+                [e[5] for e in entries],
+                pa.list_(pa.struct([("what", pa.string()), ("weight", pa.float64())])),
+            ),
+        }
+    )
+
+
+def seen_symbols(model: Model, combos_row: NDArray[np.uint8]) -> dict[str, str | None]:
+    """What was seen at one event, by channel; None where it was missing."""
+    return {
+        channel.name: None if o == MISSING else channel.symbols[o]
+        for channel, o in zip(model.channels, combos_row, strict=True)
+        if channel.is_learned
+    }
+
+

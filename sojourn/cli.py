@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from datetime import UTC, datetime
 from errno import EPIPE
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,9 +15,6 @@ import sojourn
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
 from sojourn.errors import Problem, SojournError, nearest
-
-if TYPE_CHECKING:
-    from sojourn.simulate import Simulation
 
 INPUT_ERROR = 2
 INTERRUPTED = 130
@@ -127,15 +122,15 @@ def run_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Example: `sojourn run events.parquet --playbook shop --out results`
+    """Example: `sojourn run shop/events.parquet --playbook shop --out results`
 
     Reads the events, works out who is in which state, since when and why, who moved and what set it off,
     and writes tables, the model and a report to DIR.
     """
-    from sojourn.pipeline import run
-
     at = _parse_now(now)
     _refuse_file(out)
+    from sojourn.pipeline import run
+
     with output.progress_bars(is_silent=as_json) as progress:
         results = run(events, playbook, out=out, now=at, seed=seed, n_threads=threads, progress=progress)
     if as_json:
@@ -160,7 +155,7 @@ def check_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Example: `sojourn check shop events.parquet`
+    """Example: `sojourn check shop shop/events.parquet`
 
     Reports every mistake in the playbook at once, with its line and what was probably meant. With events, it
     also says how much of them the playbook covers.
@@ -241,27 +236,33 @@ def simulate_command(
     days: Annotated[int, typer.Option("--days", "-d", min=1, metavar="D", help="Days of events.")] = 180,
     seed: Seed = 0,
     anonymous: Annotated[
-        bool,
-        typer.Option("--anonymous", help="Leave the user id empty where a real visitor is not logged in."),
+        bool, typer.Option("--anonymous", help="Leave the user id empty where a real visitor is not logged in.")
     ] = False,
+    blemishes: Annotated[
+        float,
+        typer.Option("--blemishes", min=0, max=1, metavar="SHARE", help="Share of rows that go wrong, as they do."),
+    ] = 0.0,
 ) -> None:
-    """Example: `sojourn simulate --customers 500 --days 90 --seed 1 --out shop-data`
+    """Example: `sojourn simulate --customers 500 --days 90 --seed 1 --out shop`
 
-    Writes DIR/events.parquet, for the ready playbook `shop`, and the truth behind it to DIR/truth/: the state
-    of every customer at every instant, their tastes, their devices, and what each touch really does.
+    Writes DIR/events.parquet, for the ready playbook `shop`, and the truth behind it beside: the state of every
+    customer at every instant, who they are, their devices, and what each touch really does.
     """
-    from sojourn.simulate import simulate
+    from sojourn.simulate import simulate_to
 
     _refuse_file(out)
     with output.progress_bars() as progress:
-        progress("simulate", 0, 0)
-        made = simulate(customers, days=days, seed=seed, is_resolved=not anonymous)
-    _write_simulation(made, out)
-    output.say(
-        f"{made.events.num_rows:,} events of {customers:,} customers in {out / 'events.parquet'}, "
-        f"the truth in {out / 'truth'}.\n"
-        f"Next: sojourn run {out / 'events.parquet'} --playbook shop --out {out / 'results'}"
-    )
+        files = simulate_to(
+            out,
+            customers,
+            days=days,
+            seed=seed,
+            is_resolved=not anonymous,
+            blemishes=blemishes,
+            progress=progress,
+        )
+    output.say(f"Events in {files['events']}, the truth about them in {files['truth']} and beside.")
+    output.say(f"Next: sojourn run {files['events']} --playbook shop --out {out / 'results'}")
 
 
 @app.command("demo", short_help="The whole job on simulated customers, in under a minute.")
@@ -276,22 +277,19 @@ def demo_command(
 ) -> None:
     """Example: `sojourn demo`
 
-    Simulates a shop's customers, finds their states, writes a report, and compares what it found with the
-    truth, which only a simulation has.
+    Simulates a shop's customers, finds their states, writes a report, and compares what it found with the truth,
+    which only a simulation has.
     """
     from sojourn.pipeline import run
-    from sojourn.simulate import simulate
+    from sojourn.simulate import simulate_to
 
     _refuse_file(out)
-    events, results = out / "events.parquet", out / "results"
     with output.progress_bars() as progress:
-        progress("simulate", 0, 0)
-        made = simulate(customers, days=180, seed=seed)
-        _write_simulation(made, out)
-        found = run(str(events), "shop", out=results, seed=seed, progress=progress)
-    summary.print_run(found, results)
-    summary.print_truth(found, made.truth, made.customers.num_rows)
-    output.say(f"\nNext: sojourn explain {summary.example_customer(found)} --out {results}")
+        files = simulate_to(out, customers, seed=seed, progress=progress)
+        found = run(str(files["events"]), "shop", out=out / "results", seed=seed, progress=progress)
+    summary.print_run(found, out / "results")
+    summary.print_truth(found, files["truth"])
+    output.say(f"\nNext: sojourn explain {summary.choose_example(found)} --out {out / 'results'}")
 
 
 def _parse_now(text: str | None) -> datetime | None:
@@ -310,30 +308,6 @@ def _refuse_file(out: Path) -> None:
     """Said before the work starts, since the work can take minutes."""
     if out.exists() and not out.is_dir():
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
-
-
-def _write_simulation(made: Simulation, out: Path) -> None:
-    """Every file whole or not at all: written beside its place, then renamed into it."""
-    import pyarrow.parquet as pq
-
-    truth = out / "truth"
-    truth.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".writing-") as folder:
-        written: list[tuple[Path, Path]] = []
-        for target, table in (
-            (out / "events.parquet", made.events),
-            (truth / "states.parquet", made.truth),
-            (truth / "customers.parquet", made.customers),
-            (truth / "identities.parquet", made.identities),
-        ):
-            draft = Path(folder) / target.name
-            pq.write_table(table, draft, compression="zstd")
-            written.append((draft, target))
-        effects = Path(folder) / "effects.json"
-        effects.write_text(json.dumps(output.plain(made.effects), indent=2) + "\n", encoding="utf-8")
-        written.append((effects, truth / "effects.json"))
-        for draft, target in written:
-            draft.replace(target)
 
 
 def _ready_text(name: str) -> str:

@@ -135,3 +135,37 @@ def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
         f"Held-out fit, {held_out['unit']}, higher is better: Sojourn {held_out['sojourn']:.3f}, "
         f"textbook HMM {held_out['textbook_hmm']:.3f}, Markov chain {held_out['markov_chain']:.3f}"
     )
+
+
+# ---- after a demo ----
+
+
+def print_truth(results: Results, truth: Path) -> None:
+    """Print how often the smoothed state is the true one, beside what always guessing the commonest would reach."""
+    n, n_right, n_commonest = _compare_with_truth(results, truth)
+    open_console().print(
+        f"Against the truth: {show_share(n_right, n)} of {n:,} events in the right state "
+        f"(the commonest state for all: {show_share(n_commonest, n)})"
+    )
+
+
+def _compare_with_truth(results: Results, truth: Path) -> tuple[int, int, int]:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("history", results.history)
+        connection.register("truth", connection.read_parquet(str(truth)).to_arrow_table())
+        rows = connection.sql(
+            """
+            select t.state, count(*), count(*) filter (where h.smoothed_state::text = t.state::text)
+            from history h asof join truth t on h.customer_id = t.customer_id and h.event_at >= t.from_at
+            group by 1
+            """
+        ).fetchall()
+    counts = [n for _, n, _ in rows]
+    return sum(counts), sum(right for _, _, right in rows), max(counts, default=0)
+
+
+def choose_example(results: Results) -> str:
+    """The id of a customer worth explaining: the first of the report's examples."""
+    return str(results.examples[0].column("customer_id")[0].as_py())

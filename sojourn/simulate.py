@@ -210,7 +210,7 @@ def true_state_at(truth: pa.Table, customer_ids: Any, instants: Any) -> NDArray[
 def _last_not_after(
     times: NDArray[np.int64], at: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The last row in [low, high) whose time is not after ``at``; ``low - 1`` if there is none. One bisection for all."""
+    """The last row in [low, high) whose time is not after ``at``, or ``low - 1``. One bisection for all."""
     left, right = low.copy(), high.copy()
     while (left < right).any():
         middle = (left + right) // 2

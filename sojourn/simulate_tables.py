@@ -126,8 +126,9 @@ def people_table(people: People, lives: Lives, start_us: int, horizon_s: float) 
 def pairs_of(codes: Codes) -> NDArray[np.int64]:
     """Each (device code, customer number) that occurs, shape (n, 2), sorted."""
     has_device = codes["anonymous"] != -1
-    pairs = np.stack([codes["anonymous"][has_device], codes["who"][has_device].astype(np.int64)], axis=1)
-    return np.unique(pairs, axis=0)
+    # One number for both: far faster to sort than pairs. Customer numbers stay below 2^24.
+    both = np.unique(codes["anonymous"][has_device] * (1 << 24) + codes["who"][has_device])
+    return np.stack([both >> 24, both & ((1 << 24) - 1)], axis=1)
 
 
 def identity_table(pairs: NDArray[np.int64]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -58,18 +59,19 @@ def _write(kind: str, mood: int, opener: str, closer: str, category: str) -> str
     return f"{opener.format(topic=topic, Topic=topic[0].upper() + topic[1:])}. {closer}"
 
 
-def all_texts() -> list[str]:
+@cache
+def all_texts() -> tuple[str, ...]:
     """Every text there can be, in the order of the codes that ``text_codes`` gives.
 
     >>> all_texts()[0]
     'Terrible, the headphones broke on day one. Never again.'
     """
-    return [
+    return tuple(
         _write(kind, mood, opener, closer, category)
         for kind in KINDS
         for mood in range(N_MOODS)
         for opener, closer, category in product(_OPENERS[kind][mood], _CLOSERS[mood], CATEGORIES)
-    ]
+    )
 
 
 def text_codes(

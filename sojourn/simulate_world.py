@@ -23,29 +23,30 @@ LOST = 5  # destination only: a lost customer stays in `fading`, and does nothin
 
 # Behaviour drawn inside a visit, with its weight in each state and, last, in an idle visit of any state.
 MIX: dict[str, tuple[float, float, float, float, float, float]] = {
-    "Product Viewed": (29, 26, 17, 20, 25, 30),
-    "Products Searched": (14, 10, 5, 8, 10, 16),
-    "Product List Viewed": (21, 12, 6, 13, 20, 28),
-    "Wishlist Product Added": (5, 3, 1.2, 3, 2, 4),
-    "Products Compared": (2.5, 9, 2, 1.2, 1.5, 2),
-    "Review Read": (4, 11, 4, 3, 3, 4),
-    "Price Checked": (4, 8, 4.5, 3, 6, 4),
-    "Shipping Info Viewed": (1.4, 4, 6, 2, 1.5, 1),
-    "Returns Policy Viewed": (1, 3.5, 2.5, 2.2, 2.5, 1),
-    "Product Added": (3, 5, 13, 4.5, 3, 3),
-    "Product Removed": (0.8, 1.5, 3, 0.8, 0.8, 0.8),
-    "Cart Viewed": (2.5, 4.5, 13, 4, 3, 2.5),
-    "Coupon Applied": (0.4, 0.9, 4, 1, 1, 0.3),
-    "Checkout Started": (0.4, 0.9, 8, 1.5, 0.7, 0.2),
-    "Order Completed": (0.12, 0.3, 6, 1.3, 0.3, 0.1),
-    "Order Tracked": (1, 1, 3.5, 10, 2.5, 1),
-    "Order Refunded": (0.05, 0.05, 0.2, 0.6, 0.8, 0.05),
-    "Product Reviewed": (0.3, 0.3, 0.4, 4, 1, 0.2),
-    "Help Viewed": (2.5, 2, 2.5, 5, 7, 1),
-    "Support Ticket Created": (0.4, 0.4, 0.6, 1.6, 3.5, 0.1),
-    "Loyalty Page Viewed": (1.2, 1.2, 1.4, 7, 3, 1),
-    "Referral Sent": (0.15, 0.15, 0.2, 2.5, 0.3, 0.1),
+    "Product Viewed": (30, 22, 12, 14, 22, 30),
+    "Products Searched": (17, 6, 2, 5, 8, 16),
+    "Product List Viewed": (26, 7, 3, 8, 19, 28),
+    "Wishlist Product Added": (7, 3, 0.8, 2, 1.5, 4),
+    "Products Compared": (1.5, 13, 1.5, 0.6, 0.8, 2),
+    "Review Read": (3, 15, 3, 1.5, 1.5, 4),
+    "Price Checked": (3, 10, 3.5, 1.5, 5, 4),
+    "Shipping Info Viewed": (0.8, 5.5, 7, 1.2, 1, 1),
+    "Returns Policy Viewed": (0.6, 4.5, 2.2, 2, 2.5, 1),
+    "Product Added": (1.8, 4.5, 17, 2.5, 1.2, 3),
+    "Product Removed": (0.5, 1.2, 3, 0.5, 0.5, 0.8),
+    "Cart Viewed": (1.2, 3.5, 17, 2, 1.6, 2.5),
+    "Coupon Applied": (0.2, 0.6, 5.5, 0.8, 0.8, 0.3),
+    "Checkout Started": (0.2, 0.4, 10, 1, 0.3, 0.2),
+    "Order Completed": (0.08, 0.2, 7, 1.6, 0.2, 0.1),
+    "Order Tracked": (0.4, 0.4, 3, 16, 2.2, 1),
+    "Order Refunded": (0.03, 0.03, 0.2, 0.8, 0.9, 0.05),
+    "Product Reviewed": (0.15, 0.15, 0.2, 7, 1, 0.2),
+    "Help Viewed": (1.6, 1.3, 1.6, 7, 12, 1),
+    "Support Ticket Created": (0.2, 0.25, 0.4, 2, 7, 0.1),
+    "Loyalty Page Viewed": (0.7, 0.7, 0.8, 11, 4, 1),
+    "Referral Sent": (0.08, 0.08, 0.1, 4.5, 0.2, 0.1),
 }
+COMMON_SHARE = 0.15  # of every state's mix is the average of all: people do everything in every state
 REPLIES: tuple[str, ...] = ("Email Opened", "Email Clicked", "Survey Answered", "Unsubscribed")
 TOUCHES: tuple[str, ...] = ("Email Sent", "Push Sent", "Ad Shown", "Voucher Sent")
 EVENTS: tuple[str, ...] = (*MIX, *REPLIES, *TOUCHES)
@@ -106,10 +107,10 @@ NEW_SHARE = 0.4
 ARRIVALS_UNTIL = 0.85  # share of the window in which new customers come
 
 # Rhythm: log-normal gaps between visits, in hours weighted by the customer's own hours and weekdays.
-GAP_DAYS = np.array([1.6, 0.55, 0.33, 4.5, 16.0])
+GAP_DAYS = np.array([1.2, 0.42, 0.30, 3.2, 12.0])
 GAP_SD = np.array([0.75, 0.65, 0.60, 0.75, 0.85])
 ACTIVITY_SD = 0.30
-VISIT_EVENTS = np.array([6.0, 6.5, 5.5, 5.5, 4.0])
+VISIT_EVENTS = np.array([3.9, 4.3, 4.1, 3.9, 3.0])
 WITHIN_VISIT_S = 40.0
 WITHIN_VISIT_SD = 1.0
 IDLE_P = 0.06  # visits without purpose, in any state
@@ -166,7 +167,9 @@ def mixes() -> Floats:
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     weights = np.array(list(MIX.values()), dtype=np.float64).T
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    shares[:5] = (1 - COMMON_SHARE) * shares[:5] + COMMON_SHARE * shares[:5].mean(axis=0)
+    return np.asarray(shares)
 
 
 def describe_world(effects: tuple[Effect, ...] = EFFECTS) -> dict[str, object]:

@@ -63,7 +63,7 @@ def _print(node: Node) -> tuple[str, int]:
 
 def _print_operation(node: Operation) -> tuple[str, int]:
     if node.op in ("in", "not in"):
-        items = ", ".join(print_node(item) for item in node.of[1:])
+        items = ", ".join(_wrap(item, _SIGN) for item in node.of[1:])
         return f"{_wrap(node.of[0], _SUM)} {node.op} [{items}]", _COMPARE
     if node.op == "not":
         return f"not {_wrap(node.of[0], _NOT)}", _NOT

@@ -64,7 +64,7 @@ def find_range(program: Program) -> Range:
         if code == CONST:
             stack.append((operand, operand, False))
         elif code == LOAD:
-            stack.append(_range_of_call(program.calls[int(operand)]))
+            stack.append(range_of_call(program.calls[int(operand)]))
         elif code in (NEG, NOT, ABS, IS_MISSING):
             stack.append(_bound_unary(code, stack.pop()))
         else:
@@ -73,7 +73,8 @@ def find_range(program: Program) -> Range:
     return stack[-1]
 
 
-def _range_of_call(call: Call) -> Range:
+def range_of_call(call: Call) -> Range:
+    """Bounds of a primitive at the instant of an event that is not a touch."""
     name, options = call.primitive, dict(call.options)
     if name == "count":
         return (0.0, options.get("at_most", math.inf), False)

@@ -242,7 +242,8 @@ def read_row(rule: RowRule, row: Mapping[str, Any]) -> float | str | bool | None
     >>> read_row(rule, {"properties": {"total": "12.5"}}), read_row(rule, {"properties": {}})
     (True, False)
     """
-    return _read_node(rule.tree, row)
+    value = _read_node(rule.tree, row)
+    return bool(value) if rule.unit == "boolean" else value
 
 
 def _read_node(node: Node, row: Mapping[str, Any]) -> float | str | bool | None:

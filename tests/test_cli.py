@@ -239,6 +239,21 @@ def test_the_summary_has_rows_states_moves_and_report(shop: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_file_and_key_is_in_the_reference(shop: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "reference" / "outputs.md").read_text(encoding="utf-8")
+    files = {p.name for p in (shop / "results").iterdir() if not re.fullmatch(r"example_[2-9]\.parquet", p.name)}
+    names = {n for n in files if f"`{n}`" not in text and f"`{n.removesuffix('.parquet')}`" not in text}
+    assert not names
+    for name in ("run.json", "model.json"):
+        keys = json.loads((shop / "results" / name).read_text(encoding="utf-8"))
+        assert [key for key in keys if f"`{key}`" not in text] == []
+    for name in ("matrix", "weekly", "flow", "dwell", "velocity", "precedes"):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        columns = pq.read_schema(shop / "results" / f"{name}.parquet").names
+        assert [c for c in columns if f"`{c}`" not in row] == []
+
+
+@pytest.mark.slow
 def test_json_is_alone_on_standard_output(shop: Path) -> None:
     done = in_shell("sojourn run shop/events.parquet -p shop -o again --json --seed 0", shop)
     assert done.returncode == 0, done.stderr

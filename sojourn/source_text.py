@@ -17,32 +17,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sojourn.source_rows import RAW_CHARACTERS, Broken, Flags, Integers
+
 PAGE_BYTES = 16 << 20
 """Decompressed bytes that are split into records at once."""
 LONGEST_LINE = 16 << 20
 """Bytes of one line; a longer one is quarantined."""
 LONGEST_QUOTED = 256 << 10
 """Bytes of one CSV record with quoted line breaks; a quote still open after them was opened by mistake."""
-RAW_CHARACTERS = 4_096
-"""Characters of a quarantined row that are kept."""
 
 _NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 _PIECE = 256 << 10
 _TOO_LONG = f"a line of more than {LONGEST_LINE >> 20} MiB"
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A row that never became one: where, which rule it broke, what was found, and its raw text."""
-
-    row: int
-    line: int
-    rule: str
-    found: str
-    raw: str
 
 
 @dataclass(frozen=True)
@@ -269,12 +255,20 @@ def _check_text(page: Page, complaints: dict[int, str]) -> Page:
             try:
                 page.data[start:end].decode("utf-8")
             except UnicodeDecodeError as error:
-                found[i] = ("utf-8", f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the row is no UTF-8")
+                found[i] = (
+                    "utf-8",
+                    f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the row is no UTF-8",
+                )
     if not found:
         return page
     order = sorted(found)
     broken = [
-        Broken(int(page.rows[i]), int(page.lines[i]), *found[i], decode_raw(page.data, int(page.starts[i]), int(page.ends[i])))
+        Broken(
+            int(page.rows[i]),
+            int(page.lines[i]),
+            *found[i],
+            decode_raw(page.data, int(page.starts[i]), int(page.ends[i])),
+        )
         for i in order
     ]
     keep = np.ones(page.rows.size, bool)
@@ -306,7 +300,10 @@ def _join_quoted(
             if not is_last and len(region) - start <= LONGEST_QUOTED:
                 return i, n_spanned, complaints
             complaints[i] = "a quote is opened and not closed"
-        elif letters[start : ends[i]].tobytes().rstrip(b"\r").find(b"\r") >= 0 and b'"' not in region[start : int(ends[i])]:
+        elif (
+            letters[start : ends[i]].tobytes().rstrip(b"\r").find(b"\r") >= 0
+            and b'"' not in region[start : int(ends[i])]
+        ):
             complaints[i] = "a carriage return inside an unquoted field"
         else:
             complaints[i] = "text between a closing quote and the next delimiter"

@@ -1,0 +1,168 @@
+"""Raw rows of tables: anything with the Arrow stream interface, and Parquet files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from sojourn.errors import EventsError, Problem
+from sojourn.source_rows import NO_COLUMNS, RAW_CHARACTERS, Broken, Chunk, Integers, Source, chunk_broken
+
+CHUNK_ROWS = 1 << 19
+"""Rows that are handed out at once."""
+
+
+def open_table(table: Any, name: str, *, size: int = 0) -> Source:
+    """The source of an object with the Arrow PyCapsule stream interface; it is read once, batch by batch.
+
+    >>> source = open_table(pa.table({"user": ["u1", None]}), "people")
+    >>> source.columns, [chunk.show(chunk.rows) for chunk in source.read(None)]
+    (('user',), [['{"user": "u1"}', '{"user": null}']])
+    """
+    try:
+        reader = pa.RecordBatchReader.from_stream(table)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise EventsError(Problem(name, f"cannot be read as an Arrow table: {error}")) from None
+    names = reader.schema.names
+    refuse_repeated(names, name)
+
+    def read(wanted: Sequence[str] | None) -> Iterator[Chunk]:
+        chosen = _choose(names, wanted)
+        pieces = (pa.Table.from_batches([batch]).select(chosen) for batch in reader)
+        yield from _check_pieces(_slice(pieces), 0, lambda n_rows: 0)
+
+    return Source(name, reader.schema, size, read)
+
+
+def open_parquet(file: BinaryIO | pa.BufferReader, name: str, size: int) -> Source:
+    """The source of a Parquet file. One that cannot be opened is a source with one broken row."""
+    from pyarrow import parquet
+
+    try:
+        opened = parquet.ParquetFile(file)
+        schema = opened.schema_arrow
+    except (OSError, pa.ArrowException, ValueError) as error:
+        chunk = chunk_broken(Broken(0, 1, "parquet", f"the file cannot be read: {error}", ""), size)
+        return Source(name, NO_COLUMNS, size, lambda wanted: iter([chunk]))
+    refuse_repeated(schema.names, name)
+    return Source(name, schema, size, lambda wanted: _read_parquet(opened, _choose(schema.names, wanted), size))
+
+
+def refuse_repeated(names: Sequence[str], source: str) -> None:
+    """Raises EventsError when two columns have the same name."""
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise EventsError(Problem(source, f"more than one column is named '{repeated[0]}'"))
+
+
+def _choose(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The wanted columns in the table's order; the first one when none is wanted, since rows still count."""
+    return [name for name in names if wanted is None or name in wanted] or list(names[:1])
+
+
+def _read_parquet(file: Any, wanted: list[str], size: int) -> Iterator[Chunk]:
+    """Row group by row group. One that cannot be decoded ends as one broken row, which says how many rows are lost."""
+    first, total = 0, max(1, file.metadata.num_rows)
+    for group in range(file.metadata.num_row_groups):
+        n_rows, n_done = file.metadata.row_group(group).num_rows, 0
+        try:
+            for batch in file.iter_batches(CHUNK_ROWS, row_groups=[group], columns=wanted):
+                piece = pa.Table.from_batches([batch])
+                yield from _check_pieces([piece], first + n_done, lambda n: size * n // total)
+                n_done += batch.num_rows
+        except (OSError, pa.ArrowException) as error:
+            found = f"row group {group + 1} is broken, {n_rows - n_done:,} rows are lost: {error}"
+            at = first + n_done
+            yield chunk_broken(Broken(at, at + 1, "parquet", found, ""), size * (first + n_rows) // total)
+        first += n_rows
+
+
+def _slice(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    for piece in pieces:
+        for at in range(0, piece.num_rows, CHUNK_ROWS):
+            yield piece.slice(at, CHUNK_ROWS)
+
+
+def _check_pieces(
+    pieces: Iterator[pa.Table] | list[pa.Table], first: int, tell: Callable[[int], int]
+) -> Iterator[Chunk]:
+    """A chunk per piece, without the rows whose text is no UTF-8: these are broken."""
+    for piece in pieces:
+        rows = first + np.arange(piece.num_rows, dtype=np.int64)
+        first += piece.num_rows
+        bad = find_invalid_text(piece)
+        broken: tuple[Broken, ...] = ()
+        if bad.size:
+            broken = tuple(
+                Broken(int(rows[i]), int(rows[i]) + 1, "utf-8", "text that is no UTF-8", _show_bytes(piece, int(i)))
+                for i in bad
+            )
+            keep = np.setdiff1d(np.arange(piece.num_rows), bad)
+            piece, rows = piece.take(keep), rows[keep]
+        yield Chunk(piece, rows, rows + 1, broken, tell(first), _make_show(piece))
+
+
+def find_invalid_text(table: pa.Table) -> Integers:
+    """Positions of rows that hold text that is no UTF-8, at any depth of any column.
+
+    >>> bad = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(b"\\0\\0\\0\\0\\1\\0\\0\\0\\2\\0\\0\\0"), pa.py_buffer(b"a\\xff")])
+    >>> find_invalid_text(pa.table({"x": bad})).tolist()
+    [1]
+    """
+    found: set[int] = set()
+    for column in table.columns:
+        if not _has_text(column.type):
+            continue
+        at = 0
+        for piece in column.chunks:
+            found.update(at + i for i in _bisect_invalid(piece, 0, len(piece)))
+            at += len(piece)
+    return np.array(sorted(found), np.int64)
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return True
+    if pa.types.is_dictionary(kind):
+        return _has_text(kind.value_type)
+    return pa.types.is_nested(kind)
+
+
+def _bisect_invalid(column: pa.Array, first: int, size: int) -> list[int]:
+    try:
+        column.slice(first, size).validate(full=True)
+    except pa.ArrowInvalid:
+        if size == 1:
+            return [first]
+        half = size // 2
+        return _bisect_invalid(column, first, half) + _bisect_invalid(column, first + half, size - half)
+    return []
+
+
+def _make_show(table: pa.Table) -> Callable[[Integers], list[str]]:
+    def show(positions: Integers) -> list[str]:
+        found = []
+        for at in range(0, len(positions), 10_000):
+            rows = table.take(pa.array(positions[at : at + 10_000])).to_pylist()
+            found += [json.dumps(row, ensure_ascii=False, default=str)[:RAW_CHARACTERS] for row in rows]
+        return found
+
+    return show
+
+
+def _show_bytes(table: pa.Table, i: int) -> str:
+    """A row with text that is no UTF-8, as JSON; that text is shown with U+FFFD, or named by its type inside structs."""
+    row: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        value = column[i]
+        try:
+            row[name] = value.as_py()
+        except UnicodeDecodeError:
+            is_plain = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            row[name] = value.as_buffer().to_pybytes().decode("utf-8", "replace") if is_plain else f"<{column.type}>"
+    return json.dumps(row, ensure_ascii=False, default=str)[:RAW_CHARACTERS]

@@ -246,5 +246,3 @@ def _flip_by_events(model: Model, at_now: F8, state: int) -> Flip | None:
         return None
     n, o, to = min(found)
     return Flip(model.states[to], (), model.channels[0].symbols[o], n)
-
-

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,7 +25,6 @@ class Results:
 
     playbook: Playbook
     customers: pa.Table
-    history: pa.Table
     transitions: pa.Table
     quarantine: pa.Table
     fingerprints: pa.Table
@@ -32,7 +32,13 @@ class Results:
     examples: tuple[pa.Table, ...]
     model: Mapping[str, Any]
     run: Mapping[str, Any]
+    load_history: Callable[[], pa.Table] = field(repr=False, compare=False)
     _figures: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def history(self) -> pa.Table:
+        """A row per accepted event (:data:`sojourn.frames.HISTORY`), read from its file where there is one."""
+        return self.load_history()
 
     @property
     def figures(self) -> Mapping[str, Figure]:

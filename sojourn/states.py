@@ -70,6 +70,7 @@ class ChannelPlan:
 class StateFit:
     """A fitted state model, how it was reached, and how it compares on customers held out."""
 
+    plan: ChannelPlan
     model: Model
     prior: Prior
     written: Model
@@ -275,15 +276,22 @@ def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
     return path
 
 
-def sample_customers(
-    data: Sequences, rng: np.random.Generator, max_events: int, held_out_share: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``(train, held out)``: customers with events, drawn at random up to ``max_events`` events in all."""
-    lengths = np.diff(data.starts)
-    drawn = rng.permutation(np.flatnonzero(lengths > 0))
-    kept = drawn[: int(np.searchsorted(np.cumsum(lengths[drawn]), max_events)) + 1]
-    n_held = round(len(kept) * held_out_share) if len(kept) >= 10 else 0
-    return np.sort(kept[n_held:]), np.sort(kept[:n_held])
+def draw_customers(sizes: NDArray[np.int64], rng: np.random.Generator, max_events: int) -> NDArray[np.int64]:
+    """Customers with events, drawn at random until they have ``max_events`` together; in rising order."""
+    drawn = rng.permutation(np.flatnonzero(sizes > 0))
+    return np.sort(drawn[: int(np.searchsorted(np.cumsum(sizes[drawn]), max_events)) + 1])
+
+
+def take_rows(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
+    """The rows of some customers only."""
+    lengths = np.diff(rows.starts)[chosen]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    picked = np.repeat(rows.starts[chosen] - starts[:-1], lengths) + np.arange(starts[-1])
+    touch = rows.touch[picked]
+    return Rows(
+        starts, rows.order[picked], rows.at[picked], touch, np.flatnonzero(touch == 0),
+        take_customers(rows.data, chosen), rows.now,
+    )  # fmt: skip
 
 
 def fit_states(
@@ -295,19 +303,20 @@ def fit_states(
     rng: np.random.Generator,
     strength: float = 0.1,
     n_starts: int = 3,
-    max_events: int = 500_000,
     held_out_share: float = 0.2,
     max_iter: int = 60,
     n_threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> StateFit:
-    """The state model at the best of ``n_starts`` maxima of the posterior, on a sample of customers.
+    """The state model at the best of ``n_starts`` maxima of the posterior, scored on customers held out.
 
     Two short fits measure how much each channel repeats itself, and evidence is counted accordingly
     (:func:`measure_dispersion`). The first start of the real fit is the playbook itself, the others are the
     playbook with its tables disturbed. States come back in the playbook's order whatever the fit did to them.
     """
-    train, held = sample_customers(data, rng, max_events, held_out_share)
+    drawn = rng.permutation(np.flatnonzero(np.diff(data.starts) > 0))
+    n_held = round(len(drawn) * held_out_share) if len(drawn) >= 10 else 0
+    train, held = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
     sample = take_customers(data, train)
     labels = label_kinds(len(playbook.states) + playbook.model.extra_states)
 
@@ -345,9 +354,7 @@ def fit_states(
     model = reorder_states(best.model, order, written.states)
     test = take_customers(data, held if len(held) else train)
     scores = compare_models(model, sample, test, len(plan.symbols[0]), rng, n_threads)
-    return StateFit(
-        model, prior, written, best, alignment, scores, len(train), len(held), n_starts
-    )
+    return StateFit(plan, model, prior, written, best, alignment, scores, len(train), len(held), n_starts)
 
 
 def disturb_model(model: Model, rng: np.random.Generator, size: float = 0.3) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +12,17 @@ from numpy.typing import NDArray
 from sojourn.frames import HISTORY, INSTANT, NAME, TRANSITIONS, customers_schema
 from sojourn.hmm import publish
 from sojourn.hmm.model import MISSING, Model, Sequences, tick_matrices
-from sojourn.published import Chunk
+from sojourn.published import Chunk, Thresholds, infer_states
 from sojourn.reasons import find_runner_up, reasons_column, split_odds
 from sojourn.states import ChannelPlan, Rows
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+
+
+def instant_us(at: datetime) -> int:
+    """Microseconds since 1970 of an instant with a time zone, exactly."""
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def name_column(index: NDArray[np.signedinteger], names: Sequence[str]) -> pa.DictionaryArray:
@@ -42,7 +48,9 @@ def _best(p: F8) -> tuple[I8, F8]:
     return best, np.where(none, np.nan, np.nan_to_num(p, nan=-1.0).max(axis=1))
 
 
-def history_batch(chunk: Chunk, rows: Rows, events: pa.Table, customer_ids: pa.Array, states: Sequence[str]) -> pa.Table:
+def history_batch(
+    chunk: Chunk, rows: Rows, events: pa.Table, customer_ids: pa.Array, states: Sequence[str]
+) -> pa.Table:
     """A row per accepted event of the chunk's customers, in order of customer and time."""
     order = rows.order[chunk.lo : chunk.hi]
     customer = np.repeat(np.arange(chunk.first, chunk.last), np.diff(rows.starts[chunk.first : chunk.last + 1]))
@@ -182,7 +190,19 @@ def _median_silences(model: Model, weight: F8) -> list[tuple[float, float]]:
     return [(median(survival), overall) for survival in ended]
 
 
-def trace_customer(
+def trace_customers(
+    model: Model, thresholds: Thresholds, rows: Rows, events: pa.Table, customer_ids: pa.Array
+) -> tuple[pa.Table, ...]:
+    """One trace per customer of ``rows`` (a few: every instant is spelled out)."""
+    return tuple(
+        _trace_customer(chunk, rows, model, events, k, customer_ids[k].as_py())
+        for chunk in infer_states(model, thresholds, rows)
+        for k in range(chunk.first, chunk.last)
+        if chunk.facts[k - chunk.first, publish.N_OWN] > 0
+    )
+
+
+def _trace_customer(
     chunk: Chunk, rows: Rows, model: Model, events: pa.Table, customer: int, customer_id: str
 ) -> pa.Table:
     """Every instant of one customer: events, touches and ticks of silence, with posterior, state and reasons."""
@@ -264,5 +284,3 @@ def seen_symbols(model: Model, combos_row: NDArray[np.uint8]) -> dict[str, str |
         for channel, o in zip(model.channels, combos_row, strict=True)
         if channel.is_learned
     }
-
-

@@ -279,9 +279,7 @@ def _normalise(counts: F8) -> F8:
 def symbol_counts(channel: Channel, symbols: NDArray[np.uint8], codes: F8) -> F8:
     """[S, symbols]: posterior mass of each symbol of one channel, from that of the codes."""
     n_symbols = channel.theta.shape[1]
-    return np.array(
-        [np.bincount(symbols, weights=mass, minlength=MISSING + 1)[:n_symbols] for mass in codes.T]
-    )
+    return np.array([np.bincount(symbols, weights=mass, minlength=MISSING + 1)[:n_symbols] for mass in codes.T])
 
 
 def maximise(model: Model, counts: Counts, data: Sequences, prior: Prior) -> Model:

@@ -124,9 +124,7 @@ def fit(
     best: Fitted | None = None
     for initial, transitions, emissions in starts:
         model = textbook_model(initial, transitions, emissions)
-        found = fit_em(
-            model, data, flat_prior(model), max_iter=max_iter, tol=tol / data.n_events, n_threads=n_threads
-        )
+        found = fit_em(model, data, flat_prior(model), max_iter=max_iter, tol=tol / data.n_events, n_threads=n_threads)
         if best is None or found.log_likelihoods[-1] > best.log_likelihoods[-1]:
             best = found
     assert best is not None

@@ -1,0 +1,366 @@
+"""The story of one run: events in, states and transitions out, and a report about them."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sojourn.describe import describe_model, describe_run, list_doubts
+from sojourn.errors import EventsError, Problem
+from sojourn.frames import HISTORY, TRANSITIONS, customers_schema
+from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
+from sojourn.playbook import Playbook, load_playbook
+from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
+from sojourn.results import Results
+from sojourn.silence import learn_boundaries
+from sojourn.states import (
+    Rows,
+    StateFit,
+    arrange_rows,
+    draw_customers,
+    fit_states,
+    label_symbols,
+    plan_channels,
+    take_customers,
+    take_rows,
+)
+from sojourn.tables import (
+    customers_table,
+    fingerprints_table,
+    history_batch,
+    instant_us,
+    trace_customers,
+    transitions_table,
+)
+
+if TYPE_CHECKING:
+    from sojourn.events import EventLog
+    from sojourn.fold import Batch, Layout
+
+Progress = Callable[[str, int, int], None]
+F8 = NDArray[np.float64]
+
+_SAMPLE_EVENTS = 500_000  # the fingerprint's cuts, the model and the thresholds are learned on so many events
+_TUNE_EVENTS = 60_000
+_N_EXAMPLES = 5
+_MOVE_COLUMNS = ["customer_id", "event_at", "event_class", "state"]  # what the analysis of moves reads of the history
+
+
+def run(
+    events: Any,
+    playbook: str | Path | Playbook,
+    *,
+    out: str | Path | None = None,
+    now: datetime | None = None,
+    seed: int = 0,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Everything Sojourn finds in the events, and with ``out`` the same as files in that folder.
+
+    ``events``: a path, glob, URL or ``"-"``, a list of those, or any Arrow table. ``playbook``: a file, the
+    name of a ready one, or a :class:`~sojourn.playbook.Playbook`. ``now``: the instant up to which silence
+    counts; by default that of the last accepted event. The same events, playbook and ``seed`` give the same
+    tables, byte for byte. Raises :class:`~sojourn.errors.SojournError` for input that cannot be used.
+
+    >>> from sojourn.simulate import simulate
+    >>> results = run(simulate(40, days=60, seed=1).events, "shop", n_threads=1)
+    >>> results.customers.num_rows, results.run["rows"]["quarantined"]
+    (40, 0)
+    """
+    book = playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+    watch = Stages(progress)
+    rng = np.random.default_rng(seed)
+    threads = n_threads or os.cpu_count() or 1
+    with open_output(out) as folder:
+        log, at = _read(events, book, now, watch)
+        layout, batch = _number(log, book, watch)
+        folded = _fold(layout, batch, at, rng, threads, watch)
+        rows, fit = _fit(book, log, batch, folded, at, rng, threads, watch)
+        calm = _calm(book, fit, rows, rng, watch)
+        found = _infer(fit, calm, rows, log, batch, layout, folded, rng, folder, threads, watch)
+        moves = _analyse(book, fit, found, at, rng, folder, watch)
+        results = Results(
+            playbook=book,
+            customers=found.customers,
+            load_history=lambda: found.history if found.history is not None else read_history(Path(out or ".")),
+            transitions=found.transitions,
+            quarantine=log.quarantine,
+            fingerprints=found.fingerprints,
+            moves=moves,
+            examples=found.examples,
+            model=describe_model(fit, calm.chosen, calm.curve),
+            run=describe_run(
+                log, fit, n_customers=found.customers.num_rows, now=at, seed=seed, before=calm.raw,
+                after=calm.chosen, stages=watch.done,
+                warnings=list_doubts(log, fit, calm.chosen, calm.is_within, book.stability.flaps_per_month),
+            ),
+        )  # fmt: skip
+        if folder:
+            _write(results, folder, watch)
+    return results
+
+
+class Stages:
+    """Seconds and peak memory per stage, and progress to whoever asked for it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.done: list[dict[str, Any]] = []
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[Callable[[int, int], None]]:
+        """Time one stage; yields a function that reports how far it is."""
+
+        def report(n_done: int, n_all: int) -> None:
+            if self.progress:
+                self.progress(stage, n_done, n_all)
+
+        start = perf_counter()
+        report(0, 1)
+        yield report
+        report(1, 1)
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.done.append(
+            {"stage": stage, "seconds": round(perf_counter() - start, 3), "peak_mb": round(peak_kb / 1024, 1)}
+        )
+
+
+# -- the stages, in the order in which they run ----------------------------------------------------------
+
+
+def _read(events: Any, book: Playbook, now: datetime | None, watch: Stages) -> tuple[EventLog, datetime]:
+    """The accepted events, and the instant that the run is about: now, or the last event if that is later."""
+    from sojourn.events import read_events
+
+    with watch("read events") as report:
+        log = read_events(events, book, now=now, clock=datetime.now(UTC), progress=report)
+    if not log.events.num_rows:
+        where = ", ".join(log.sources) or "events"
+        what = f"none of the {log.n_read:,} rows read can be used"
+        raise EventsError(Problem(where, what, command=f"sojourn check {book.path or 'PLAYBOOK'} EVENTS"))
+    last: datetime = log.events["event_at"][-1].as_py()
+    if now is None:
+        return log, last
+    return log, max(last, now if now.tzinfo else now.replace(tzinfo=UTC))
+
+
+def _number(log: EventLog, book: Playbook, watch: Stages) -> tuple[Layout, Batch]:
+    """Where each feature lives, and the events as plain arrays with customers numbered."""
+    from sojourn.fold import build_layout, make_batch
+
+    with watch("number customers"):
+        return build_layout(book), make_batch(log.events, book)
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """Features as of now, what each event looked like when it happened, and a sample of raw values.
+
+    ``sample`` are customers drawn at random, ``sample_rows`` their events (rows of the events table),
+    ``sample_values`` the fingerprint at those.
+    """
+
+    features: F8
+    symbols: NDArray[np.uint8]
+    cuts: tuple[F8, ...]
+    sample: NDArray[np.int64]
+    sample_rows: NDArray[np.int64]
+    sample_values: F8
+
+
+def _fold(layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, threads: int, watch: Stages) -> _Folded:
+    """Fold a sample to learn where to cut the fingerprint, then everybody."""
+    from sojourn.fold import Observe, choose_cuts, fold_events, read_features, take_events
+
+    with watch("fold events") as report:
+        sizes = np.bincount(batch.customer, minlength=batch.n_customers)
+        sample = draw_customers(sizes, rng, _SAMPLE_EVENTS)
+        is_drawn = np.zeros(batch.n_customers, bool)
+        is_drawn[sample] = True
+        rows = np.flatnonzero(is_drawn[batch.customer])
+        values = fold_events(layout, take_events(batch, rows), observe=Observe(), n_threads=threads).values
+        cuts = choose_cuts(values)
+        report(1, 3)
+        folded = fold_events(layout, batch, observe=Observe(cuts), n_threads=threads)
+        report(2, 3)
+        features = read_features(layout, folded.vectors, instant_us(at))
+    return _Folded(features, folded.symbols, cuts, sample, rows, values)
+
+
+def _fit(
+    book: Playbook, log: EventLog, batch: Batch, folded: _Folded, at: datetime, rng: np.random.Generator,
+    threads: int, watch: Stages,
+) -> tuple[Rows, StateFit]:  # fmt: skip
+    """Everybody's rows in order, and the state model fitted on the sample."""
+    with watch("fit states") as report:
+        labels = _read_labels(book, log)
+        boundaries = _set_boundaries(book, batch, at)
+        rows = arrange_rows(
+            book, batch.customer, batch.event_at, batch.event_class, folded.symbols, labels, boundaries,
+            batch.n_customers, instant_us(at),
+        )  # fmt: skip
+        plan = plan_channels(book, folded.cuts, labels is not None)
+        sample = take_customers(rows.data, folded.sample)
+        if not sample.n_events:
+            raise EventsError(Problem("events", "all of them are touches: no customer has done anything themselves"))
+        fit = fit_states(book, plan, sample, boundaries, rng=rng, n_threads=threads, progress=report)
+    return rows, fit
+
+
+def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
+    """Known states as symbols of the label channel; None when no event has one."""
+    column = log.events["label"]
+    if column.null_count == len(column):
+        return None
+    known = pc.index_in(column, pa.array(book.state_names)).fill_null(-1).to_numpy().astype(np.int64)
+    label_p = log.events["label_p"].to_numpy(zero_copy_only=False).astype(np.float64)
+    return label_symbols(known, label_p, len(book.states) + book.model.extra_states)
+
+
+def _set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
+    """The silence boundaries of the playbook, or learned from the gaps between own events."""
+    if not book.model.is_silence_learned:
+        return book.model.silence_s
+    touches = [i for i, name in enumerate(book.class_names) if name in book.touches]
+    own = np.flatnonzero(~np.isin(batch.event_class, touches))
+    order = own[np.argsort(batch.customer[own], kind="stable")]
+    customer, when = batch.customer[order], batch.event_at[order]
+    follows = customer[1:] == customer[:-1]
+    is_last = np.append(~follows, True)[: len(customer)]
+    gaps = np.diff(when)[follows] / 1e6
+    return learn_boundaries(gaps, (instant_us(at) - when[is_last]) / 1e6)
+
+
+@dataclass(frozen=True)
+class _Calm:
+    """The thresholds chosen, all those tried, and what publishing without thresholds would be like."""
+
+    chosen: Calm
+    curve: tuple[Calm, ...]
+    raw: Calm
+    is_within: bool
+
+
+def _calm(book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, watch: Stages) -> _Calm:
+    """Thresholds that keep the flap budget, tuned on a sample of histories."""
+    with watch("tune thresholds"):
+        sample = take_rows(rows, draw_customers(np.diff(rows.starts), rng, _TUNE_EVENTS))
+        chosen, curve, is_within = tune_thresholds(fit.model, book.stability, sample)
+        return _Calm(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The tables about every customer."""
+
+    customers: pa.Table
+    history: pa.Table | None  # None: already written
+    transitions: pa.Table
+    fingerprints: pa.Table
+    examples: tuple[pa.Table, ...]
+
+
+def _infer(
+    fit: StateFit, calm: _Calm, rows: Rows, log: EventLog, batch: Batch, layout: Layout, folded: _Folded,
+    rng: np.random.Generator, folder: Path | None, threads: int, watch: Stages,
+) -> _Found:  # fmt: skip
+    """Every posterior, published state, switch and reason, a chunk of customers at a time."""
+    model, names = fit.model, batch.ids.names()
+    events = log.events.select(["event_id", "event_class"]).combine_chunks()
+    customers, transitions, history = [], [], []
+    with watch("infer states") as report:
+        writer = open_parquet(folder / "history.parquet", HISTORY) if folder else None
+        for chunk in infer_states(model, calm.chosen.thresholds, rows, n_threads=threads):
+            part = history_batch(chunk, rows, events, names, model.states)
+            if writer:
+                writer.write_table(part)
+            else:
+                history.append(part)
+            transitions.append(transitions_table(chunk, rows, events, names, model.states))
+            features = folded.features[chunk.first : chunk.last]
+            customers.append(customers_table(chunk, rows, model, names, layout.feature_names, features))
+            report(chunk.hi, len(rows.at))
+        if writer:
+            writer.close()
+        table = pa.concat_tables(customers) if customers else customers_schema(model.states, ()).empty_table()
+        moved = pa.concat_tables(transitions) if transitions else TRANSITIONS.empty_table()
+        return _Found(
+            table,
+            pa.concat_tables(history) if history else None,
+            moved,
+            _describe_states(fit, calm, rows, folded),
+            _trace_examples(fit, calm, rows, events, names, moved, rng),
+        )
+
+
+def _describe_states(fit: StateFit, calm: _Calm, rows: Rows, folded: _Folded) -> pa.Table:
+    """What marks each state, from the events of the sampled customers."""
+    sample = take_rows(rows, folded.sample)
+    smoothed = np.concatenate([c.smoothed for c in infer_states(fit.model, calm.chosen.thresholds, sample)])
+    own = sample.own_row
+    at = np.searchsorted(folded.sample_rows, sample.order[own])
+    return fingerprints_table(fit.model, fit.plan, sample.data, folded.sample_values[at], smoothed[own])
+
+
+def _trace_examples(
+    fit: StateFit, calm: _Calm, rows: Rows, events: pa.Table, names: pa.Array, moved: pa.Table,
+    rng: np.random.Generator,
+) -> tuple[pa.Table, ...]:  # fmt: skip
+    """Traces of a few customers who moved, of a length that can be looked at, in different states if possible."""
+    sizes = np.diff(rows.starts)
+    n_moves = np.zeros(rows.n_customers, np.int64)
+    counts = pc.value_counts(pc.index_in(moved["customer_id"], names))
+    n_moves[counts.field(0).to_numpy()] = counts.field(1).to_numpy()
+    fits = (sizes >= 8) & (sizes <= 300) & (n_moves >= 2)
+    pool = np.flatnonzero(fits) if fits.sum() >= _N_EXAMPLES else np.flatnonzero(np.diff(rows.data.starts) > 0)
+    pool = rng.permutation(pool)[: 40 * _N_EXAMPLES]
+    chosen = np.sort(pool[np.argsort(-np.minimum(n_moves[pool], 8), kind="stable")][:_N_EXAMPLES])
+    return trace_customers(fit.model, calm.chosen.thresholds, take_rows(rows, chosen), events, names.take(chosen))
+
+
+def _analyse(
+    book: Playbook, fit: StateFit, found: _Found, at: datetime, rng: np.random.Generator, folder: Path | None,
+    watch: Stages,
+) -> dict[str, pa.Table]:  # fmt: skip
+    """How customers move: counts, flows, dwell, velocity, and what comes before each move."""
+    from sojourn.transitions import analyse_moves
+
+    with watch("analyse transitions"):
+        history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
+        return analyse_moves(
+            found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at, rng=rng
+        )
+
+
+def _write(results: Results, folder: Path, watch: Stages) -> None:
+    """Everything as files; the history is there already."""
+    from sojourn.report import render_report
+
+    with watch("write results"):
+        for name, table in {
+            "customers": results.customers,
+            "transitions": results.transitions,
+            "quarantine": results.quarantine,
+            "fingerprints": results.fingerprints,
+            **results.moves,
+        }.items():
+            write_table(table, folder / f"{name}.parquet")
+        for i, trace in enumerate(results.examples):
+            write_table(trace, folder / f"example_{i + 1}.parquet")
+        write_json(results.model, folder / "model.json")
+        (folder / "playbook.yaml").write_text(results.playbook.text, encoding="utf-8")
+        (folder / "report.html").write_text(render_report(results), encoding="utf-8")
+    write_json({**results.run, "stages": watch.done}, folder / "run.json")

@@ -1,0 +1,617 @@
+# mypy: disable-error-code="untyped-decorator,no-untyped-call,assignment,no-any-return"
+# Numba compiles what is below with its own types, which the type checker cannot follow.
+"""The compiled fold: one loop over an op table, so that a new playbook compiles nothing.
+
+Imported on first use, since it loads Numba. All functions are compiled for exactly one signature each; callers cast
+arrays first. Only ``+ - *``, division, comparisons and exact scaling decide what is in a vector (and ``log`` for
+cadence), so that other languages can repeat it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import extending, types
+from numba import njit as _njit
+
+from sojourn.fold.cells import (
+    HALF,
+    OP_ANSWER,
+    OP_AT,
+    OP_CHANNEL,
+    OP_CHANNELS,
+    OP_COUNT,
+    OP_DECAY,
+    OP_FIRST_AT,
+    OP_HOURS,
+    OP_LATEST,
+    OP_M_AT,
+    OP_M_COUNT,
+    OP_M_DECAY,
+    OP_M_LAST,
+    OP_M_MAX,
+    OP_M_MIN,
+    OP_M_RING,
+    OP_M_SUM,
+    OP_M_WEIGHT,
+    OP_MOMENT,
+    OP_RHYTHM,
+    OP_RING,
+    OP_SENT,
+    OP_SESSION,
+    OP_SESSION_ID,
+    OP_SKETCH,
+    READ_CADENCE,
+    READ_DECAYED,
+    READ_DEPTH,
+    READ_DISTINCT,
+    READ_DURATION,
+    READ_LATEST,
+    READ_M_RING,
+    READ_MATCHED,
+    READ_MOMENTUM,
+    READ_RATIO,
+    READ_REGULARITY,
+    READ_RING,
+    READ_SINCE,
+    READ_SLOT,
+)  # fmt: skip
+from sojourn.rules import (
+    ABS,
+    ADD,
+    AND,
+    CONST,
+    DIV,
+    EQ,
+    GE,
+    GT,
+    IS_MISSING,
+    LE,
+    LOAD,
+    LT,
+    MAX_DEPTH,
+    MIN,
+    MUL,
+    NE,
+    NEG,
+    NOT,
+    OR,
+    SUB,
+)  # fmt: skip
+
+# Compiled code works on Numba's own types; to the type checker its values are Any.
+njit: Any = _njit
+intrinsic: Any = extending.intrinsic
+
+GAP_US = 1_800_000_000.0
+CHUNK = 8192
+MISSING = 255
+
+SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+PART: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
+
+
+@intrinsic
+def pointer_to(typing: Any, array: Any) -> Any:
+    """The address of an array's memory, indexed like the flat array.
+
+    Loops pass addresses to their parts: an array would be counted as one more reference at every call, atomically.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def skip(typing: Any, pointer: Any, n: Any) -> Any:
+    """The address of ``pointer[n]``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def prefetch(typing: Any, pointer: Any, index: Any) -> Any:
+    """Ask for the cache line of ``pointer[index]`` for writing, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
+        builder.call(function, [address, whole(1), whole(3), whole(1)])
+        return context.get_dummy_value()
+
+    return types.void(pointer, index), generate
+
+
+@intrinsic
+def as_float(typing: Any, bits: Any) -> Any:
+    """The float64 that has these 64 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@njit(**PART)
+def exp2(x: Any) -> Any:
+    """2 to the power ``x`` for ``x`` of at most 1023; see :func:`sojourn.fold.steps.exp2` for how, and its error."""
+    if x < -1021.0:
+        return 0.0
+    n = math.floor(x + 0.5)
+    f = x - n
+    f2 = f * f
+    f4 = f2 * f2
+    low = (0.6931471805599453 + 0.24022650695910097 * f) + (0.0555041086648216 + 0.009618129107606888 * f) * f2
+    mid = (0.0013333558146416936 + 0.0001540353044173605 * f) + (1.525273382983612e-05 + 1.321544258792169e-06 * f) * f2
+    high = (1.0178062445845774e-07 + 7.072585949269223e-09 * f) + 4.4549605981865186e-10 * f2
+    power = 1.0 + f * (low + (mid + high * f4) * f4)
+    return power * as_float((np.int64(n) + 1023) << 52)
+
+
+@njit(**PART)
+def bucket_of(t: Any, width: Any) -> Any:
+    """``floor(t / width)``, exact for whole ``t`` and ``width``: the rounding of the division is corrected."""
+    q = math.floor(t / width)
+    rest = t - q * width
+    if rest < 0.0:
+        return q - 1.0
+    if rest >= width:
+        return q + 1.0
+    return q
+
+
+@njit(**PART)
+def bucket_count(v: Any, s: Any, place: Any) -> Any:
+    """The count in one of the 32 places of a ring whose counts lie two to a slot."""
+    pair = v[s + 2 + (place >> 1)]
+    upper = math.floor(pair / HALF)
+    return upper if place & 1 else pair - upper * HALF
+
+
+@njit(**PART)
+def add_to_ring(v: Any, s: Any, b: Any) -> None:
+    newest = v[s]
+    if math.isnan(newest):
+        v[s] = b
+    elif b - newest >= 32.0:
+        for i in range(1, 18):
+            v[s + i] = 0.0
+        v[s] = b
+    elif b > newest:
+        for k in range(np.int64(newest) + 1, np.int64(b) + 1):
+            place = k & 31
+            n = bucket_count(v, s, place)
+            v[s + 1] -= n
+            v[s + 2 + (place >> 1)] -= n * HALF if place & 1 else n
+        v[s] = b
+    place = np.int64(b) & 31
+    if bucket_count(v, s, place) < HALF - 1.0:  # a full bucket stays full
+        v[s + 1] += 1.0
+        v[s + 2 + (place >> 1)] += HALF if place & 1 else 1.0
+
+
+@njit(**PART)
+def add_to_sums(v: Any, s: Any, b: Any, x: Any) -> None:
+    newest = v[s]
+    if b - newest >= 32.0:
+        for i in range(1, 33):
+            v[s + i] = 0.0
+    elif b > newest:
+        for k in range(np.int64(newest) + 1, np.int64(b) + 1):
+            v[s + 1 + (k & 31)] = 0.0
+    v[s] = b
+    v[s + 1 + (np.int64(b) & 31)] += x
+
+
+@njit(**PART)
+def advance_moment(v: Any, s: Any, n_steps: Any, mask: Any, t: Any, window: Any) -> None:
+    """Prefix j keeps the latest start of its first j + 1 steps; longer prefixes first, so an event is one step only."""
+    for j in range(n_steps - 1, -1, -1):
+        if (mask >> j) & 1 == 0:
+            continue
+        start = t if j == 0 else v[s + 1 + j]
+        if math.isnan(start):
+            continue
+        if j < n_steps - 1:
+            v[s + 2 + j] = start
+        elif t - start <= window:
+            v[s] += 1.0
+            v[s + 1] = t
+            for i in range(n_steps - 1):
+                v[s + 2 + i] = math.nan
+            return
+
+
+@njit(**PART)
+def apply_op(
+    code: Any, v: Any, s: Any, a: Any, n: Any, column: Any, x: Any, y: Any, t: Any,
+    measures: Any, channel: Any, properties: Any, session: Any,
+) -> None:  # fmt: skip
+    """What one op does; ``v`` is the vector, ``s``, ``a`` and ``n`` slots in it."""
+    if code == OP_COUNT:
+        v[s] += 1.0
+    elif code == OP_AT:
+        v[s] = t
+    elif code == OP_DECAY:
+        before = v[s]
+        v[s] = before * exp2(-(t - v[a]) / x) + 1.0 if before != 0.0 else 1.0
+    elif code == OP_FIRST_AT:
+        if math.isnan(v[s]):
+            v[s] = t
+    elif code == OP_LATEST:
+        v[s + np.int64(v[n]) % column] = t
+    elif code == OP_RING:
+        add_to_ring(v, s, bucket_of(t, x))
+    elif code == OP_RHYTHM:
+        k = v[n]
+        if k >= 1.0:
+            gap = math.log(max((t - v[a]) / 1e6, 1e-6))
+            off = gap - v[s]
+            v[s] += off / k
+            v[s + 1] += off * (gap - v[s])
+    elif code == OP_SESSION:
+        if t - v[a] <= GAP_US:
+            v[s + 1] += 1.0
+        else:
+            v[s] = t
+            v[s + 1] = 1.0
+            v[s + 2] += 1.0
+    elif code == OP_SESSION_ID:
+        name = float(session)
+        if v[s + 3] == name:
+            v[s + 1] += 1.0
+        else:
+            v[s] = t
+            v[s + 1] = 1.0
+            v[s + 2] += 1.0
+            v[s + 3] = name
+    elif code == OP_CHANNELS:
+        if channel >= 0:
+            v[s] += 1.0
+    elif code == OP_CHANNEL:
+        if channel == column:
+            v[s] += 1.0
+    elif code == OP_HOURS:
+        hours = bucket_of(t, 3.6e9)
+        hour = hours - 24.0 * math.floor(hours / 24.0)
+        if (x <= hour < y) if x < y else (hour >= x or hour < y):
+            v[s] += 1.0
+    elif code == OP_SENT:
+        v[s] = t
+    elif code == OP_ANSWER:
+        if t - v[s] <= x:
+            v[s] = math.nan
+            v[s + 1] += 1.0
+    elif code == OP_MOMENT:
+        advance_moment(v, s, a, n, t, x)
+    elif code == OP_SKETCH:
+        value = properties[column]
+        if value != 0:
+            bit = np.int64(value % np.uint64(240))
+            v[s + bit // 48] = float(np.int64(v[s + bit // 48]) | (np.int64(1) << (bit % 48)))
+    else:
+        measure = measures[column]
+        if not math.isnan(measure):
+            apply_measure(code, v, s, a, x, t, measure)
+
+
+@njit(**PART)
+def apply_measure(code: Any, v: Any, s: Any, at: Any, x: Any, t: Any, measure: Any) -> None:
+    if code == OP_M_COUNT:
+        v[s] += 1.0
+    elif code == OP_M_AT:
+        v[s] = t
+    elif code == OP_M_SUM:
+        v[s] += measure
+    elif code == OP_M_DECAY or code == OP_M_WEIGHT:  # noqa: SIM109  # Numba needs plain comparisons
+        added = measure if code == OP_M_DECAY else 1.0
+        before = v[s]
+        v[s] = before * exp2(-(t - v[at]) / x) + added if before != 0.0 else added
+    elif code == OP_M_LAST:
+        v[s] = measure
+    elif code == OP_M_MIN:
+        if not v[s] <= measure:
+            v[s] = measure
+    elif code == OP_M_MAX:
+        if not v[s] >= measure:
+            v[s] = measure
+    elif code == OP_M_RING:
+        add_to_sums(v, s, bucket_of(t, x), measure)
+
+
+@njit(**PART)
+def read_ring(v: Any, s: Any, b: Any) -> Any:
+    """Events in the buckets after ``b - 32``: the total without those that have left since the last event."""
+    newest = v[s]
+    if not b - newest < 32.0:
+        return 0.0
+    total = v[s + 1]
+    for k in range(np.int64(newest) - 31, np.int64(b) - 31):
+        total -= bucket_count(v, s, k & 31)
+    return total
+
+
+@njit(**PART)
+def read_sums(v: Any, s: Any, b: Any) -> Any:
+    newest = v[s]
+    total = 0.0
+    if b - newest < 32.0:
+        for k in range(np.int64(b) - 31, np.int64(newest) + 1):
+            total += v[s + 1 + (k & 31)]
+    return total
+
+
+@njit(**PART)
+def read_latest(v: Any, s: Any, n: Any, size: Any, k: Any, within: Any, now: Any) -> Any:
+    found = 0.0
+    for j in range(1, min(n, k) + 1):
+        if now - v[s + (n - j) % size] > within:
+            break
+        found += 1.0
+    return found
+
+
+@njit(**PART)
+def read_distinct(v: Any, s: Any) -> Any:
+    n_zero = 240
+    for k in range(5):
+        bits = np.int64(v[s + k])
+        while bits:
+            bits &= bits - 1
+            n_zero -= 1
+    return 240.0 * math.log(240.0 / max(n_zero, 1))
+
+
+@njit(**PART)
+def read_call(v: Any, ints: Any, floats: Any, now: Any) -> Any:
+    """The value of one call at ``now`` from the vector ``v``, given the call's row of the table of reads."""
+    code = ints[0]
+    s = ints[1]
+    a = ints[2]
+    x = floats[0]
+    if code == READ_SLOT:
+        return v[s]
+    if code == READ_DECAYED:
+        kept = v[s]
+        return kept * exp2(-(now - v[a]) / x) if kept != 0.0 else 0.0
+    if code == READ_LATEST:
+        return read_latest(v, s, np.int64(v[a]), ints[3], ints[4], x, now)
+    if code == READ_RING:
+        return read_ring(v, s, bucket_of(now, x))
+    if code == READ_M_RING:
+        return read_sums(v, s, bucket_of(now, x))
+    if code == READ_RATIO:
+        return v[s] / v[a] if v[a] != 0.0 else math.nan
+    if code == READ_SINCE:
+        return (now - v[s]) / 1e6
+    if code == READ_CADENCE:
+        return math.exp(v[s]) if v[a] >= 2.0 else math.nan
+    if code == READ_REGULARITY:
+        return 1.0 / (1.0 + math.sqrt(v[s + 1] / (v[a] - 1.0))) if v[a] >= 3.0 else math.nan
+    if code == READ_MOMENTUM:
+        y = floats[1]
+        silence = now - v[ints[3]]
+        if math.isnan(silence):
+            return math.nan
+        return (v[s] / x) / (v[a] / y) * exp2(-(silence / x - silence / y))
+    if code == READ_DISTINCT:
+        return read_distinct(v, s)
+    if code == READ_MATCHED:
+        return 1.0 if now - v[s] <= x else 0.0
+    is_open = not math.isnan(v[a]) and (ints[4] == 1 or now - v[a] <= GAP_US)
+    if not is_open:
+        return 0.0
+    duration = (v[a] - v[s]) / 1e6
+    if code == READ_DEPTH:
+        return v[s + 1]
+    if code == READ_DURATION:
+        return duration
+    return v[s + 1] / max(duration, 1.0) * 60.0  # READ_VELOCITY
+
+
+@njit(**PART)
+def compute(code: Any, p: Any, q: Any) -> Any:
+    """One binary instruction of a program."""
+    if code == ADD:
+        return p + q
+    if code == SUB:
+        return p - q
+    if code == MUL:
+        return p * q
+    if code == DIV:
+        return p / q if q != 0.0 else math.nan
+    if code == LT:
+        return 1.0 if p < q else 0.0
+    if code == LE:
+        return 1.0 if p <= q else 0.0
+    if code == GT:
+        return 1.0 if p > q else 0.0
+    if code == GE:
+        return 1.0 if p >= q else 0.0
+    if code == EQ:
+        return 1.0 if p == q else 0.0
+    if code == NE:
+        return 1.0 if (p < q or p > q) else 0.0
+    if code == AND:
+        return 1.0 if (p != 0.0 and q != 0.0) else 0.0
+    if code == OR:
+        return 1.0 if (p != 0.0 or q != 0.0) else 0.0
+    if math.isnan(p) or math.isnan(q):  # MIN and MAX
+        return math.nan
+    if code == MIN:
+        return min(p, q)
+    return max(p, q)
+
+
+@njit(**PART)
+def run_program(first: Any, end: Any, codes: Any, operands: Any, values: Any, stack: Any) -> Any:
+    top = -1
+    for k in range(first, end):
+        code = codes[k]
+        if code == LOAD:
+            top += 1
+            stack[top] = values[np.int64(operands[k])]
+        elif code == CONST:
+            top += 1
+            stack[top] = operands[k]
+        elif code == NEG:
+            stack[top] = -stack[top]
+        elif code == NOT:
+            stack[top] = 1.0 if stack[top] == 0.0 else 0.0
+        elif code == ABS:
+            stack[top] = abs(stack[top])
+        elif code == IS_MISSING:
+            stack[top] = 1.0 if math.isnan(stack[top]) else 0.0
+        else:
+            top -= 1
+            stack[top] = compute(code, stack[top], stack[top + 1])
+    return stack[0]
+
+
+@njit(**PART)
+def quantise(value: Any, first: Any, end: Any, cuts: Any) -> Any:
+    if math.isnan(value):
+        return MISSING
+    symbol = 0
+    for k in range(first, end):
+        if value >= cuts[k]:
+            symbol += 1
+    return symbol
+
+
+@njit(**PART)
+def observe(v: Any, now: Any, ints: Any, floats: Any, calls: Any, n: Any, found: Any) -> None:
+    """Read each call once, into ``found``."""
+    for k in range(n):
+        found[k] = read_call(v, skip(ints, 5 * calls[k]), skip(floats, 2 * calls[k]), now)
+
+
+I8, I32, I64 = types.uint8, types.int32, types.int64
+U64, F64 = types.uint64, types.float64
+
+
+def _array(kind: Any, n_dims: int = 1) -> Any:
+    return types.Array(kind, n_dims, "C")
+
+
+def _given(kind: Any, n_dims: int = 1) -> Any:
+    """An array that is only read: writable and read-only ones (Arrow's) both fit."""
+    return types.Array(kind, n_dims, "C", readonly=True)
+
+
+FOLD = types.void(
+    I64, I64, I64,  # part, n_parts, ahead
+    _given(I32), _given(I64), _given(types.int16), _given(F64, 2), _given(I32), _given(U64, 2), _given(U64),  # events
+    _array(F64), I64,  # vectors, n_slots
+    _array(I64), _array(I64, 2), _array(F64, 2), _array(I64), _array(I64),  # ops, lines to fetch
+    _array(I64, 2), _array(F64, 2), _array(I64),  # reads, calls to observe
+    _array(I64), _array(I64), _array(F64), I64,  # programs, how many are features
+    _array(I64), _array(F64), I64, _array(I8, 2), _array(F64, 2),  # cuts, every, symbols, values
+)  # fmt: skip
+
+
+@njit(FOLD, **SETTINGS)
+def fold(
+    part: Any, n_parts: Any, ahead: Any,
+    customer: Any, event_at: Any, event_class: Any, measures: Any, channel: Any, properties: Any, session: Any,
+    vectors: Any, n_slots: Any,
+    op_starts: Any, op_ints: Any, op_floats: Any, line_starts: Any, lines: Any,
+    read_ints: Any, read_floats: Any, calls: Any,
+    starts: Any, codes: Any, operands: Any, n_features: Any,
+    cut_starts: Any, cuts: Any, every: Any, symbols: Any, values: Any,
+) -> Any:  # fmt: skip
+    """Fold the events whose customer is ``part`` modulo ``n_parts``, in order, into ``vectors`` (flat), and observe.
+
+    ``ahead`` events before its turn, the cache lines of an event are asked for; 0 asks for none.
+    """
+    n_events = len(customer)
+    n_measures, n_properties = measures.shape[1], properties.shape[1]
+    rows, row_of_measures, row_of_properties = pointer_to(vectors), pointer_to(measures), pointer_to(properties)
+    ints, floats = pointer_to(op_ints), pointer_to(op_floats)
+    mine = np.empty(CHUNK + 1, np.int64)
+    found = np.empty(len(calls), np.float64)
+    stack = np.empty(MAX_DEPTH + 1, np.float64)
+    for begin in range(0, n_events, CHUNK):
+        n_mine = 0
+        for i in range(begin, min(begin + CHUNK, n_events)):
+            mine[n_mine] = i  # without a branch that the processor would have to guess
+            n_mine += 1 if n_parts == 1 else np.int64(np.uint32(customer[i]) % np.uint32(n_parts) == part)
+        for turn in range(n_mine):
+            i = mine[turn]
+            if ahead > 0 and turn + ahead < n_mine:
+                later = mine[turn + ahead]
+                v = skip(rows, np.int64(customer[later]) * n_slots)
+                kind = np.int64(event_class[later])
+                for k in range(line_starts[kind], line_starts[kind + 1]):
+                    prefetch(v, lines[k])
+            v = skip(rows, np.int64(customer[i]) * n_slots)
+            t = float(event_at[i])
+            kind = np.int64(event_class[i])
+            v[0] = t
+            for k in range(op_starts[kind], op_starts[kind + 1]):
+                op, number = skip(ints, 5 * k), skip(floats, 2 * k)
+                amounts, values_of = skip(row_of_measures, i * n_measures), skip(row_of_properties, i * n_properties)
+                apply_op(
+                    op[0], v, op[1], op[2], op[3], op[4], number[0], number[1], t,
+                    amounts, channel[i], values_of, session[i],
+                )  # fmt: skip
+            is_sampled = len(values) > 0 and i % every == 0
+            if len(symbols) == 0 and not is_sampled:
+                continue
+            observe(
+                v, t, pointer_to(read_ints), pointer_to(read_floats), pointer_to(calls), len(calls), pointer_to(found)
+            )
+            for k in range(len(starts) - 1):
+                value = run_program(
+                    starts[k],
+                    starts[k + 1],
+                    pointer_to(codes),
+                    pointer_to(operands),
+                    pointer_to(found),
+                    pointer_to(stack),
+                )
+                if k < n_features and is_sampled:
+                    values[i // every, k] = value
+                if len(symbols) > 0:
+                    if k < n_features:
+                        symbols[i, k] = quantise(value, cut_starts[k], cut_starts[k + 1], pointer_to(cuts))
+                    else:
+                        symbols[i, k] = 1 if value != 0.0 else 0
+
+
+READ = types.void(
+    _array(F64), I64, I64, I64, _array(I64),  # vectors, n_slots, first and end row, now
+    _array(I64, 2), _array(F64, 2), _array(I64),  # reads, calls
+    _array(I64), _array(I64), _array(F64), _array(F64, 2),  # programs, out
+)  # fmt: skip
+
+
+@njit(READ, **SETTINGS)
+def read_rows(
+    vectors: Any, n_slots: Any, first: Any, end: Any, now: Any, read_ints: Any, read_floats: Any, calls: Any,
+    starts: Any, codes: Any, operands: Any, out: Any,
+) -> Any:  # fmt: skip
+    """The programs' values for rows ``first`` to ``end``, each at its ``now``, into ``out``."""
+    found = np.empty(len(calls), np.float64)
+    stack = np.empty(MAX_DEPTH + 1, np.float64)
+    rows = pointer_to(vectors)
+    for row in range(first, end):
+        v = skip(rows, row * n_slots)
+        observe(
+            v, float(now[row]), pointer_to(read_ints), pointer_to(read_floats), pointer_to(calls), len(calls),
+            pointer_to(found),
+        )  # fmt: skip
+        for k in range(len(starts) - 1):
+            out[row, k] = run_program(
+                starts[k], starts[k + 1], pointer_to(codes), pointer_to(operands), pointer_to(found), pointer_to(stack)
+            )

@@ -1,0 +1,316 @@
+"""From a playbook to a layout: the slots of a vector, the op table of each event class, and how features are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.fold import cells as c
+from sojourn.fold.cells import ANY, Cell, Reading, plan_reading
+from sojourn.rules import LOAD, Call, Program
+
+if TYPE_CHECKING:
+    from sojourn.playbook import EventClass, Playbook
+
+FOLD_VERSION = 1
+"""Raised when the same cells begin to mean something else, so that older vectors are not read."""
+
+LINE = 8
+"""Slots in one cache line; a vector's length is a multiple of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Programs:
+    """Stack programs one after the other: program i is ``codes[starts[i]:starts[i + 1]]`` with its operands.
+
+    ``calls`` are the calls that the programs load, each once; the operand of LOAD is a position in ``calls``.
+    """
+
+    starts: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    operands: NDArray[np.float64]
+    calls: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where everything is in a vector, and what each event class does to it. Built by :func:`build_layout`."""
+
+    hash: str
+    n_slots: int
+    initial: NDArray[np.float64]  # a vector before any event, shape (n_slots,)
+    slots: Mapping[Cell, int]  # first slot of each cell
+    calls: tuple[Call, ...]
+    reads: tuple[tuple[int, ...], ...]  # slots that each call reads
+    read_ints: NDArray[np.int64]  # per call: code, three slots, one whole number
+    read_floats: NDArray[np.float64]  # per call: two numbers
+    class_names: tuple[str, ...]
+    op_starts: NDArray[np.int64]  # ops of class i: op_starts[i] to op_starts[i + 1]
+    op_ints: NDArray[np.int64]  # per op: code, slot, two more slots or whole numbers, column
+    op_floats: NDArray[np.float64]  # per op: two numbers
+    touched: tuple[tuple[int, ...], ...]  # per class: first slots of the cache lines its ops change
+    measures: tuple[str, ...]  # measures that are read, in the order of the batch's columns
+    properties: tuple[str, ...]
+    channels: tuple[str, ...]
+    has_sessions: bool
+    feature_names: tuple[str, ...]
+    features: Programs
+    fingerprint: tuple[int, ...]  # features of the fingerprint, as positions in feature_names
+    indicators: tuple[tuple[str, Program], ...]  # (state, condition), in the order of the playbook
+    observed: Programs  # the fingerprint's features, then the indicators
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that one customer takes."""
+        return self.n_slots * 8
+
+    def new_vectors(self, n_customers: int) -> NDArray[np.float64]:
+        """Vectors of customers without events, shape ``(n_customers, n_slots)``, each row on whole cache lines."""
+        size = n_customers * self.n_slots
+        memory = np.empty(size + LINE, dtype=np.float64)
+        skip = (-memory.ctypes.data % (8 * LINE)) // 8
+        vectors = memory[skip : skip + size].reshape(n_customers, self.n_slots)
+        vectors[:] = self.initial
+        return vectors
+
+
+def build_layout(playbook: Playbook) -> Layout:
+    """The layout of a playbook: the same for every playbook that keeps the same cells of the same events.
+
+    >>> from sojourn.playbook import load_playbook
+    >>> layout = build_layout(load_playbook("shop"))
+    >>> layout.n_slots % 8, len(layout.hash)
+    (0, 32)
+    """
+    conditions = [(state.name, ind.when) for state in playbook.states for ind in state.indicators]
+    features = [feature.program for feature in playbook.features]
+    programs = features + [program for _, program in conditions]
+    calls = tuple(dict.fromkeys(call for program in programs for call in program.calls))
+    moments = {moment.name: moment for moment in playbook.moments}
+    has_sessions = playbook.source.session is not None
+    readings = _share_latest([plan_reading(call, moments, has_sessions) for call in calls])
+    slots, initial = _place({cell for reading in readings for cell, _ in reading.cells})
+    names = [feature.name for feature in playbook.features]
+    fingerprint = tuple(names.index(name) for name in playbook.fingerprint)
+    channels = tuple(sorted({cell.of[1] for cell in slots if cell.kind == "channel"}))
+    measures = tuple(sorted({cell.of[0] for cell in slots if cell.kind.startswith("m_")}))
+    properties = tuple(sorted({cell.of[0] for cell in slots if cell.kind == "sketch"}))
+    columns = {"channel": channels, "measure": measures, "property": properties}
+    ops = _list_ops(playbook, slots, columns)
+    read_ints, read_floats = _tabulate_reads(readings, slots)
+    return Layout(
+        hash=_hash_layout(playbook, slots, measures, properties),
+        n_slots=len(initial),
+        initial=initial,
+        slots=slots,
+        calls=calls,
+        reads=tuple(_slots_of(reading, slots) for reading in readings),
+        read_ints=read_ints,
+        read_floats=read_floats,
+        class_names=tuple(playbook.class_names),
+        op_starts=np.cumsum([0, *map(len, ops)], dtype=np.int64),
+        op_ints=_matrix([op[:5] for rows in ops for op in rows], 5, np.int64),
+        op_floats=_matrix([op[5:] for rows in ops for op in rows], 2, np.float64),
+        touched=tuple(_lines_of(rows, slots) for rows in ops),
+        measures=measures,
+        properties=properties,
+        channels=channels,
+        has_sessions=has_sessions,
+        feature_names=tuple(names),
+        features=_join_programs(features, calls),
+        fingerprint=fingerprint,
+        indicators=tuple(conditions),
+        observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions], calls),
+    )
+
+
+def _share_latest(readings: Sequence[Reading]) -> list[Reading]:
+    """Calls that read the last k events of a class share the cell of the largest k."""
+    most: dict[tuple[str, ...], float] = {}
+    for reading in readings:
+        for cell, _ in reading.cells:
+            if cell.kind == "latest":
+                most[cell.of] = max(most.get(cell.of, 0.0), cell.numbers[0])
+
+    def widen(cell: Cell) -> Cell:
+        return Cell(cell.kind, cell.of, (most[cell.of],)) if cell.kind == "latest" else cell
+
+    return [
+        Reading(r.code, tuple((widen(cell), offset) for cell, offset in r.cells), r.wholes, r.numbers) for r in readings
+    ]
+
+
+SEEN_AT = Cell("seen_at")
+
+
+def _place(kept: set[Cell]) -> tuple[dict[Cell, int], NDArray[np.float64]]:
+    """Slots by cell, and a vector before any event. Cells about the same name lie together: one event, few lines."""
+    slots: dict[Cell, int] = {}
+    initial: list[float] = []
+    for cell in [SEEN_AT, *sorted(kept, key=lambda cell: (cell.of[:1], cell))]:
+        slots[cell] = len(initial)
+        initial += cell.initial
+    initial += [0.0] * (-len(initial) % LINE)
+    return slots, np.array(initial, dtype=np.float64)
+
+
+Op = tuple[int, int, int, int, int, float, float]
+
+_LATER = frozenset({c.OP_COUNT, c.OP_AT, c.OP_M_AT})
+"""Ops that change what other ops of the same event still have to read as it was before."""
+
+_PLAIN = {
+    "count": c.OP_COUNT, "at": c.OP_AT, "first_at": c.OP_FIRST_AT, "decay": c.OP_DECAY, "latest": c.OP_LATEST,
+    "ring": c.OP_RING, "rhythm": c.OP_RHYTHM, "channels": c.OP_CHANNELS, "channel": c.OP_CHANNEL,
+    "hours": c.OP_HOURS, "sketch": c.OP_SKETCH, "m_count": c.OP_M_COUNT, "m_at": c.OP_M_AT, "m_sum": c.OP_M_SUM,
+    "m_decay": c.OP_M_DECAY, "m_weight": c.OP_M_WEIGHT, "m_last": c.OP_M_LAST, "m_min": c.OP_M_MIN,
+    "m_max": c.OP_M_MAX, "m_ring": c.OP_M_RING,
+}  # fmt: skip
+
+
+def _list_ops(playbook: Playbook, slots: Mapping[Cell, int], columns: Mapping[str, tuple[str, ...]]) -> list[list[Op]]:
+    """Per event class, what its events do, in the order of doing."""
+    classes = {event.name: event for event in playbook.events}
+    table: list[list[Op]] = []
+    for name in playbook.class_names:
+        ops = [op for cell in slots for op in _op_of(cell, name, classes, slots, columns)]
+        table.append(sorted(ops, key=lambda op: op[0] in _LATER))
+    return table
+
+
+def _op_of(
+    cell: Cell,
+    name: str,
+    classes: Mapping[str, EventClass],
+    slots: Mapping[Cell, int],
+    columns: Mapping[str, tuple[str, ...]],
+) -> list[Op]:
+    """What an event of class ``name`` does to the cell: one op, or none."""
+    event = classes.get(name)  # None for "other", which has no measures and is no touch
+
+    def is_of(word: str) -> bool:
+        return not (event and event.is_touch) if word == ANY else word == name
+
+    kind, slot = cell.kind, slots[cell]
+    x, y = (*cell.numbers, 0.0, 0.0)[:2]
+    if kind.startswith("m_"):
+        if event is None or cell.of[0] not in dict(event.measures):
+            return []
+        return [(_PLAIN[kind], slot, _at(slots, "m_at", cell), 0, columns["measure"].index(cell.of[0]), x, y)]
+    if kind == "sketch":
+        if event is None or cell.of[0] not in dict(event.properties):
+            return []
+        return [(c.OP_SKETCH, slot, 0, 0, columns["property"].index(cell.of[0]), x, y)]
+    if kind == "moment":
+        mask = sum(1 << i for i, word in enumerate(cell.of) if is_of(word))
+        return [(c.OP_MOMENT, slot, len(cell.of), mask, 0, x, y)] if mask else []
+    if kind == "answers":
+        if is_of(cell.of[0]):
+            return [(c.OP_SENT, slot, 0, 0, 0, x, y)]
+        return [(c.OP_ANSWER, slot, 0, 0, 0, x, y)] if is_of(cell.of[1]) else []
+    if kind == "seen_at" or not is_of(cell.of[0]):
+        return []
+    if kind == "session":
+        return [(c.OP_SESSION_ID if x else c.OP_SESSION, slot, _at(slots, "at", cell), 0, 0, x, y)]
+    column = columns["channel"].index(cell.of[1]) if kind == "channel" else 0
+    whole = int(x) if kind == "latest" else column
+    return [(_PLAIN[kind], slot, _at(slots, "at", cell), slots.get(Cell("count", cell.of[:1]), 0), whole, x, y)]
+
+
+def _at(slots: Mapping[Cell, int], kind: str, cell: Cell) -> int:
+    """The slot of the instant that the cell's decay or gap is measured from; 0 where it needs none."""
+    return slots.get(Cell(kind, cell.of[:1]), 0)
+
+
+def _lines_of(ops: Sequence[Op], slots: Mapping[Cell, int]) -> tuple[int, ...]:
+    """First slots of the cache lines to fetch before these ops run: all of small cells, the head of large ones."""
+    width_at = {slot: cell.width for cell, slot in slots.items()}
+    lines = {0}
+    for _, slot, *_rest in ops:
+        width = width_at[slot]
+        lines |= {s // LINE * LINE for s in range(slot, slot + (width if width <= 2 * LINE else 2))}
+    return tuple(sorted(lines))
+
+
+def _slots_of(reading: Reading, slots: Mapping[Cell, int]) -> tuple[int, ...]:
+    return tuple(s for cell, _ in reading.cells for s in range(slots[cell], slots[cell] + cell.width))
+
+
+def _tabulate_reads(
+    readings: Sequence[Reading], slots: Mapping[Cell, int]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    ints: list[tuple[int, ...]] = []
+    for reading in readings:
+        where = [slots[cell] + offset for cell, offset in reading.cells]
+        if reading.code == c.READ_LATEST:
+            where.append(reading.cells[0][0].width)
+        ints.append((reading.code, *(*where, 0, 0, 0)[:3], *(reading.wholes or (0,))))
+    return _matrix(ints, 5, np.int64), _matrix([reading.numbers for reading in readings], 2, np.float64)
+
+
+def _matrix(rows: Sequence[Sequence[float]], width: int, dtype: Any) -> NDArray[Any]:
+    return np.array(rows, dtype=dtype).reshape(len(rows), width)
+
+
+def _join_programs(programs: Sequence[Program], calls: Sequence[Call]) -> Programs:
+    used = list(dict.fromkeys(call for program in programs for call in program.calls))
+    operands = [
+        float(used.index(program.calls[int(operand)])) if code == LOAD else operand
+        for program in programs
+        for code, operand in zip(program.codes, program.operands, strict=True)
+    ]
+    return Programs(
+        starts=np.cumsum([0, *(len(program.codes) for program in programs)], dtype=np.int64),
+        codes=np.array([code for program in programs for code in program.codes], dtype=np.int64),
+        operands=np.array(operands, dtype=np.float64),
+        calls=np.array([calls.index(call) for call in used], dtype=np.int64),
+    )
+
+
+def _hash_layout(playbook: Playbook, slots: Iterable[Cell], measures: Sequence[str], properties: Sequence[str]) -> str:
+    """A hash of all that decides what is in a vector: the cells, and which raw rows become which events.
+
+    Names of features and states, thresholds and texts are not part of it, nor the order in which things are written.
+    """
+    events = [_describe_class(event, measures, properties) for event in playbook.events]
+    if not _overlap(playbook.events):
+        events.sort(key=lambda event: str(event["name"]))
+    source = playbook.source
+    canonical = {
+        "fold": FOLD_VERSION,
+        "cells": [[cell.kind, list(cell.of), list(cell.numbers)] for cell in slots],
+        "events": events,
+        "source": {
+            name: getattr(source, name)
+            for name in ("format", "customer", "time", "time_format", "timezone", "event", "id", "session", "channel",
+                         "duplicates", "other")
+        },
+    }  # fmt: skip
+    text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _describe_class(event: EventClass, measures: Sequence[str], properties: Sequence[str]) -> dict[str, object]:
+    return {
+        "name": event.name,
+        "raw_names": sorted(event.raw_names),
+        "where": event.where and repr(event.where.tree),
+        "is_touch": event.is_touch,
+        "measures": sorted([name, repr(rule.tree)] for name, rule in event.measures if name in measures),
+        "properties": sorted([name, path] for name, path in event.properties if name in properties),
+    }
+
+
+def _overlap(events: Sequence[EventClass]) -> bool:
+    """Whether some raw row could match two classes, so that the first one written wins."""
+    names = [name for event in events for name in event.raw_names]
+    return len(set(names)) < len(names) or any(not event.raw_names for event in events)

@@ -61,17 +61,29 @@ def _write(kind: str, mood: int, opener: str, closer: str, category: str) -> str
 
 @cache
 def all_texts() -> tuple[str, ...]:
-    """Every text there can be, in the order of the codes that ``text_codes`` gives.
+    """Every text there can be, each once, in the order of the codes that ``text_codes`` gives.
 
     >>> all_texts()[0]
     'Terrible, the headphones broke on day one. Never again.'
     """
+    return tuple(dict.fromkeys(_written()))
+
+
+@cache
+def _written() -> tuple[str, ...]:
+    """A text for each kind, mood, phrases and category; those that do not name the category come eight times."""
     return tuple(
         _write(kind, mood, opener, closer, category)
         for kind in KINDS
         for mood in range(N_MOODS)
         for opener, closer, category in product(_OPENERS[kind][mood], _CLOSERS[mood], CATEGORIES)
     )
+
+
+@cache
+def _code_of_written() -> NDArray[np.int32]:
+    place = {text: code for code, text in enumerate(all_texts())}
+    return np.array([place[text] for text in _written()], dtype=np.int32)
 
 
 def text_codes(
@@ -89,7 +101,7 @@ def text_codes(
     per_mood = n_openers * N_CLOSERS * len(CATEGORIES)
     n = len(mood)
     choice = rng.integers(0, n_openers, n) * N_CLOSERS + rng.integers(0, N_CLOSERS, n)
-    return np.asarray(before + mood * per_mood + choice * len(CATEGORIES) + category, dtype=np.int32)
+    return np.asarray(_code_of_written()[before + mood * per_mood + choice * len(CATEGORIES) + category])
 
 
 def _size(kind: str) -> int:

@@ -115,7 +115,7 @@ WITHIN_VISIT_S = 40.0
 WITHIN_VISIT_SD = 1.0
 IDLE_P = 0.06  # visits without purpose, in any state
 
-TASTE_SHAPE = 8.0  # gamma shape of a customer's lasting taste for each event class
+TASTE_SHAPE = 6.0  # gamma shape of a customer's lasting taste for each event class
 TASTE_CONCENTRATION = 60.0  # Dirichlet concentration of a customer's own mix around the state's
 
 # Campaigns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -36,8 +37,12 @@ def connect(*, n_threads: int = 2, timezone: str = "UTC", database: str = ":memo
     return connection
 
 
-def run_query(connection: DuckDBPyConnection, query: str, **columns: pa.Array | pa.ChunkedArray) -> pa.Table:
+def run_query(
+    connection: DuckDBPyConnection, query: str, values: Sequence[Any] = (), **columns: pa.Array | pa.ChunkedArray
+) -> pa.Table:
     """The result of a query over the table ``t`` that has these columns; rows keep their order.
+
+    What people wrote never stands in the query: it comes as a column, or as one of ``values`` for ``$1``, ``$2``…
 
     >>> import pyarrow as pa
     >>> run_query(connect(), "SELECT a + 1 AS b FROM t", a=pa.array([1, 2])).to_pydict()
@@ -45,6 +50,6 @@ def run_query(connection: DuckDBPyConnection, query: str, **columns: pa.Array | 
     """
     connection.register("t", pa.table(columns))
     try:
-        return connection.sql(query).to_arrow_table()
+        return connection.sql(query, params=list(values)).to_arrow_table() if values else connection.sql(query).to_arrow_table()
     finally:
         connection.unregister("t")

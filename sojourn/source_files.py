@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -179,7 +180,7 @@ def _read_json(pages: Iterator[Page], told: _Told) -> Iterator[Chunk]:
         if not is_object.all():
             page = _drop_bad_json(page, is_object)
             texts = texts.filter(pa.array(is_object))
-        yield _make_chunk(page, pa.table({JSON_COLUMN: texts}), told)
+        yield replace(_make_chunk(page, pa.table({JSON_COLUMN: texts}), told), is_json=True)
 
 
 def _drop_bad_json(page: Page, is_object: np.ndarray) -> Page:

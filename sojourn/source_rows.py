@@ -35,7 +35,8 @@ class Chunk:
     """Rows of one source, in order, plus those that never became rows.
 
     ``rows`` are ordinals in the source from 0, ``lines`` 1-based lines of the file (row numbers where there are none),
-    ``done`` is how far into the source's ``size`` this is, ``show`` gives raw text of the rows at these positions.
+    ``done`` is how far into the source's ``size`` this is, ``show`` gives raw text of the rows at these positions,
+    ``is_json`` says that the only column, ``json``, holds whole rows.
     """
 
     columns: pa.Table
@@ -44,6 +45,7 @@ class Chunk:
     broken: tuple[Broken, ...]
     done: int
     show: Callable[[Integers], list[str]]
+    is_json: bool = False
 
     @property
     def n_read(self) -> int:

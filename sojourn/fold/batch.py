@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.fold.ids import IdTable, hash_strings
+from sojourn.fold.ids import IdTable, hash_strings, number_codes
 from sojourn.fold.layout import Layout, build_layout
 from sojourn.playbook import Playbook
 
@@ -44,13 +44,18 @@ class Batch:
 class Observe:
     """What to observe at each event, right after it.
 
-    With ``cuts``, one array per fingerprint feature, ``Folded.symbols`` is made; with ``is_raw``, ``Folded.values``,
-    of every event whose number is a multiple of ``every``.
+    With ``cuts``, one array per fingerprint feature, ``Folded.symbols`` is made; without, or with ``is_raw``,
+    ``Folded.values``, of every event whose number is a multiple of ``every``.
     """
 
     cuts: Sequence[NDArray[np.float64]] | None = None
     is_raw: bool = False
     every: int = 1
+
+    @property
+    def has_values(self) -> bool:
+        """Whether raw values are observed."""
+        return self.is_raw or self.cuts is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +126,24 @@ def make_batch(events: pa.Table, playbook: Playbook | Layout, ids: IdTable | Non
     )
 
 
+def take_events(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """The events number ``rows`` (rising) of a batch, their customers numbered anew in the order of appearance."""
+    codes, order = number_codes(batch.customer[rows], batch.n_customers)
+    ids = IdTable()
+    ids.add(batch.ids.names().take(pa.array(order)))
+    return Batch(
+        customer=codes,
+        event_at=batch.event_at[rows],
+        event_class=batch.event_class[rows],
+        measures=batch.measures[rows],
+        channel=batch.channel[rows],
+        properties=batch.properties[rows],
+        session=batch.session[rows],
+        ids=ids,
+        n_customers=len(ids),
+    )
+
+
 def fold_events(
     layout: Layout,
     batch: Batch,
@@ -141,13 +164,14 @@ def fold_events(
 
     work = _prepare_vectors(layout, batch, vectors, is_in_place)
     watch = observe or Observe()
+    has_values, has_symbols = observe is not None and watch.has_values, watch.cuts is not None
     n_features, n_symbols = len(layout.fingerprint), len(layout.observed)
     cuts = watch.cuts if watch.cuts is not None else [np.empty(0)] * n_features
     if len(cuts) != n_features:
         raise ValueError(f"{len(cuts)} arrays of cuts for {n_features} features of the fingerprint")
-    symbols = np.empty((len(batch) if watch.cuts is not None else 0, n_symbols), np.uint8)
-    values = np.empty((-(-len(batch) // watch.every) if watch.is_raw else 0, n_features), np.float64)
-    lines = _lines(layout, is_observed=watch.cuts is not None)
+    symbols = np.empty((len(batch) if has_symbols else 0, n_symbols), np.uint8)
+    values = np.empty((-(-len(batch) // watch.every) if has_values else 0, n_features), np.float64)
+    lines = _lines(layout, is_observed=has_symbols)
     tables = (
         layout.op_starts, layout.op_ints, layout.op_floats, _starts(lines), _join(lines, np.int64),
         layout.read_ints, layout.read_floats, layout.observed.calls,
@@ -163,7 +187,7 @@ def fold_events(
         fold(part, n_threads, n_ahead, *events, work.reshape(-1), layout.n_slots, *tables)
 
     run_in_threads(run, n_threads)
-    return Folded(work, symbols if watch.cuts is not None else None, values if watch.is_raw else None)
+    return Folded(work, symbols if has_symbols else None, values if has_values else None)
 
 
 def read_features(

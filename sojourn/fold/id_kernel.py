@@ -223,17 +223,15 @@ def copy_names(arena: Any, offsets: Any, data: Any) -> Any:
     offsets[len(offsets) - 1] = written
 
 
-@njit(
-    I64(types.Array(I64, 1, "C", readonly=True), types.Array(types.boolean, 1, "C"), types.Array(I64, 1, "C")),
-    **SETTINGS,
-)
-def list_codes(codes: Any, is_seen: Any, order: Any) -> Any:
-    """Write the distinct codes in the order of their first appearance into ``order``; returns how many."""
+@njit(I64(OFFSETS, types.Array(I32, 1, "C"), types.Array(I64, 1, "C"), types.Array(I32, 1, "C")), **SETTINGS)
+def list_codes(codes: Any, number_of: Any, order: Any, numbers: Any) -> Any:
+    """Number codes in the order of their first appearance; returns how many there are. ``number_of`` begins as -1."""
     n = 0
     for i in range(len(codes)):
         code = codes[i]
-        if not is_seen[code]:
-            is_seen[code] = True
+        if number_of[code] < 0:
+            number_of[code] = n
             order[n] = code
             n += 1
+        numbers[i] = number_of[code]
     return n

@@ -68,10 +68,8 @@ class IdTable:
 
     def _find_chunk(self, chunk: Any, is_adding: bool) -> NDArray[np.int32]:
         if pa.types.is_dictionary(chunk.type):
-            codes, order = _first_codes(chunk)
-            row_of = np.full(len(chunk.dictionary), -1, np.int32)
-            row_of[order] = self._find(chunk.dictionary.take(pa.array(order)), is_adding=is_adding)
-            return row_of[codes]
+            numbers, order = number_codes(chunk.indices.to_numpy(zero_copy_only=False), len(chunk.dictionary))
+            return self._find(chunk.dictionary.take(pa.array(order)), is_adding=is_adding)[numbers]
         from sojourn.fold.id_kernel import DONE, find_all
 
         offsets, data = string_buffers(chunk)
@@ -151,14 +149,19 @@ def string_buffers(chunk: Any) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     return np.ascontiguousarray(offsets, dtype=np.int64), data
 
 
-def _first_codes(chunk: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The codes of a dictionary array, and the distinct ones in the order of first appearance."""
+def number_codes(codes: NDArray[Any], n_codes: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Codes below ``n_codes`` numbered anew in the order of first appearance, and the code that each number stands for.
+
+    >>> [part.tolist() for part in number_codes(np.array([7, 2, 7]), 8)]
+    [[0, 1, 0], [7, 2]]
+    """
     from sojourn.fold.id_kernel import list_codes
 
-    codes = np.ascontiguousarray(chunk.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    order = np.empty(len(chunk.dictionary), np.int64)
-    n = list_codes(codes, np.zeros(len(chunk.dictionary), np.bool_), order)
-    return codes, order[:n]
+    number_of = np.full(n_codes, -1, np.int32)
+    order = np.empty(n_codes, np.int64)
+    numbers = np.empty(len(codes), np.int32)
+    n = list_codes(np.ascontiguousarray(codes, dtype=np.int64), number_of, order, numbers)
+    return numbers, order[:n]
 
 
 def _chunks(ids: pa.Array | pa.ChunkedArray) -> Iterator[Any]:

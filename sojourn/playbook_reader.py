@@ -110,12 +110,10 @@ class Reader:
             self.fail(line, f"the {noun} cannot be called '{name}', a word with a meaning of its own")
         elif not _NAME.fullmatch(name):
             near = re.sub(r"\W+", "_", name.strip().lower(), flags=re.ASCII).strip("_")
-            self.fail(
-                line,
-                f"'{name[:80]}' cannot name a {noun}: names are small letters, digits and _, starting with a "
-                "letter, at most 64 of them",
-                near if _NAME.fullmatch(near) else None,
+            what = (
+                f"the {noun} '{name[:80]}' needs another name: small letters, digits and _, a letter first, at most 64"
             )
+            self.fail(line, what, near if _NAME.fullmatch(near) else None)
         else:
             return True
         return False

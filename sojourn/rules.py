@@ -233,7 +233,7 @@ def read_row(rule: RowRule, row: Mapping[str, Any]) -> float | str | bool | None
 
     A column is looked up by its whole dotted name, else part by part, through mappings and JSON text. It is read
     as the rule needs it: as a number, where text that is no finite number is missing; as text, where empty text is
-    missing; as a condition, where only ``true``, ``false``, ``1`` and ``0`` are not missing.
+    missing; as a condition, where ``true`` and ``1`` are true and all else is false.
     Arithmetic with missing is missing. Comparisons and text functions with missing are false (``!=`` and ``not in``
     too), and so is a missing condition; ``is_missing`` alone is true then.
 
@@ -243,7 +243,9 @@ def read_row(rule: RowRule, row: Mapping[str, Any]) -> float | str | bool | None
     (True, False)
     """
     value = _read_node(rule.tree, row)
-    return bool(value) if rule.unit == "boolean" else value
+    if rule.unit == "boolean":
+        return bool(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_node(node: Node, row: Mapping[str, Any]) -> float | str | bool | None:
@@ -267,7 +269,7 @@ def _read_node(node: Node, row: Mapping[str, Any]) -> float | str | bool | None:
     numbers = [float(value) for value in values if value is not None]
     code = OPERATORS[node.op]
     result = _apply_unary(code, *numbers) if code in UNARY else _apply_binary(code, *numbers)
-    return result if math.isfinite(result) else None
+    return None if math.isnan(result) else result
 
 
 _ROW_CONDITIONS: Mapping[str, Callable[..., bool]] = {
@@ -296,7 +298,7 @@ def _read_column(column: Column, row: Mapping[str, Any]) -> float | str | bool |
     if column.unit == "text":
         return _print_value(value)
     if column.unit == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(_print_value(value).lower())
+        return _print_value(value).lower() in ("true", "1")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

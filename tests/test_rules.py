@@ -239,7 +239,19 @@ def test_a_rule_called_constant_is_constant(tree: Node, data: st.DataObject) -> 
         st.lists(
             st.sampled_from(
                 [*"()[]=<>+-*/,.'\"`%&|! ", "and", "or", "not", "in", "count", "view", "within", "1h", "3", "state"]
-                + ["trait", "min", "recency", "gender", "is_missing", "==", ">=", "revenue", "hour_share", "true", "'a'"]
+                + [
+                    "trait",
+                    "min",
+                    "recency",
+                    "gender",
+                    "is_missing",
+                    "==",
+                    ">=",
+                    "revenue",
+                    "hour_share",
+                    "true",
+                    "'a'",
+                ]
             ),
             max_size=40,
         ).map(" ".join),

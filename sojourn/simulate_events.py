@@ -92,8 +92,9 @@ def draw_events(
 ) -> Codes:
     """All events of a block of customers, sorted by (time, customer, serial)."""
     lost = lost_at(lives.stays, len(people))
-    browsing = _draw_browsing(rng, people, lives, _all_visits(rng, people, lives, lost, horizon_s))
-    parts = [browsing, _touch_rows(lives), _reply_rows(lives, lost, horizon_s)]
+    visits = _all_visits(rng, people, lives, lost, horizon_s)
+    parts = [_draw_browsing(rng, people, lives, visits), _touch_rows(lives)]
+    parts.append(_reply_rows(lives, visits, lost, horizon_s))
     parts.append(_draw_surveys(rng, people, lives, lost, horizon_s))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.lexsort((rows["event"], rows["at_s"], rows["who"]))
@@ -266,14 +267,15 @@ def _touch_rows(lives: Lives) -> Codes:
     return rows
 
 
-def _reply_rows(lives: Lives, lost: Floats, horizon_s: float) -> Codes:
-    """E-mails opened and unsubscribed from (the lost do neither). A click is recorded with the opening."""
+def _reply_rows(lives: Lives, visits: _Visits, lost: Floats, horizon_s: float) -> Codes:
+    """E-mails opened, clicked and unsubscribed from (the lost do neither). A click comes with the visit it opens."""
     touches = lives.touches
-    parts = []
+    found = [(CODE["Email Clicked"], visits.who[visits.is_click], visits.at_s[visits.is_click])]
     for column, event in ((1, CODE["Email Opened"]), (0, CODE["Unsubscribed"])):
         at = touches.replies_s[:, column]
         real = at < np.minimum(lost[touches.who], horizon_s)
-        parts.append(_blank(int(real.sum()), touches.who[real], at[real], np.full(int(real.sum()), event)))
+        found.append((event, touches.who[real], at[real]))
+    parts = [_blank(len(who), who, at, np.full(len(who), event)) for event, who, at in found]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     rows["channel"][:] = world.CHANNELS.index("email")
     return rows

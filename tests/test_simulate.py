@@ -310,6 +310,24 @@ def test_attributes_show_in_what_people_do(shop: Simulation) -> None:
         assert 0.6 < area_under < 0.95, column
 
 
+def test_mail_is_opened_after_it_is_sent_and_clicked_after_it_is_opened(shop: Simulation) -> None:
+    event, at = words(shop.events["event"]), us(shop.events["timestamp"])
+    who = rows_of(shop.customers, shop.events["user_id"])
+    names = ["Email Sent", "Email Opened", "Email Clicked"]
+    first = {name: np.full(N, np.iinfo(np.int64).max) for name in names}
+    for name in names:
+        np.minimum.at(first[name], who[event == name], at[event == name])
+    sent, opened, clicked = ((event == name).sum() for name in names)
+    assert 0.15 < opened / sent < 0.5
+    assert 0.1 < clicked / opened < 0.5
+    assert (first["Email Sent"] < first["Email Opened"])[first["Email Opened"] < first["Email Clicked"]].all()
+    assert (first["Email Opened"] <= first["Email Clicked"]).all()
+    # A click opens a visit at the same instant.
+    key = set(zip(who[np.isin(event, list(world.MIX))], at[np.isin(event, list(world.MIX))], strict=True))
+    clicks = list(zip(who[event == "Email Clicked"], at[event == "Email Clicked"], strict=True))
+    assert set(clicks) <= key
+
+
 # Truth, labels, consent, identities
 
 
@@ -418,7 +436,7 @@ def test_rows_have_the_promised_columns(shop: Simulation) -> None:
     assert shop.events["message_id"].null_count == 0
     assert pc.count_distinct(shop.events["message_id"]).as_py() == shop.events.num_rows
     shop.events.validate(full=True)
-    assert set(words(shop.events["event"])) == set(world.EVENTS) - {"Email Clicked"}
+    assert set(words(shop.events["event"])) == set(world.EVENTS)
     assert shop.customers["customer_id"].to_pylist()[:2] == ["c0000001", "c0000002"]
 
 

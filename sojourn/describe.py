@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 import sojourn
+from sojourn.hmm.model import Channel, Model
 from sojourn.published import Calm
 from sojourn.states import StateFit
 
@@ -72,6 +74,30 @@ def describe_model(fit: StateFit, chosen: Calm, curve: Sequence[Calm]) -> dict[s
             "objective": [float(x) for x in fit.fitted.objectives],
         },
     }
+
+
+def load_model(described: Mapping[str, Any]) -> Model:
+    """The model that :func:`describe_model` described; labels, which are not part of a model, are left out."""
+    names = tuple(described["states"])
+
+    def square(values: Mapping[str, Mapping[str, float]]) -> list[list[float]]:
+        return [[values[a][b] for b in names] for a in names]
+
+    moves, silence = described["event_transitions"], described["silence"]
+    n_bounds = len(silence["boundaries_s"])
+    return Model(
+        states=names,
+        touches=tuple(touch for touch in moves if touch != "none"),
+        initial=np.array([described["initial"][name] for name in names]),
+        event_transitions=np.array([square(values) for values in moves.values()]),
+        boundaries_s=np.array(silence["boundaries_s"], np.float64),
+        hazards=np.array([silence["hazards"][name] for name in names], np.float64).reshape(len(names), n_bounds),
+        silent_transitions=np.array([square(v) for v in silence["transitions"]]).reshape(-1, len(names), len(names)),
+        channels=tuple(
+            Channel(name, tuple(c["symbols"]), np.array([c["theta"][s] for s in names]), c["weight"])
+            for name, c in described["channels"].items()
+        ),
+    )
 
 
 def describe_run(

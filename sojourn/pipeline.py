@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sojourn.describe import describe_model, describe_run, list_doubts
 from sojourn.errors import EventsError, Problem
-from sojourn.frames import HISTORY, TRANSITIONS, customers_schema
+from sojourn.frames import HISTORY
 from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
@@ -41,6 +41,7 @@ from sojourn.tables import (
     fingerprints_table,
     history_batch,
     instant_us,
+    last_seen_table,
     trace_customers,
     transitions_table,
 )
@@ -109,7 +110,7 @@ def run(
             ),
         )  # fmt: skip
         if folder:
-            _write(results, folder, watch)
+            _write(results, found.last_seen, folder, watch)
     return results
 
 
@@ -269,6 +270,7 @@ class _Found:
     customers: pa.Table
     history: pa.Table | None  # None: already written
     transitions: pa.Table
+    last_seen: pa.Table
     fingerprints: pa.Table
     examples: tuple[pa.Table, ...]
 
@@ -280,7 +282,7 @@ def _infer(
     """Every posterior, published state, switch and reason, a chunk of customers at a time."""
     model, names = fit.model, batch.ids.names()
     events = log.events.select(["event_id", "event_class"]).combine_chunks()
-    customers, transitions, history = [], [], []
+    customers, transitions, history, last_seen = [], [], [], []
     with watch("infer states") as report:
         writer = open_parquet(folder / "history.parquet", HISTORY) if folder else None
         for chunk in infer_states(model, calm.chosen.thresholds, rows, n_threads=threads):
@@ -292,15 +294,16 @@ def _infer(
             transitions.append(transitions_table(chunk, rows, events, names, model.states))
             features = folded.features[chunk.first : chunk.last]
             customers.append(customers_table(chunk, rows, model, names, layout.feature_names, features))
+            last_seen.append(last_seen_table(chunk, rows, model, names))
             report(chunk.hi, len(rows.at))
         if writer:
             writer.close()
-        table = pa.concat_tables(customers) if customers else customers_schema(model.states, ()).empty_table()
-        moved = pa.concat_tables(transitions) if transitions else TRANSITIONS.empty_table()
+        moved = pa.concat_tables(transitions)
         return _Found(
-            table,
+            pa.concat_tables(customers),
             pa.concat_tables(history) if history else None,
             moved,
+            pa.concat_tables(last_seen),
             _describe_states(fit, calm, rows, folded),
             _trace_examples(fit, calm, rows, events, names, moved, rng),
         )
@@ -345,7 +348,7 @@ def _analyse(
         )
 
 
-def _write(results: Results, folder: Path, watch: Stages) -> None:
+def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -> None:
     """Everything as files; the history is there already."""
     from sojourn.report import render_report
 
@@ -355,6 +358,7 @@ def _write(results: Results, folder: Path, watch: Stages) -> None:
             "transitions": results.transitions,
             "quarantine": results.quarantine,
             "fingerprints": results.fingerprints,
+            "last_seen": last_seen,
             **results.moves,
         }.items():
             write_table(table, folder / f"{name}.parquet")

@@ -178,6 +178,8 @@ def find_flip(model: Model, combos_row: NDArray[np.uint8], at_now: F8, ticks_now
     largest first is exact; after a tick each candidate is checked through the ticks. Failing that, the
     fewest repetitions (up to 20) of one event class to come. None when nothing of the kind flips it.
     """
+    if int(at_now.argmax()) != state:  # it has flipped already, and waits for the thresholds
+        return Flip(model.states[int(at_now.argmax())], ())
     tables = [channel_logs(c) for c in model.channels]
     crossed = silence_matrices(model)[ticks_now]
     at_event = _undo_ticks(model, combos_row, at_now, crossed)

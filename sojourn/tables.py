@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sojourn.frames import HISTORY, INSTANT, NAME, TRANSITIONS, customers_schema
 from sojourn.hmm import publish
-from sojourn.hmm.model import MISSING, Model, Sequences, tick_matrices
+from sojourn.hmm.model import Model, Sequences, tick_matrices
 from sojourn.published import Chunk, Thresholds, infer_states
 from sojourn.reasons import find_runner_up, reasons_column, split_odds
 from sojourn.states import ChannelPlan, Rows
@@ -277,10 +277,19 @@ def _trace_table(
     )
 
 
-def seen_symbols(model: Model, combos_row: NDArray[np.uint8]) -> dict[str, str | None]:
-    """What was seen at one event, by channel; None where it was missing."""
-    return {
-        channel.name: None if o == MISSING else channel.symbols[o]
-        for channel, o in zip(model.channels, combos_row, strict=True)
-        if channel.is_learned
-    }
+def last_seen_table(chunk: Chunk, rows: Rows, model: Model, customer_ids: pa.Array) -> pa.Table:
+    """What :func:`sojourn.explain` needs to ask "what if": the symbols of the last own event, and ticks since.
+
+    ``symbols`` are the numbers of the symbols in the order of the channels of ``model.json`` (255: missing).
+    """
+    who = np.flatnonzero(chunk.facts[:, publish.N_OWN] > 0)
+    last_code = rows.data.code[rows.data.starts[chunk.first + who + 1] - 1]
+    learned = [c for c, channel in enumerate(model.channels) if channel.is_learned]
+    symbols = rows.data.combos[last_code][:, learned]
+    return pa.table(
+        {
+            "customer_id": customer_ids.take(pa.array(chunk.first + who)),
+            "n_ticks": pa.array(chunk.facts[who, publish.TICKS_NOW]),
+            "symbols": pa.FixedSizeListArray.from_arrays(pa.array(symbols.ravel()), len(learned)),
+        }
+    )

@@ -49,23 +49,15 @@ def accumulate(n_states: int) -> Loop:
             n = starts[k + 1] - lo
             if n == 0:
                 continue
-            for i in range(n):
-                o = code[lo + i]
-                c = 0.0
-                if i == 0:
-                    for s in range(S):
-                        x = pi[s] * E[o, s]
-                        alpha[0, s] = x
-                        c += x
-                else:
-                    q = step[lo + i]
-                    for s in range(S):
-                        x = 0.0
-                        for r in range(S):
-                            x += alpha[i - 1, r] * GT[q, s, r]
-                        x *= E[o, s]
-                        alpha[i, s] = x
-                        c += x
+            # Each event is scaled by the sum of the one before it, which is known early: the sum and the
+            # division then run beside the next product instead of before it. Any scaling that the backward
+            # pass repeats gives the same posteriors.
+            c = 0.0
+            for s in range(S):
+                x = pi[s] * E[code[lo], s]
+                alpha[0, s] = x
+                c += x
+            for i in range(1, n):
                 if c < _TINY:
                     total += np.log(c)
                 else:
@@ -73,10 +65,22 @@ def accumulate(n_states: int) -> Loop:
                     if product < _TINY:
                         total += np.log(product)
                         product = 1.0
+                o = code[lo + i]
+                q = step[lo + i]
                 inv = 1.0 / c
                 scale[i] = inv
+                c = 0.0
                 for s in range(S):
-                    alpha[i, s] *= inv
+                    x = alpha[i - 1, 0] * GT[q, s, 0]
+                    y = 0.0
+                    for r in range(1, S - 1, 2):
+                        x += alpha[i - 1, r] * GT[q, s, r]
+                        y += alpha[i - 1, r + 1] * GT[q, s, r + 1]
+                    if S % 2 == 0:
+                        y += alpha[i - 1, S - 1] * GT[q, s, S - 1]
+                    x = (x + y) * (E[o, s] * inv)
+                    alpha[i, s] = x
+                    c += x
             en = end[k]
             c = 0.0
             for s in range(S):
@@ -92,14 +96,19 @@ def accumulate(n_states: int) -> Loop:
                 inv = scale[i]
                 for s in range(S):
                     counts[o, s] += alpha[i, s] * beta[s]
-                    bt[s] = E[o, s] * beta[s] * inv
+                    bt[s] = (E[o, s] * inv) * beta[s]
                 for r in range(S):
                     a = alpha[i - 1, r]
-                    x = 0.0
-                    for s in range(S):
+                    x = G[q, r, 0] * bt[0]
+                    y = 0.0
+                    for s in range(1, S - 1, 2):
                         x += G[q, r, s] * bt[s]
+                        y += G[q, r, s + 1] * bt[s + 1]
+                    if S % 2 == 0:
+                        y += G[q, r, S - 1] * bt[S - 1]
+                    for s in range(S):
                         W[q, r, s] += a * bt[s]
-                    beta[r] = x
+                    beta[r] = x + y
             o = code[lo]
             for s in range(S):
                 x = alpha[0, s] * beta[s]
@@ -251,6 +260,40 @@ def predict_symbols(n_states: int) -> Loop:
                     a[s] = p[s] / c
 
     return loop  # type: ignore[no-any-return]
+
+
+@njit(**_OPTIONS)
+def score_codes(combos, logs, first, last, table, top):  # type: ignore[no-untyped-def]
+    """Fill ``table[code, s]`` with likelihoods whose largest is 1, and ``top[code]`` with the log of its scale.
+
+    ``combos`` uint8[n, C] symbols, ``logs`` [C, 256, S] weighted log-likelihoods.
+    """
+    n_channels, _, n_states = logs.shape
+    for j in range(first, last):
+        for s in range(n_states):
+            table[j, s] = 0.0
+        for c in range(n_channels):
+            o = combos[j, c]
+            for s in range(n_states):
+                table[j, s] += logs[c, o, s]
+        best = table[j, 0]
+        for s in range(1, n_states):
+            best = max(best, table[j, s])
+        # A symbol that no state can emit has likelihood zero, and its scale is moot.
+        top[j] = 0.0 if best == -np.inf else best
+        for s in range(n_states):
+            table[j, s] = np.exp(table[j, s] - top[j])
+
+
+@njit(**_OPTIONS)
+def count_symbols(combos, mass, first, last, counts):  # type: ignore[no-untyped-def]
+    """Add the posterior mass [n, S] of each code to its symbols: ``counts`` [C, 256, S]."""
+    n_channels, _, n_states = counts.shape
+    for j in range(first, last):
+        for c in range(n_channels):
+            o = combos[j, c]
+            for s in range(n_states):
+                counts[c, o, s] += mass[j, s]
 
 
 @njit(**_OPTIONS)

@@ -144,12 +144,12 @@ def step_matrices(model: Model) -> F8:
 
 def emission_table(model: Model, combos: NDArray[np.uint8]) -> tuple[F8, F8]:
     """Likelihoods [codes, S] scaled so that each row's largest is 1, and the logs of those scales [codes]."""
-    logs = np.zeros((len(combos), len(model.states)))
-    for c, channel in enumerate(model.channels):
-        logs += channel_logs(channel)[combos[:, c]]
-    top = logs.max(axis=1, initial=-np.inf)
-    top[np.isneginf(top)] = 0.0  # a symbol that no state can emit: likelihood zero, and the scale is moot
-    return np.exp(logs - top[:, None]), top
+    from sojourn.hmm.kernel import score_codes
+
+    logs = np.array([channel_logs(channel) for channel in model.channels])
+    table, top = np.empty((len(combos), len(model.states))), np.empty(len(combos))
+    score_codes(combos, logs, 0, len(combos), table, top)
+    return table, top
 
 
 def channel_logs(channel: Channel) -> F8:
@@ -276,10 +276,13 @@ def _normalise(counts: F8) -> F8:
     return np.divide(counts, totals, out=even, where=totals > 0)
 
 
-def symbol_counts(channel: Channel, symbols: NDArray[np.uint8], codes: F8) -> F8:
-    """[S, symbols]: posterior mass of each symbol of one channel, from that of the codes."""
-    n_symbols = channel.theta.shape[1]
-    return np.array([np.bincount(symbols, weights=mass, minlength=MISSING + 1)[:n_symbols] for mass in codes.T])
+def symbol_counts(combos: NDArray[np.uint8], mass: F8) -> F8:
+    """[channels, 256, S]: posterior mass of each symbol of each channel, from that of the codes."""
+    from sojourn.hmm.kernel import count_symbols
+
+    counts = np.zeros((combos.shape[1], MISSING + 1, mass.shape[1]))
+    count_symbols(combos, mass, 0, len(combos), counts)
+    return counts
 
 
 def maximise(model: Model, counts: Counts, data: Sequences, prior: Prior) -> Model:
@@ -291,14 +294,12 @@ def maximise(model: Model, counts: Counts, data: Sequences, prior: Prior) -> Mod
     survived = factors.survived + prior.hazards[:, :, 1]
     either = ended + survived
     hazards = np.divide(ended, either, out=model.hazards.copy(), where=either > 0)
+    seen = symbol_counts(data.combos, counts.codes)
     channels = tuple(
-        replace(
-            channel,
-            theta=_normalise(channel.weight * symbol_counts(channel, data.combos[:, c], counts.codes) + guide),
-        )
+        replace(channel, theta=_normalise(channel.weight * table[: channel.theta.shape[1]].T + guide))
         if channel.is_learned and channel.weight > 0
         else channel
-        for c, (channel, guide) in enumerate(zip(model.channels, prior.channels, strict=True))
+        for channel, table, guide in zip(model.channels, seen, prior.channels, strict=True)
     )
     return replace(
         model,

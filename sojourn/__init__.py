@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sojourn.errors import EventsError, PlaybookError, Problem, SojournError
     from sojourn.events import read_events
-    from sojourn.pipeline import explain, run
+    from sojourn.explanation import explain
+    from sojourn.pipeline import run
     from sojourn.playbook import Playbook, load_playbook
     from sojourn.results import Results
     from sojourn.simulate import simulate
@@ -41,7 +42,7 @@ _HOME = {
     "Problem": "sojourn.errors",
     "Results": "sojourn.results",
     "SojournError": "sojourn.errors",
-    "explain": "sojourn.pipeline",
+    "explain": "sojourn.explanation",
     "load_playbook": "sojourn.playbook",
     "read_events": "sojourn.events",
     "run": "sojourn.pipeline",

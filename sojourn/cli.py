@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 import sojourn
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
-from sojourn.errors import Problem, SojournError, nearest
+from sojourn.errors import Problem, SojournError
 
 INPUT_ERROR = 2
 INTERRUPTED = 130
@@ -122,7 +122,7 @@ def run_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Example: `sojourn run shop/events.parquet --playbook shop --out results`
+    """Example: `sojourn run shop-data/events.parquet --playbook shop --out results`
 
     Reads the events, works out who is in which state, since when and why, who moved and what set it off,
     and writes tables, the model and a report to DIR.
@@ -155,15 +155,15 @@ def check_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Example: `sojourn check shop shop/events.parquet`
+    """Example: `sojourn check shop shop-data/events.parquet`
 
     Reports every mistake in the playbook at once, with its line and what was probably meant. With events, it
     also says how much of them the playbook covers.
     """
-    from sojourn.checks import check
+    from sojourn.checks import check_playbook
 
     with output.progress_bars(is_silent=as_json) as progress:
-        found = check(playbook, events or None, clock=datetime.now(UTC), progress=progress)
+        found = check_playbook(playbook, events or None, clock=datetime.now(UTC), progress=progress)
     if as_json:
         output.print_json(found)
     else:
@@ -189,21 +189,14 @@ def init_command(
 ) -> None:
     """Example: `sojourn init my-shop --playbook shop`
 
-    Writes DIR/playbook.yaml, a copy of a ready playbook to edit: your event names, your states.
+    Writes DIR/playbook.yaml, a copy of a ready playbook to edit (your event names, your states), and a page with
+    the next commands.
     """
-    text = _ready_text(playbook)
-    target = folder / "playbook.yaml"
-    if target.exists() and not force:
-        raise SojournError(
-            Problem(
-                str(target),
-                "this playbook exists already",
-                command=f"sojourn init {folder} --playbook {playbook} --force",
-            )
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    output.say(f"Wrote {target}. Edit it, then run: sojourn check {target} EVENTS")
+    from sojourn.starter import init_project
+
+    files = init_project(folder, playbook, is_forced=force)
+    output.say(f"Wrote {' and '.join(str(file) for file in files)}.")
+    output.say(f"Next: edit {files[0]}, then run: sojourn check {files[0]} EVENTS")
 
 
 @app.command("explain", short_help="Why a customer is in their state, and what would change it.")
@@ -220,7 +213,7 @@ def explain_command(
     Shows one customer: the state and since when, how sure that is, the reasons for it, the smallest change
     that would flip it, and the latest events and transitions.
     """
-    from sojourn.pipeline import explain
+    from sojourn.explanation import explain
 
     found = explain(out, customer)
     if as_json:
@@ -243,7 +236,7 @@ def simulate_command(
         typer.Option("--blemishes", min=0, max=1, metavar="SHARE", help="Share of rows that go wrong, as they do."),
     ] = 0.0,
 ) -> None:
-    """Example: `sojourn simulate --customers 500 --days 90 --seed 1 --out shop`
+    """Example: `sojourn simulate --customers 500 --days 90 --seed 1 --out shop-data`
 
     Writes DIR/events.parquet, for the ready playbook `shop`, and the truth behind it beside: the state of every
     customer at every instant, who they are, their devices, and what each touch really does.
@@ -308,22 +301,6 @@ def _refuse_file(out: Path) -> None:
     """Said before the work starts, since the work can take minutes."""
     if out.exists() and not out.is_dir():
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
-
-
-def _ready_text(name: str) -> str:
-    from importlib.resources import files
-
-    folder = files("sojourn") / "playbooks"
-    names = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
-    if name not in names:
-        raise SojournError(
-            Problem(
-                "--playbook",
-                f"'{name}' is not a ready playbook; there are {', '.join(names)}",
-                near=nearest(name, names),
-            )
-        )
-    return (folder / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def main() -> None:

@@ -30,6 +30,9 @@ def print_run(results: Results, out: Path) -> None:
     """Print the summary of a run: rows, states, moves, steadiness, comparison, report."""
     console = open_console()
     _print_rows(console, results.run)
+    console.print(
+        f"{results.run['customers']:,} customers, {results.run['sessions']:,} sessions, up to {results.run['now']}"
+    )
     _print_states(console, results)
     _print_moves(console, results)
     _print_quality(console, results.run)
@@ -46,7 +49,6 @@ def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
     )
     for rule, n in sorted(run["quarantined_by_rule"].items(), key=lambda item: -item[1]):
         console.print(f"  quarantined by {rule}: {n:,}", markup=False)
-    console.print(f"{run['customers']:,} customers, {run['sessions']:,} sessions, up to {run['now']}")
 
 
 def _count_states(results: Results) -> dict[str, int]:
@@ -135,6 +137,121 @@ def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
         f"Held-out fit, {held_out['unit']}, higher is better: Sojourn {held_out['sojourn']:.3f}, "
         f"textbook HMM {held_out['textbook_hmm']:.3f}, Markov chain {held_out['markov_chain']:.3f}"
     )
+
+
+# ---- after a check ----
+
+
+def print_check(found: Mapping[str, Any]) -> None:
+    """Print what a playbook says, how it covers the events, and everything that deserves a look."""
+    console = open_console()
+    console.print(
+        f"Playbook {found['playbook']}: {len(found['states'])} states, {found['n_event_classes']} event classes, "
+        f"{found['n_features']} features, {found['n_indicators']} indicators. No mistakes.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if found["events"]:
+        _print_rows(console, found["events"])
+        _print_coverage(console, found["events"])
+    for finding in found["findings"]:
+        console.print(Text.assemble(("look: ", "bold yellow"), finding["text"]), soft_wrap=True)
+
+
+def _print_coverage(console: Console, facts: Mapping[str, Any]) -> None:
+    classes = make_grid(("event class", "left"), ("rows", "right"), ("share", "right"), ("customers", "right"))
+    for row in facts["classes"]:
+        name = row["event_class"] + (" (touch)" if row["is_touch"] else "")
+        share = f"{100 * row['share']:.1f} %"
+        classes.add_row(Text(name), f"{row['n_rows']:,}", share, f"{row['n_customers']:,}")
+    console.print()
+    console.print(classes)
+    indicators = make_grid(("indicator of", "left"), ("fires at", "right"), ("when", "left"))
+    for row in facts["indicators"]:
+        indicators.add_row(Text(row["state"]), f"{100 * row['share']:.1f} %", Text(row["when"], overflow="ellipsis"))
+    console.print()
+    console.print(indicators)
+    console.print()
+
+
+# ---- one customer ----
+
+RECENT = 8
+"""Events and transitions shown of one customer, the latest last."""
+
+
+def print_explanation(found: Mapping[str, Any]) -> None:
+    """Print one customer: state, posterior, reasons as bars, what would flip it, what happened lately."""
+    console = open_console()
+    console.print(Text(f"Customer {found['customer_id']}", style="bold"))
+    console.print(f"{found['n_events']:,} events from {_show_at(found['first_at'])} to {_show_at(found['last_at'])}")
+    if found["state"] is None:
+        console.print(
+            "No state: so far there are only messages to this customer, and nothing that they did themselves."
+        )
+        return
+    console.print(
+        Text.assemble("In ", (found["state"], "bold cyan"), f" since {_show_at(found['since_at'])}"), soft_wrap=True
+    )
+    _print_posterior(console, found)
+    _print_reasons(console, found)
+    console.print()
+    console.print(_tell_flip(found["flip"]), markup=False, soft_wrap=True)
+    _print_recent(console, found)
+
+
+def _show_at(text: str | None) -> str:
+    return text[:16].replace("T", " ") if text else "–"
+
+
+def _print_posterior(console: Console, found: Mapping[str, Any]) -> None:
+    table = make_grid(("probability of", "left"), ("", "right"), ("", "left"))
+    for name, p in sorted(found["posterior"].items(), key=lambda item: -item[1]):
+        table.add_row(Text(name), f"{100 * p:.1f} %", f"[cyan]{show_bar(p, 1.0)}[/]")
+    console.print()
+    console.print(table)
+
+
+def _print_reasons(console: Console, found: Mapping[str, Any]) -> None:
+    reasons = found["reasons"]
+    if not reasons:
+        return
+    most = max(abs(reason["weight"]) for reason in reasons)
+    title = f"why {found['state']} and not {found['runner_up']}"
+    table = make_grid((title, "left"), ("log-odds", "right"), ("", "left"))
+    for reason in reasons:
+        colour = "green" if reason["weight"] >= 0 else "red"
+        bar = f"[{colour}]{show_bar(reason['weight'], most)}[/]"
+        table.add_row(Text(reason["what"]), f"{reason['weight']:+.2f}", bar)
+    table.add_row(Text("together", style="dim"), f"{sum(reason['weight'] for reason in reasons):+.2f}", "")
+    console.print()
+    console.print(table)
+
+
+def _tell_flip(flip: Mapping[str, Any] | None) -> str:
+    if flip is None:
+        return "No small change would make another state likelier."
+    if flip["changes"]:
+        changes = ", and ".join(f"'{change['instead']}' instead of '{change['seen']}'" for change in flip["changes"])
+        return f"It would be {flip['to_state']} if the last event had shown {changes}."
+    times = "once" if flip["n_next"] == 1 else f"{flip['n_next']} times in a row"
+    return f"It will be {flip['to_state']} if '{flip['next_event']}' comes next, {times}."
+
+
+def _print_recent(console: Console, found: Mapping[str, Any]) -> None:
+    events = make_grid(("latest events", "left"), ("", "left"), ("state after it", "left"))
+    for row in found["events"][-RECENT:]:
+        events.add_row(_show_at(row["event_at"]), Text(row["event_class"]), Text(row["state"] or "–"))
+    console.print()
+    console.print(events)
+    moves = make_grid(("latest transitions", "left"), ("", "left"), ("set off by", "left"), ("after", "right"))
+    for row in found["transitions"][-RECENT:]:
+        cause = row["event_class"] if row["cause"] == "event" else "silence"
+        move = Text(f"{row['from_state']} → {row['to_state']}")
+        moves.add_row(_show_at(row["at"]), move, Text(cause), show_duration(row["dwell_s"]))
+    if found["transitions"]:
+        console.print()
+        console.print(moves)
 
 
 # ---- after a demo ----

@@ -255,7 +255,7 @@ def test_every_file_and_key_is_in_the_reference(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_json_is_alone_on_standard_output(shop: Path) -> None:
-    done = in_shell("sojourn run shop/events.parquet -p shop -o again --json --seed 0", shop)
+    done = in_shell("sojourn run shop-data/events.parquet -p shop -o again --json --seed 0", shop)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert not done.stderr
@@ -268,7 +268,7 @@ def test_json_is_alone_on_standard_output(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(shop: Path) -> None:
-    done = in_shell("sojourn run shop/events.parquet -p shop -o twice --threads 1", shop)
+    done = in_shell("sojourn run shop-data/events.parquet -p shop -o twice --threads 1", shop)
     assert done.returncode == 0, done.stderr
     tables = sorted(p.name for p in (shop / "results").glob("*.parquet"))
     assert tables == sorted(p.name for p in (shop / "twice").glob("*.parquet"))
@@ -301,7 +301,7 @@ def test_explain_of_nobody_is_an_input_error(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_a_closed_pipe_is_no_fault(shop: Path) -> None:
-    done = in_shell("set +o pipefail; sojourn run shop/events.parquet -p shop -o piped --json | head -n 1", shop)
+    done = in_shell("set +o pipefail; sojourn run shop-data/events.parquet -p shop -o piped --json | head -n 1", shop)
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr
     assert "fault" not in done.stderr
@@ -309,7 +309,7 @@ def test_a_closed_pipe_is_no_fault(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_output(shop: Path) -> None:
-    command = [Path(sys.executable).parent / "sojourn", "run", "shop/events.parquet", "-p", "shop", "-o", "stopped"]
+    command = [Path(sys.executable).parent / "sojourn", "run", "shop-data/events.parquet", "-p", "shop", "-o", "stopped"]
     with subprocess.Popen(command, cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from sojourn import simulate_world as world
 from sojourn.simulate_life import Bools, Lives, Stays, spread
 from sojourn.simulate_people import Ints, People, cumulate, pick
 from sojourn.simulate_text import text_codes
-from sojourn.simulate_world import CODE, COMMITMENT, DECISION, FADING, Floats
+from sojourn.simulate_world import CODE, COMMITMENT, DECISION, Floats
 
 Codes = dict[str, NDArray[Any]]
 """Columns of equal length; see COLUMNS."""
@@ -345,6 +345,3 @@ def _spoil(rng: np.random.Generator, codes: Codes, share: float) -> Codes:
     codes["time_us"][flaw == 2] += 3650 * 86_400_000_000
     codes["blemish"][flaw == 3] = 1
     return {name: np.concatenate([column, column[flaw == 0]]) for name, column in codes.items()}
-
-
-__all__ = ["COLUMNS", "FADING", "NO_SENTIMENT", "Codes", "draw_events", "find_stays", "lost_at"]

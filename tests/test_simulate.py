@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from scipy import stats
 
 from sojourn import simulate_world as world
 from sojourn.errors import SojournError
+from sojourn.playbook import load_playbook
 from sojourn.simulate import (
     EFFECTS,
     STATES,
@@ -438,6 +441,23 @@ def test_rows_have_the_promised_columns(shop: Simulation) -> None:
     shop.events.validate(full=True)
     assert set(words(shop.events["event"])) == set(world.EVENTS)
     assert shop.customers["customer_id"].to_pylist()[:2] == ["c0000001", "c0000002"]
+
+
+def test_the_ready_playbook_knows_every_event() -> None:
+    playbook = load_playbook("shop")
+    known = {name for event in playbook.events for name in event.raw_names}
+    assert set(world.EVENTS) <= known
+    touches = {name for event in playbook.events if event.is_touch for name in event.raw_names}
+    assert set(world.EVENTS) & touches == set(world.TOUCHES)
+    assert set(STATES) == {state.name for state in playbook.states}
+
+
+def test_importing_the_simulator_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, sojourn.simulate; print([m for m in ('scipy', 'numba', 'duckdb', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_same_seed_same_bytes_whatever_the_chunk(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def read_features(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple
     typed: dict[str, Typed] = {}
     broken: list[str] = []
     entries = list(reader.read_entries(node, "features", "feature"))
+    if len(entries) > MOST_FEATURES:
+        reader.fail(entries[MOST_FEATURES][1], f"{len(entries)} features; at most {MOST_FEATURES} are allowed")
+        del entries[MOST_FEATURES:]
     for i, (name, line, value) in enumerate(entries):
         later = tuple(other for other, _, _ in entries[i:])
         now = replace(words, features=dict(typed), broken_features=tuple(broken), later_features=later)
@@ -57,8 +60,6 @@ def read_features(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple
             continue
         program, typed[name] = result
         found.append(Feature(name, program, line))
-    if len(entries) > MOST_FEATURES and node is not None:
-        reader.fail(node.line, f"{len(entries)} features; at most {MOST_FEATURES} are allowed")
     return tuple(found), replace(words, features=typed, broken_features=tuple(broken))
 
 

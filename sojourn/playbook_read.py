@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sojourn.errors import PlaybookError
+from sojourn.errors import PlaybookError, Problem
 from sojourn.playbook import Playbook
 from sojourn.playbook_action import (
     read_activations,
@@ -36,6 +36,8 @@ def read_playbook(text: str, where: str) -> Playbook:
     if reader.problems:
         found = sorted(dict.fromkeys(reader.problems), key=lambda p: int(p.where.rpartition(":")[2]))
         found[-1] = replace(found[-1], command=f"sojourn check {where}")
+        if reader.n_dropped:
+            found.append(Problem(where, f"{reader.n_dropped:,} more problems are not shown"))
         raise PlaybookError(*found)
     return playbook
 

@@ -39,7 +39,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 
 STRENGTHS = ("strong", "medium", "weak")
 MOST_STATES = 32
-MOST_CLASSES = 1_000
+MOST_NAMED = 1_000
+"""Entries of any section, event classes included."""
+MOST_PROBLEMS = 200
+"""Problems that are explained; further ones are counted."""
 MOST_FEATURES = 256
 MOST_FINGERPRINT = 64
 MOST_STEPS = 16
@@ -61,10 +64,19 @@ class Reader:
         self.where = where
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.n_dropped = 0
 
     def fail(self, line: int, what: str, near: str | None = None) -> None:
-        """Note an error on a line."""
-        self.problems.append(Problem(f"{self.where}:{line}", what, near))
+        """Note an error on a line; only counted once there are very many."""
+        if self.is_full:
+            self.n_dropped += 1
+        else:
+            self.problems.append(Problem(f"{self.where}:{line}", what, near))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many problems that no more are explained: a hostile text must not take for ever."""
+        return len(self.problems) >= MOST_PROBLEMS
 
     def warn(self, line: int, what: str) -> None:
         """Note a finding that does not stop the playbook from being used."""
@@ -100,7 +112,12 @@ class Reader:
 
     def read_entries(self, node: Yaml | None, what: str, noun: str) -> Iterator[tuple[str, int, Yaml]]:
         """Name, line and value of each entry of a mapping of named things; bad names are noted and left out."""
-        for key, value in self.read_mapping(node, what).pairs:
+        pairs = self.read_mapping(node, what).pairs
+        if len(pairs) > MOST_NAMED:
+            self.fail(
+                pairs[MOST_NAMED][0].line, f"{what} has {len(pairs):,} entries; at most {MOST_NAMED:,} are allowed"
+            )
+        for key, value in pairs[:MOST_NAMED]:
             if self.check_name(key.text, key.line, noun):
                 yield key.text, key.line, value
 
@@ -192,7 +209,7 @@ class Reader:
     def read_rule(self, node: Yaml | None, owner: str, compile_rule: Callable[[str], T]) -> T | None:
         """The compiled rule; its problems are noted with the line and whose rule it is."""
         text = self.read_text(node, owner)
-        if text is None or node is None:
+        if text is None or node is None or self.is_full:
             return None
         try:
             return compile_rule(text)
@@ -204,7 +221,9 @@ class Reader:
     def check_known(self, word: str, line: int, owner: str, noun: str, known: Iterable[str]) -> bool:
         """Whether the word is one of the known; noted with the nearest when not."""
         names = tuple(known)
-        if word not in names:
+        if word not in names and self.is_full:
+            self.n_dropped += 1
+        elif word not in names:
             self.fail(line, f"{owner}: there is no {noun} '{word[:80]}'", nearest(word, names))
         return word in names
 

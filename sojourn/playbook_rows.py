@@ -6,7 +6,7 @@ import zoneinfo
 
 from sojourn.errors import nearest
 from sojourn.playbook import EventClass, Source
-from sojourn.playbook_reader import KEYS, MOST_CLASSES, Reader
+from sojourn.playbook_reader import KEYS, Reader
 from sojourn.playbook_yaml import Mapped, Scalar, Yaml
 from sojourn.rule_rows import RowUnit, compile_row_rule, explain_protected
 from sojourn.rules import RowRule
@@ -91,8 +91,6 @@ def read_events(
         event = _read_event(reader, name, line, value, source, protected)
         _check_reachable(reader, event, taken)
         found.append(event)
-    if len(found) > MOST_CLASSES:
-        reader.fail(node.line, f"events has {len(found):,} event classes; at most {MOST_CLASSES:,} are allowed")
     if not found:
         reader.fail(node.line, "events is empty: say what each raw event means")
     return tuple(found)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sojourn.errors import nearest
 from sojourn.rule_print import print_node
 from sojourn.rule_signatures import SIGNATURES, Signature, build_call
 from sojourn.rules import Apply, Call, Constant, Name, Node
 
 Fail = Callable[[str, str | None], None]
 """Notes a problem: what is wrong, and the nearest right word."""
+Near = Callable[[str, Iterable[str]], str | None]
+"""Finds the nearest of some words."""
 
 _NOUNS = {"class": "event class", "measure": "measure", "property": "property", "moment": "moment"}
 
 
-def read_call(node: Apply, known: Mapping[str, Sequence[str]], fail: Fail) -> Call | None:
+def read_call(node: Apply, known: Mapping[str, Sequence[str]], fail: Fail, nearest: Near) -> Call | None:
     """The call that a function of :data:`SIGNATURES` stands for, or None when a problem was noted.
 
     ``known`` lists the names of each kind: class, measure, property and moment.
@@ -31,10 +32,10 @@ def read_call(node: Apply, known: Mapping[str, Sequence[str]], fail: Fail) -> Ca
         if kind.endswith("_hour"):
             is_right &= _read_hour(node, kind, argument, numbers, fail)
         else:
-            word = _read_word(node, kind, argument, signature, known, fail)
+            word = _read_word(node, kind, argument, signature, known, fail, nearest)
             is_right &= word is not None
             of.append(word or "")
-    is_right &= _read_options(node, signature, numbers, fail)
+    is_right &= _read_options(node, signature, numbers, fail, nearest)
     if not is_right:
         return None
     call = build_call(node.function, tuple(of), numbers)
@@ -61,6 +62,7 @@ def _read_word(
     signature: Signature,
     known: Mapping[str, Sequence[str]],
     fail: Fail,
+    nearest: Near,
 ) -> str | None:
     word = read_name(argument)
     if not word:
@@ -88,7 +90,7 @@ def _read_hour(node: Apply, kind: str, argument: Node, numbers: dict[str, float]
     return False
 
 
-def _read_options(node: Apply, signature: Signature, numbers: dict[str, float], fail: Fail) -> bool:
+def _read_options(node: Apply, signature: Signature, numbers: dict[str, float], fail: Fail, nearest: Near) -> bool:
     n_right = 0
     for name, value in node.options:
         unit = "number" if name == "at_most" else "duration"

@@ -43,9 +43,9 @@ def compile_row_rule(text: str, unit: RowUnit, protected: tuple[str, ...] = ()) 
     paths = tuple(dict.fromkeys(_find_paths(typed[0]))) if typed else ()
     if typed is not None and unit == "boolean" and not paths:
         problems.append(Problem("", f"'{rule}' reads no column, so it is the same for every row"))
-    for path in paths:
-        if any(part.lower() in {word.lower() for word in protected} for part in path):
-            problems.append(Problem("", explain_protected(print_path(path))))
+    hidden = {word.lower() for word in protected}
+    reads_hidden = [path for path in paths if hidden.intersection(part.lower() for part in path)]
+    problems += [Problem("", explain_protected(print_path(path))) for path in reads_hidden]
     if problems or typed is None:
         raise PlaybookError(*dict.fromkeys(problems))
     return RowRule(typed[0], unit, paths, " ".join(text.split()))

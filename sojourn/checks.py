@@ -71,7 +71,11 @@ def check_playbook(
     if events is not None:
         from sojourn.events import read_events
 
-        log = read_events(events, read, now=None, clock=clock, progress=progress)
+        def watch(done: int, total: int) -> None:
+            if progress:
+                progress("events", done, total)
+
+        log = read_events(events, read, now=None, clock=clock, progress=watch, n_threads=n_threads)
         where = str(playbook) if isinstance(playbook, (str, Path)) else str(read.path or read.name)
         facts = check_log(read, log, n_threads=n_threads)
         found["events"] = facts
@@ -90,8 +94,9 @@ def check_log(playbook: Playbook, log: EventLog, *, n_threads: int = 1) -> Row:
             "quarantined": log.n_quarantined,
         },
         "quarantined_by_rule": _count(log.quarantine["rule"]),
+        "warnings": list(log.warnings),
         "customers": pc.count_distinct(events["customer_id"]).as_py(),
-        "classes": list_classes(playbook, events),
+        "classes": list_classes(playbook, log.by_class),
         "unmapped": list_unmapped(playbook, log.raw_names),
         "measures": _list_values(playbook, events, "measure"),
         "properties": _list_values(playbook, events, "property"),
@@ -101,28 +106,19 @@ def check_log(playbook: Playbook, log: EventLog, *, n_threads: int = 1) -> Row:
     }
 
 
-def list_classes(playbook: Playbook, events: pa.Table) -> list[Row]:
-    """Rows, their share and customers of each event class, in the order of the playbook, ``other`` last."""
-    names = events["event_class"].cast(pa.string())
-    table = pa.table({"event_class": names, "customer_id": events["customer_id"]})
-    grouped = table.group_by("event_class").aggregate([("customer_id", "count"), ("customer_id", "count_distinct")])
-    counts = {row["event_class"]: row for row in grouped.to_pylist()}
-    lines: Mapping[str, int | None] = {event.name: event.line for event in playbook.events}
-    found = []
-    for name in playbook.class_names:
-        row = counts.get(name, {})
-        n_rows = row.get("customer_id_count", 0)
-        found.append(
-            {
-                "event_class": name,
-                "line": lines.get(name),
-                "is_touch": name in playbook.touches,
-                "n_rows": n_rows,
-                "share": n_rows / max(1, events.num_rows),
-                "n_customers": row.get("customer_id_count_distinct", 0),
-            }
-        )
-    return found
+def list_classes(playbook: Playbook, by_class: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """What the log says of each event class, with its line, whether it is a touch, and its share of the rows."""
+    events = {event.name: event for event in playbook.events}
+    n_rows = sum(row["n_rows"] for row in by_class)
+    return [
+        {
+            **row,
+            "line": events[row["event_class"]].line if row["event_class"] in events else None,
+            "is_touch": row["event_class"] in playbook.touches,
+            "share": row["n_rows"] / max(1, n_rows),
+        }
+        for row in by_class
+    ]
 
 
 def list_unmapped(playbook: Playbook, raw_names: Mapping[str, int]) -> list[Row]:
@@ -236,9 +232,10 @@ def find_all(playbook: Playbook, facts: Mapping[str, Any], where: str) -> list[R
 
 def _find_rows(_: Playbook, facts: Mapping[str, Any]) -> list[Finding]:
     n_read = facts["rows"]["read"]
-    if not n_read:
-        return [("rows", None, "there are no rows", None)]
-    return [
+    found: list[Finding] = [("rows", None, text, None) for text in facts["warnings"]]
+    if not facts["rows"]["accepted"]:
+        found.append(("rows", None, f"none of {n_read:,} rows can be used", None))
+    return found + [
         ("rows", None, f"{n:,} of {n_read:,} rows are quarantined by the rule '{rule}'", None)
         for rule, n in facts["quarantined_by_rule"].items()
     ]

@@ -60,7 +60,10 @@ def make_log(playbook: Playbook, rows: list[dict[str, Any]], **others: Any) -> A
     events = pa.table(columns).cast(schema)
     quarantine = pa.table({f.name: pa.array(others.get(f.name, []), f.type) for f in QUARANTINE})
     counts = {"n_read": len(rows), "n_accepted": len(rows), "n_duplicate": 0, "n_quarantined": quarantine.num_rows}
-    return SimpleNamespace(events=events, quarantine=quarantine, raw_names=others.get("raw_names", {}), **counts)
+    of_class = {name: [r["customer_id"] for r in rows if r["event_class"] == name] for name in playbook.class_names}
+    by_class = [{"event_class": n, "n_rows": len(c), "n_customers": len(set(c))} for n, c in of_class.items()]
+    found = {"raw_names": others.get("raw_names", {}), "warnings": tuple(others.get("warnings", ()))}
+    return SimpleNamespace(events=events, quarantine=quarantine, by_class=by_class, **found, **counts)
 
 
 def row(i: int, who: str, what: str, **others: Any) -> dict[str, Any]:
@@ -134,8 +137,9 @@ def test_findings_have_lines_and_near_misses(facts: dict[str, Any]) -> None:
 
 def test_no_rows_is_a_finding() -> None:
     playbook = parse_playbook(BOOK)
-    facts = check_log(playbook, make_log(playbook, []))
-    assert {"about": "rows", "line": None, "text": "there are no rows."} in find_all(playbook, facts, "p.yaml")
+    facts = check_log(playbook, make_log(playbook, [], warnings=["e.csv: no rows"]))
+    found = [finding["text"] for finding in find_all(playbook, facts, "p.yaml")]
+    assert found[:2] == ["e.csv: no rows.", "none of 0 rows can be used."]
 
 
 def test_unmapped_names_find_their_class_however_they_are_spelt() -> None:

@@ -50,6 +50,10 @@ def run_query(
     """
     connection.register("t", pa.table(columns))
     try:
-        return connection.sql(query, params=list(values)).to_arrow_table() if values else connection.sql(query).to_arrow_table()
+        return (
+            connection.sql(query, params=list(values)).to_arrow_table()
+            if values
+            else connection.sql(query).to_arrow_table()
+        )
     finally:
         connection.unregister("t")

@@ -102,6 +102,10 @@ class Columns:
         for holder, wanted in into_text.items():
             self._raw |= _read_json_fields(read_texts(self._raw[holder]), wanted, connection)
 
+    def present(self) -> frozenset[str]:
+        """The paths that some row has."""
+        return frozenset(path for path, column in self._raw.items() if column.null_count < len(column))
+
     def raw(self, path: str) -> pa.Array | None:
         """The column as it came; None when the chunk has no such path."""
         return self._raw.get(path)
@@ -163,7 +167,9 @@ def _read_json_fields(
 ) -> dict[str, pa.Array]:
     """Paths into a column that should hold JSON. Where the text is no JSON, they are missing."""
     valid = _as_array(run_query(connection, "SELECT CASE WHEN json_valid(a) THEN a END AS x FROM t", a=texts)["x"])
-    return dict(zip(wanted, _extract(valid, [_make_pointer(rest) for rest in wanted.values()], connection), strict=True))
+    return dict(
+        zip(wanted, _extract(valid, [_make_pointer(rest) for rest in wanted.values()], connection), strict=True)
+    )
 
 
 def _make_pointer(parts: Iterable[str]) -> str:

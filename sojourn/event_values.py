@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.float64]
 
-NO_IDS = ("null", "(null)", "none", "nan", "n/a", "undefined", "(not set)", "[object object]", "0" * 8 + "-0000-0000-0000-" + "0" * 12)
+NO_IDS = (
+    "null",
+    "(null)",
+    "none",
+    "nan",
+    "n/a",
+    "undefined",
+    "(not set)",
+    "[object object]",
+    "0" * 8 + "-0000-0000-0000-" + "0" * 12,
+)
 """Texts, in lower case, that mean "no id" and would join strangers into one customer."""
 
 GOOD, MISSING, UNREADABLE = 0, 1, 2
@@ -81,7 +91,12 @@ def _to_text(column: pa.Array) -> pa.StringArray:
         is_whole = np.isfinite(values) & (np.abs(values) < 2.0**53) & (values == np.trunc(values))
         whole = pa.array(np.where(is_whole, values, 0.0).astype(np.int64)).cast(pa.string())
         return pc.if_else(pa.array(is_whole), whole, _drop(column.cast(pa.string()), np.isnan(values)))
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_temporal(kind):
+    if (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_temporal(kind)
+    ):
         return column.cast(pa.string())
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
@@ -90,7 +105,9 @@ def _to_text(column: pa.Array) -> pa.StringArray:
     return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
 
 
-def _look_at_edges(texts: pa.StringArray, before_last: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Integers]:
+def _look_at_edges(
+    texts: pa.StringArray, before_last: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Integers]:
     """First byte, last byte (or the one that many before it) and size in bytes of each text; 0 where there is none."""
     _, offset_buffer, data_buffer = texts.buffers()
     n = len(texts)
@@ -133,7 +150,12 @@ def read_numbers(column: pa.Array, connection: DuckDBPyConnection) -> tuple[Numb
         values, is_bad = read_numbers(column.dictionary, connection)
         at = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return np.append(values, np.nan)[at], np.append(is_bad, False)[at]
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
+    if (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+    ):
         if pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
             column = column.cast(pa.float64())
         values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
@@ -146,7 +168,9 @@ def read_numbers(column: pa.Array, connection: DuckDBPyConnection) -> tuple[Numb
     return np.where(is_bad, np.nan, values), is_bad
 
 
-def read_instants(column: pa.Array, time_format: str | None, connection: DuckDBPyConnection) -> tuple[Integers, NDArray[np.uint8]]:
+def read_instants(
+    column: pa.Array, time_format: str | None, connection: DuckDBPyConnection
+) -> tuple[Integers, NDArray[np.uint8]]:
     """Each value as microseconds since 1970 UTC (0 where none), and GOOD, MISSING or UNREADABLE.
 
     Typed instants and dates; numbers as epoch seconds, milliseconds, microseconds or nanoseconds by their size, or as
@@ -202,7 +226,9 @@ def _read_days(
     stamps: Integers, state: NDArray[np.uint8], values: Numbers, connection: DuckDBPyConnection
 ) -> tuple[Integers, NDArray[np.uint8]]:
     """Numbers like 20240131 are days: as seconds they would lie in 1970."""
-    at = np.flatnonzero((state == GOOD) & (values >= 19_000_101) & (values <= 21_001_231) & (np.trunc(values) == values))
+    at = np.flatnonzero(
+        (state == GOOD) & (values >= 19_000_101) & (values <= 21_001_231) & (np.trunc(values) == values)
+    )
     if not at.size:
         return stamps, state
     days = pa.array(values[at].astype(np.int64)).cast(pa.string())
@@ -241,5 +267,7 @@ def _find_wild_offsets(texts: pa.StringArray) -> Flags:
     has_colon = digit[2] == ord(":")
     sign = np.where(has_colon, digit[5], digit[4])
     tens, ones = np.where(has_colon, digit[4], digit[3]) - 48, np.where(has_colon, digit[3], digit[2]) - 48
-    is_offset = (sizes > 16) & np.isin(sign, (ord("+"), ord("-"))) & (tens >= 0) & (tens <= 9) & (ones >= 0) & (ones <= 9)
+    is_offset = (
+        (sizes > 16) & np.isin(sign, (ord("+"), ord("-"))) & (tens >= 0) & (tens <= 9) & (ones >= 0) & (ones <= 9)
+    )
     return is_offset & (tens * 10 + ones > _LONGEST_OFFSET_HOURS)

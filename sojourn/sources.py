@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sojourn.errors import EventsError, Problem, nearest
 from sojourn.source_files import open_stream
-from sojourn.source_rows import Source
+from sojourn.source_rows import Chunk, Source
 from sojourn.source_tables import open_table
 
 REMOTE = ("s3", "gs", "gcs", "r2", "http", "https")
@@ -91,7 +92,16 @@ def _find_files(name: str) -> list[Path]:
 
 
 def _open_file(path: Path) -> Source:
+    """The source of a file, which is open only while it is looked at, so that a pattern may match thousands."""
     try:
-        return open_stream(path.open("rb"), str(path), path.stat().st_size, path.name)
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            source = open_stream(stream, str(path), size, path.name)
     except OSError as error:
         raise EventsError(Problem(str(path), f"cannot be read: {error.strerror or error}")) from None
+
+    def read(wanted: Sequence[str] | None) -> Iterator[Chunk]:
+        with path.open("rb") as stream:
+            yield from open_stream(stream, str(path), size, path.name).read(wanted)
+
+    return replace(source, read=read)

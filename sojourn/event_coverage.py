@@ -1,0 +1,90 @@
+"""How much of the log each event class covers: rows, customers, sessions, and the sums of its measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.source_rows import Flags, Integers
+
+SESSION_GAP_US = 30 * 60 * 1_000_000
+"""Silence after which a session is over, where rows have no session id."""
+
+Codes = NDArray[np.int32]
+
+
+def number_sessions(customer: Codes, at: Integers, session: Codes | None) -> tuple[Integers, int]:
+    """The session number of each event (-1: none), and how many there are; events in order of time, touches left out.
+
+    With ``session`` (-1: no id) a session is a customer's events with the same id. Without, it ends after 30 minutes.
+
+    >>> customer, minutes = np.array([0, 1, 0, 0], np.int32), np.array([0, 5, 29, 60])
+    >>> number_sessions(customer, minutes * 60_000_000, None)[0].tolist()
+    [0, 2, 0, 1]
+    """
+    if session is not None:
+        has_id = session >= 0
+        key = customer[has_id].astype(np.int64) * (int(session.max(initial=0)) + 1) + session[has_id]
+        known, numbers = np.unique(key, return_inverse=True)
+        found = np.full(len(customer), -1, np.int64)
+        found[has_id] = numbers
+        return found, len(known)
+    order = np.argsort(customer, kind="stable")
+    who, when = customer[order], at[order]
+    begins = np.ones(len(order), bool)
+    begins[1:] = (who[1:] != who[:-1]) | (np.diff(when) > SESSION_GAP_US)
+    numbers = np.cumsum(begins) - 1
+    found = np.empty(len(order), np.int64)
+    found[order] = numbers
+    return found, int(numbers[-1]) + 1 if len(numbers) else 0
+
+
+def cover_classes(
+    class_names: Sequence[str],
+    is_touch: Flags,
+    customer: Codes,
+    at: Integers,
+    event_class: NDArray[np.int16],
+    session: Codes | None,
+    measures: Mapping[str, NDArray[np.float64]],
+) -> tuple[list[dict[str, Any]], int]:
+    """Per event class ``event_class, n_rows, n_customers, n_sessions, measures``, and how many sessions there are.
+
+    Touches belong to no session. ``measures`` has the sums of those measures that the class has.
+    """
+    own = np.flatnonzero(~is_touch[event_class])
+    numbers, n_sessions = number_sessions(customer[own], at[own], None if session is None else session[own])
+    of_row = np.full(len(customer), -1, np.int64)
+    of_row[own] = numbers
+    order = np.argsort(event_class, kind="stable")
+    ends = np.cumsum(np.bincount(event_class, minlength=len(class_names)))
+    n_customers = int(customer.max(initial=-1)) + 1
+    found = []
+    for i, name in enumerate(class_names):
+        rows = order[ends[i - 1] if i else 0 : ends[i]]
+        sessions = of_row[rows]
+        sums = {}
+        for measure, values in measures.items():
+            some = values[rows]
+            some = some[~np.isnan(some)]
+            if some.size:
+                sums[measure] = float(some.sum())
+        found.append(
+            {
+                "event_class": name,
+                "n_rows": len(rows),
+                "n_customers": _count_distinct(customer[rows], n_customers),
+                "n_sessions": _count_distinct(sessions[sessions >= 0], n_sessions),
+                "measures": sums,
+            }
+        )
+    return found, n_sessions
+
+
+def _count_distinct(numbers: NDArray[Any], n: int) -> int:
+    is_seen = np.zeros(n, bool)
+    is_seen[numbers] = True
+    return int(is_seen.sum())

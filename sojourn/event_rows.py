@@ -1,0 +1,374 @@
+"""One chunk of raw rows becomes events: each row read, checked, and accepted or quarantined with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sojourn.duck import run_query
+from sojourn.event_columns import Columns
+from sojourn.event_mapping import Places
+from sojourn.event_rules import match_rows, measure_rows
+from sojourn.event_values import MISSING, UNREADABLE, read_instants
+from sojourn.frames import QUARANTINE
+from sojourn.identity import pair_ids, pick_first
+from sojourn.playbook import Playbook
+from sojourn.rules import RowRule
+from sojourn.source_rows import Chunk, Flags, Integers
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""Events before this instant are quarantined: a clock that was never set, or seconds taken for something else."""
+TOLERANCE = timedelta(days=1)
+"""How far after now an event may lie: clocks differ, days begin earlier elsewhere."""
+
+FILE_BITS = 40
+"""``seq`` is the file's index above this many bits, and the row below."""
+
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Accepted rows of one chunk as columns, and its quarantined rows. ``keys`` tell rows that may be equal from others."""
+
+    columns: dict[str, pa.Array]
+    levels: NDArray[np.int8] | None  # which of source.customer is the id of each row; None when there is one
+    pairs: pa.Table | None
+    keys: NDArray[np.uint64] | None  # of the id or of the content; equal for equal rows
+    exact: NDArray[np.uint64] | None  # with `keys`, the whole hash of the content
+    quarantine: pa.Table
+    unmatched: Counter[str]
+    present: frozenset[str]  # paths that some row has
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a chunk needs, the same for all chunks of a source."""
+
+    playbook: Playbook
+    places: Places
+    source: str
+    file: int
+    latest: datetime
+    connection: DuckDBPyConnection
+
+
+def read_rows(chunk: Chunk, reading: Reading) -> Piece:
+    """The chunk's rows as events, and its quarantine. Rows keep their order."""
+    playbook, places = reading.playbook, reading.places
+    bad = _Bad(len(chunk.rows))
+    if not len(chunk.rows):
+        return Piece({}, None, None, None, None, bad.tabulate(chunk, reading.source), Counter(), frozenset())
+    columns = Columns(chunk, places.paths(playbook), reading.connection)
+
+    ids = [columns.ids(path) for path in places.customer]
+    customer, levels = pick_first(ids)
+    bad.add("customer", levels < 0, lambda at: _say_customer(columns, places, at))
+    stamps, state = _read_times(columns, reading)
+    bad.add("time", state != 0, lambda at: _say_time(columns, places, state, at))
+    _check_range(stamps, bad, reading.latest)
+    names = _read_names(columns, places)
+    event_class = classify_rows(playbook, names, columns)
+    is_other = event_class == len(playbook.events)
+    if places.event is not None:
+        nameless = is_other & names.is_null().to_numpy(zero_copy_only=False)
+        bad.add("event", nameless, lambda at: [f"'{places.event}' is empty, so the event has no name"] * len(at))
+    if playbook.source.other == "quarantine":
+        bad.add("class", is_other, lambda at: _say_class(names, at))
+    measures = {f"m_{name}": _measure(playbook, name, event_class, columns, bad) for name in playbook.measure_names}
+    label, label_p = _read_label(columns, places, bad)
+
+    good = bad.code == 0
+    is_all = bool(good.all())
+    rows = np.int64(reading.file) << FILE_BITS | chunk.rows
+    found: dict[str, pa.Array] = {
+        "customer_id": customer,
+        "event_id": columns.texts(places.id) if places.id else pa.nulls(columns.n_rows, pa.string()),
+        "seq": pa.array(rows),
+        "event_at": pa.array(stamps),
+        "event_class": pa.array(event_class),
+        "channel": _read_optional(columns, places.channel),
+        "session": _read_optional(columns, places.session),
+        "label": label,
+        "label_p": pa.array(label_p),
+        **{name: pa.array(values) for name, values in measures.items()},
+    }
+    for name in playbook.property_names:
+        found[f"p_{name}"] = _read_property(playbook, name, event_class, columns)
+    keys, exact = _hash_rows(chunk, columns, places, found["event_id"], reading.connection)
+    pairs = _pair(ids, columns, places, good) if len(ids) > 1 else None
+    unmatched = _count_names(names, is_other)
+    if not is_all:
+        mask = pa.array(good)
+        found = {name: column.filter(mask) for name, column in found.items()}
+        levels = levels[good]
+        keys, exact = (None if a is None else a[good] for a in (keys, exact))
+    quarantine = bad.tabulate(chunk, reading.source)
+    levels_kept = levels if pairs is not None else None
+    return Piece(found, levels_kept, pairs, keys, exact, quarantine, unmatched, columns.present())
+
+
+class _Bad:
+    """Why rows are bad: of several reasons the first that was found."""
+
+    def __init__(self, n: int) -> None:
+        self.code = np.zeros(n, np.int8)
+        self._reasons: list[tuple[str, Any]] = []
+
+    def add(self, rule: str, where: Flags, say: Any) -> None:
+        """Marks rows; ``say`` gives the words for rows at given positions."""
+        fresh = where & (self.code == 0)
+        if fresh.any():
+            self._reasons.append((rule, say))
+            self.code[fresh] = len(self._reasons)
+
+    def tabulate(self, chunk: Chunk, source: str) -> pa.Table:
+        """The quarantine of the chunk, in the order of its rows."""
+        rows = [(b.row, b.line, b.rule, b.found, b.raw) for b in chunk.broken]
+        for i, (rule, say) in enumerate(self._reasons, start=1):
+            at = np.flatnonzero(self.code == i)
+            rows += zip(
+                chunk.rows[at].tolist(),
+                chunk.lines[at].tolist(),
+                [rule] * len(at),
+                say(at),
+                chunk.show(at),
+                strict=True,
+            )
+        rows.sort(key=lambda row: row[0])
+        columns = list(zip(*rows, strict=True)) or [()] * 5
+        return pa.table([[source] * len(rows), *columns[1:]], schema=QUARANTINE)
+
+
+def _show(value: Any) -> str:
+    text = str(value)
+    return f"'{text}'" if len(text) <= _SHOWN else f"'{text[: _SHOWN - 1]}…'"
+
+
+def _show_raw(columns: Columns, path: str, at: Integers) -> list[Any]:
+    raw = columns.raw(path)
+    return [None] * len(at) if raw is None else raw.take(pa.array(at)).to_pylist()
+
+
+def _say_customer(columns: Columns, places: Places, at: Integers) -> list[str]:
+    raws = [_show_raw(columns, path, at) for path in places.customer]
+    found = []
+    for values in zip(*raws, strict=True):
+        said = [
+            f"{path} is {_show(v)}, which is no id"
+            for path, v in zip(places.customer, values, strict=True)
+            if str(v or "").strip()
+        ]
+        found.append("; ".join(said) or f"{' and '.join(places.customer)} {'is' if len(values) == 1 else 'are'} empty")
+    return found
+
+
+def _read_times(columns: Columns, reading: Reading) -> tuple[Integers, NDArray[np.uint8]]:
+    """The first time that is there, of those that the format has."""
+    stamps = np.zeros(columns.n_rows, np.int64)
+    state = np.full(columns.n_rows, MISSING, np.uint8)
+    for path in reading.places.time:
+        raw = columns.raw(path)
+        if raw is None or not (state == MISSING).any():
+            continue
+        new, new_state = read_instants(raw, reading.playbook.source.time_format, reading.connection)
+        if (state == MISSING).all():
+            stamps, state = new, new_state
+        else:
+            is_open = state == MISSING
+            stamps, state = np.where(is_open, new, stamps), np.where(is_open, new_state, state)
+    return stamps, state
+
+
+def _say_time(columns: Columns, places: Places, state: NDArray[np.uint8], at: Integers) -> list[str]:
+    names = " and ".join(places.time)
+    raws = [_show_raw(columns, path, at) for path in places.time]
+    found = []
+    for i, values in zip(at.tolist(), zip(*raws, strict=True), strict=True):
+        value = next((v for v in values if str(v if v is not None else "").strip()), None)
+        if state[i] != UNREADABLE:
+            found.append(f"{names} {'is' if len(values) == 1 else 'are'} empty")
+        elif zone := re.search(r"\d\s+([A-Za-z][A-Za-z_]*(?:/[A-Za-z_/+-]+)*)$", str(value)):
+            found.append(f"{_show(value)} is no instant: '{zone[1]}' is no known time zone")
+        else:
+            found.append(f"{_show(value)} is no instant (ISO 8601 or an epoch number; else set source time_format)")
+    return found
+
+
+def _to_us(at: datetime) -> int:
+    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+
+
+def _say_instant(stamp: int) -> str:
+    try:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp)
+    except OverflowError:
+        return f"the instant {stamp} µs from 1970"
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _check_range(stamps: Integers, bad: _Bad, latest: datetime) -> None:
+    first, last = _to_us(EARLIEST), _to_us(latest)
+    limit = latest.isoformat(timespec="seconds").replace("+00:00", "Z")
+    bad.add("early", stamps < first, lambda at: [f"{_say_instant(s)} is before 1990" for s in stamps[at].tolist()])
+    bad.add("future", stamps > last, lambda at: [f"{_say_instant(s)} is after {limit}" for s in stamps[at].tolist()])
+
+
+def _read_names(columns: Columns, places: Places) -> pa.StringArray:
+    """Raw event names; in Segment's format the type, but for "track"."""
+    if places.event is None:
+        return pa.nulls(columns.n_rows, pa.string())
+    names = columns.texts(places.event)
+    if places.type is None:
+        return names
+    kinds = columns.texts(places.type)
+    is_other_call = pc.and_(kinds.is_valid(), pc.not_equal(kinds, "track").fill_null(False))
+    return pc.if_else(is_other_call, kinds, names)
+
+
+def classify_rows(playbook: Playbook, names: pa.StringArray, columns: Columns) -> NDArray[np.int16]:
+    """The class of each row: index of the first class of the playbook that matches, or the number of classes ("other")."""
+    n_classes = len(playbook.events)
+    coded = names.dictionary_encode()
+    known = coded.dictionary
+    codes = coded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+    by_name = np.full(len(known) + 1, n_classes, np.int16)
+    has_name: list[Flags | None] = []
+    for i, event in enumerate(playbook.events):
+        flags = np.ones(len(known) + 1, bool)
+        if event.raw_names:
+            flags[:-1] = pc.is_in(known, pa.array(event.raw_names)).to_numpy(zero_copy_only=False)
+            flags[-1] = False
+        has_name.append(flags if event.where else None)
+        if not event.where:
+            by_name[flags & (by_name == n_classes)] = i
+    found = by_name[codes]
+    for i, (event, flags) in enumerate(zip(playbook.events, has_name, strict=True)):
+        if flags is None or event.where is None:
+            continue
+        open_rows = flags[codes] & (found > i)
+        if open_rows.any():
+            found[open_rows & match_rows(event.where, columns)] = i
+    return found
+
+
+def _say_class(names: pa.StringArray, at: Integers) -> list[str]:
+    shown = names.take(pa.array(at)).to_pylist()
+    return ["no event class matches this row" if v is None else f"no event class matches {_show(v)}" for v in shown]
+
+
+def _count_names(names: pa.StringArray, where: Flags) -> Counter[str]:
+    if not where.any():
+        return Counter()
+    counts = pc.value_counts(names.filter(pa.array(where)).drop_null())
+    return Counter(dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)))
+
+
+def _measure(
+    playbook: Playbook, name: str, event_class: NDArray[np.int16], columns: Columns, bad: _Bad
+) -> NDArray[np.float64]:
+    values = np.full(columns.n_rows, np.nan)
+    for rule, has in _group(playbook, lambda event: dict(event.measures).get(name)).items():
+        where = has[event_class]
+        if not where.any():
+            continue
+        numbers, is_bad = measure_rows(rule, columns)
+        np.copyto(values, numbers, where=where)
+        if is_bad.any():
+            bad.add("number", is_bad & where, lambda at, rule=rule: _say_number(columns, name, rule, at))
+    return values
+
+
+def _group(playbook: Playbook, choose: Any) -> Mapping[Any, Flags]:
+    """Which classes share what is chosen of each: one flag per class, the last for "other"."""
+    found: dict[Any, Flags] = {}
+    for i, event in enumerate(playbook.events):
+        chosen = choose(event)
+        if chosen is not None:
+            found.setdefault(chosen, np.zeros(len(playbook.events) + 1, bool))[i] = True
+    return found
+
+
+def _say_number(columns: Columns, name: str, rule: RowRule, at: Integers) -> list[str]:
+    said = [f"{name} is too large for a number"] * len(at)
+    for path in reversed([".".join(parts) for parts in rule.paths]):
+        is_bad = columns.numbers(path)[1][at]
+        for i, value in enumerate(_show_raw(columns, path, at)):
+            if is_bad[i]:
+                said[i] = f"{name}: {path} is {_show(value)}, which is no finite number"
+    return said
+
+
+def _read_optional(columns: Columns, path: str | None) -> pa.StringArray:
+    return columns.texts(path) if path else pa.nulls(columns.n_rows, pa.string())
+
+
+def _read_label(columns: Columns, places: Places, bad: _Bad) -> tuple[pa.StringArray, NDArray[np.float64]]:
+    """Known states and how sure they are; NaN where there is no label."""
+    label = _read_optional(columns, places.label)
+    is_known = label.is_valid().to_numpy(zero_copy_only=False)
+    if isinstance(places.label_p, float):
+        return label, np.where(is_known, places.label_p, np.nan)
+    values, is_bad = columns.numbers(places.label_p)
+    is_bad = (is_bad | (values <= 0) | (values > 1)) & is_known
+    path = places.label_p
+    bad.add(
+        "label",
+        is_bad,
+        lambda at: [f"{path} is {_show(v)}, which is no probability" for v in _show_raw(columns, path, at)],
+    )
+    return label, np.where(is_known, np.where(np.isnan(values), _SURE, values), np.nan)
+
+
+_SURE = 0.95
+
+
+def _read_property(playbook: Playbook, name: str, event_class: NDArray[np.int16], columns: Columns) -> pa.StringArray:
+    found = pa.nulls(columns.n_rows, pa.string())
+    for path, has in _group(playbook, lambda event: dict(event.properties).get(name)).items():
+        where = has[event_class]
+        if where.any():
+            found = pc.if_else(pa.array(where), columns.texts(path), found)
+    return found
+
+
+def _pair(ids: list[pa.StringArray], columns: Columns, places: Places, good: Flags) -> pa.Table:
+    """The pairs of ids in accepted rows; an alias call pairs its user with an earlier anonymous id."""
+    mask = None if good.all() else pa.array(good)
+    ids = [column if mask is None else column.filter(mask) for column in ids]
+    pairs = pair_ids(ids)
+    if places.previous is None or columns.raw(places.previous) is None:
+        return pairs
+    previous = columns.ids(places.previous)
+    previous = previous if mask is None else previous.filter(mask)
+    return pa.concat_tables([pairs, pair_ids([ids[0], previous])])
+
+
+def _hash_rows(
+    chunk: Chunk, columns: Columns, places: Places, event_id: pa.StringArray, connection: DuckDBPyConnection
+) -> tuple[NDArray[np.uint64] | None, NDArray[np.uint64] | None]:
+    """Keys by which rows may be duplicates: of the id, or of all columns (with 64 more bits, which settle it)."""
+    if places.duplicates == "keep" or not columns.n_rows:
+        return None, None
+    if places.duplicates == "id":
+        return run_query(connection, "SELECT hash(a) AS x FROM t", a=event_id)["x"].to_numpy(), None
+    if chunk.is_json:
+        texts = pc.utf8_trim_whitespace(chunk.columns.column(0))
+        query = "SELECT md5_number_lower(a) AS x, md5_number_upper(a) AS y FROM t"
+        found = run_query(connection, query, a=texts)
+    else:
+        query = "SELECT md5_number_lower(to_json(t)::VARCHAR) AS x, md5_number_upper(to_json(t)::VARCHAR) AS y FROM t"
+        found = run_query(connection, query, **{f"c{i}": column for i, column in enumerate(chunk.columns.columns)})
+    return found["x"].to_numpy(), found["y"].to_numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from sojourn.playbook import Feature, Indicator, ModelSettings, Moment, Outcome, State
@@ -21,6 +20,11 @@ from sojourn.rule_compile import compile_condition, compile_feature
 from sojourn.rule_ranges import explain_constant
 from sojourn.rule_typing import Typed, Vocabulary
 from sojourn.rules import Program
+
+NEWCOMERS = "new"
+"""Where customers come from who were in no state before; no state may be called so."""
+DISCOVERED = "extra_"
+"""How the names of states begin that were found and not written."""
 
 
 def read_moments(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[Moment, ...]:
@@ -132,6 +136,10 @@ def read_states(reader: Reader, root: Mapped, words: Vocabulary, touches: tuple[
 
 def _read_state(reader: Reader, name: str, line: int, node: Yaml, words: Vocabulary, touches: tuple[str, ...]) -> State:
     owner = f"state '{name}'"
+    if name == NEWCOMERS or name.startswith(DISCOVERED):
+        reader.fail(
+            line, f"{owner} needs another name: '{NEWCOMERS}' and names that begin with '{DISCOVERED}' are taken"
+        )
     section = reader.read_section(node, owner, KEYS["states"])
     typical = _read_typical(reader, section.get("typical"), owner, words.classes, touches)
     indicators = _read_indicators(reader, section.get("indicators"), owner, words)
@@ -203,7 +211,7 @@ def _warn_constant(reader: Reader, line: int, owner: str, when: Program) -> None
 
 
 def read_outcomes(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[Outcome, ...]:
-    """The outcomes: each an event class, a silence or a measure."""
+    """The outcomes: each an event class, a measure or a silence."""
     found = []
     for name, line, value in reader.read_entries(node, "outcomes", "outcome"):
         owner = f"outcome '{name}'"
@@ -212,18 +220,19 @@ def read_outcomes(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple
         if len(given) != 1:
             what = " and ".join(given) if given else "none of them"
             reader.fail(line, f"{owner} needs exactly one of event, measure and silence, and has {what}")
-        known: Mapping[str, tuple[str, tuple[str, ...]]] = {
-            "event": ("event class", words.classes), "measure": ("measure", words.measures)
-        }  # fmt: skip
-        named: dict[str, str | None] = {}
-        for key, (noun, names) in known.items():
-            named[key] = reader.read_text(section.get(key), f"{owner}: {key}")
-            if named[key] is not None:
-                reader.check_known(str(named[key]), section.get(key).line, owner, noun, names)  # type: ignore[union-attr]  # it has a text
+        event = _read_known(reader, section.get("event"), owner, "event class", words.classes)
+        measure = _read_known(reader, section.get("measure"), owner, "measure", words.measures)
         silence = reader.read_duration(section.get("silence"), f"{owner}: silence")
         if given and given[0] != "silence":
             reader.require(section, "within", owner, line)
         within = reader.read_duration(section.get("within"), f"{owner}: within")
         about = reader.read_text(section.get("about"), f"{owner}: about") or ""
-        found.append(Outcome(name, named["event"], named["measure"], silence, within, about, line))
+        found.append(Outcome(name, event, measure, silence, within, about, line))
     return tuple(found)
+
+
+def _read_known(reader: Reader, node: Yaml | None, owner: str, noun: str, known: tuple[str, ...]) -> str | None:
+    word = reader.read_text(node, f"{owner}: {noun}")
+    if word is not None and node is not None:
+        reader.check_known(word, node.line, owner, noun, known)
+    return word

@@ -192,6 +192,8 @@ WRONG = [
     # names
     ("  riding:\n", "  other:\n", 15, "the state cannot be called 'other', a word with a meaning of its own"),
     ("  look: {", "  any: {", 5, "the event class cannot be called 'any'"),
+    ("  riding:\n", "  extra_1:\n", 15, "state 'extra_1' needs another name"),
+    ("  riding:\n", "  new:\n", 15, "state 'new' needs another name"),
     ("  mail: {", "  Mail Sent: {", 7, "the event class 'Mail Sent' needs another name: small letters"),
     ("  mail: {", "  1mail: {", 7, "needs another name"),
     ("playbook: bikes", "playbook: My Bikes", 1, "Did you mean 'my_bikes'?"),

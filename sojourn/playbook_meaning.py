@@ -67,19 +67,31 @@ def read_features(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple
     return tuple(found), replace(words, features=typed, broken_features=tuple(broken))
 
 
-def read_fingerprint(reader: Reader, node: Yaml | None, features: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the features that feed the state model."""
+def read_fingerprint(
+    reader: Reader, node: Yaml | None, known: tuple[str, ...], features: tuple[Feature, ...], touches: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Names of the features that feed the state model; ``known`` has those with problems of their own too."""
+    programs = {feature.name: feature.program for feature in features}
     found: list[str] = []
     for name, line in reader.read_texts(node, "fingerprint"):
-        if not reader.check_known(name, line, "fingerprint", "feature", features):
+        if not reader.check_known(name, line, "fingerprint", "feature", known):
             continue
         if name in found:
             reader.fail(line, f"fingerprint names '{name}' twice")
-        else:
-            found.append(name)
+            continue
+        found.append(name)
+        if name in programs:
+            _warn_touches(reader, line, f"fingerprint: '{name}'", programs[name], touches)
     if len(found) > MOST_FINGERPRINT and node is not None:
         reader.fail(node.line, f"the fingerprint has {len(found)} features; at most {MOST_FINGERPRINT} are allowed")
     return tuple(found)
+
+
+def _warn_touches(reader: Reader, line: int, owner: str, program: Program, touches: tuple[str, ...]) -> None:
+    """Note evidence that is made of nothing but what we did ourselves."""
+    of_class = ("count", "recency", "cadence", "momentum")
+    if all(call.primitive in of_class and call.of[0] in touches for call in program.calls):
+        reader.warn(line, f"{owner} reads only touches, things we did; they are inputs and no evidence of a state")
 
 
 def read_model(reader: Reader, node: Yaml | None) -> ModelSettings:
@@ -142,7 +154,7 @@ def _read_state(reader: Reader, name: str, line: int, node: Yaml, words: Vocabul
         )
     section = reader.read_section(node, owner, KEYS["states"])
     typical = _read_typical(reader, section.get("typical"), owner, words.classes, touches)
-    indicators = _read_indicators(reader, section.get("indicators"), owner, words)
+    indicators = _read_indicators(reader, section.get("indicators"), owner, words, touches)
     if not typical and not section.get("indicators"):
         reader.warn(line, f"{owner} has neither 'typical' nor 'indicators': nothing ties it to what customers do")
 
@@ -185,7 +197,9 @@ def _read_typical(
     return tuple(found)
 
 
-def _read_indicators(reader: Reader, node: Yaml | None, owner: str, words: Vocabulary) -> tuple[Indicator, ...]:
+def _read_indicators(
+    reader: Reader, node: Yaml | None, owner: str, words: Vocabulary, touches: tuple[str, ...]
+) -> tuple[Indicator, ...]:
     if node is None or (isinstance(node, Scalar) and node.is_null):
         return ()
     if not isinstance(node, Listed):
@@ -200,6 +214,7 @@ def _read_indicators(reader: Reader, node: Yaml | None, owner: str, words: Vocab
         if when is None or when_node is None:
             continue
         _warn_constant(reader, when_node.line, owner, when)
+        _warn_touches(reader, when_node.line, f"{owner}: the indicator '{when.text}'", when, touches)
         found.append(Indicator(when, strength, item.line))
     return tuple(found)
 

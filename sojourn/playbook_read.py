@@ -62,7 +62,10 @@ def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
     )
     moments = read_moments(reader, root.get("moments"), words)
     features, words = read_features(reader, root.get("features"), words)
-    states = read_states(reader, root, words, tuple(e.name for e in events if e.is_touch))
+    touches = tuple(event.name for event in events if event.is_touch)
+    states = read_states(reader, root, words, touches)
+    names = _list_names(root.get("features"))
+    fingerprint = read_fingerprint(reader, root.get("fingerprint"), names, features, touches)
     reading = replace(words, is_audience=True)
     segments = read_segments(reader, root.get("segments"), replace(reading, segments=()))
     consent = read_consent(reader, root.get("consent"))
@@ -77,7 +80,7 @@ def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
         source=source,
         events=events,
         features=features,
-        fingerprint=read_fingerprint(reader, root.get("fingerprint"), _list_names(root.get("features"))),
+        fingerprint=fingerprint,
         model=read_model(reader, root.get("model")),
         states=states,
         moments=moments,

@@ -348,6 +348,17 @@ def test_warnings_do_not_stop() -> None:
     assert "neither 'typical' nor 'indicators'" in str(parse_playbook(text).warnings[0])
     text = change("{name: Mail Sent, touch: true}", "{name: [Mail Sent, Seen], touch: true}")
     assert "never gets 'Seen': 'look' takes it first" in str(parse_playbook(text).warnings[0])
+    text = change(
+        '"recency(buy) < 60d"', '"count(mail, within=7d) >= 2"', change("spend: sum(revenue)", "spend: count(mail)")
+    )
+    assert [
+        str(warning).partition(" reads only touches")[0] for warning in parse_playbook(text, "p.yaml").warnings
+    ] == [
+        "p.yaml:21: state 'riding': the indicator 'count(mail, within=7d) >= 2'",
+        "p.yaml:12: fingerprint: 'spend'",
+    ]
+    text = change('"recency(buy) < 60d"', '"count(mail, within=7d) >= 2 and recency(buy) > 9d"')
+    assert parse_playbook(text).warnings == ()
 
 
 SHOP = load_playbook("shop").text

@@ -33,5 +33,7 @@ def _cut(column: NDArray[np.float64], n_levels: int) -> NDArray[np.float64]:
     if len(rest):
         cuts.append(rest[np.arange(1, n_rest) * len(rest) // n_rest])
     joined = np.unique(np.concatenate(cuts))
-    kept: NDArray[np.float64] = joined[(joined > known[0]) & (joined <= known[-1])]
+    n_below = np.searchsorted(known, joined)
+    is_new = np.diff(n_below, prepend=0) > 0  # else no value lies between this cut and the one before, or the least
+    kept: NDArray[np.float64] = joined[is_new & (n_below < len(known))]
     return kept

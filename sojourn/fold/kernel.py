@@ -455,6 +455,8 @@ def compute(code: Any, p: Any, q: Any) -> Any:
 
 @njit(**PART)
 def run_program(first: Any, end: Any, codes: Any, operands: Any, values: Any, stack: Any) -> Any:
+    if end == first + 1 and codes[first] == LOAD:  # most features are one call
+        return values[np.int64(operands[first])]
     top = -1
     for k in range(first, end):
         code = codes[k]
@@ -484,8 +486,7 @@ def quantise(value: Any, first: Any, end: Any, cuts: Any) -> Any:
         return MISSING
     symbol = 0
     for k in range(first, end):
-        if value >= cuts[k]:
-            symbol += 1
+        symbol += np.int64(value >= cuts[k])
     return symbol
 
 
@@ -590,7 +591,7 @@ def fold(
 
 
 READ = types.void(
-    _array(F64), I64, I64, I64, _array(I64),  # vectors, n_slots, first and end row, now
+    _given(F64), I64, I64, I64, _given(I64),  # vectors, n_slots, first and end row, now
     _array(I64, 2), _array(F64, 2), _array(I64),  # reads, calls
     _array(I64), _array(I64), _array(F64), _array(F64, 2),  # programs, out
 )  # fmt: skip

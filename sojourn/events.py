@@ -81,7 +81,8 @@ def read_events(
     no row anywhere.
 
     >>> from sojourn.playbook import parse_playbook
-    >>> book = parse_playbook("playbook: p\\nsource: {customer: who, time: at, event: what}\\nevents: {view: {name: View}}", "p")
+    >>> text = "{playbook: p, source: {customer: who, time: at, event: what}, events: {view: {name: View}}, "
+    >>> book = parse_playbook(text + "states: {keen: {about: Keen.}, away: {about: Away.}}}", "p.yaml")
     >>> rows = pa.table({"who": ["u1", "u2", ""], "at": ["2024-05-01", "soon", "2024-05-02"], "what": ["View"] * 3})
     >>> log = read_events(rows, book, now=datetime(2024, 6, 1, tzinfo=UTC))
     >>> log.n_read, log.n_accepted, log.quarantine["found"].to_pylist()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from sojourn.fold import Batch, CodedEvent
 from sojourn.frames import CLASS, INSTANT, NAME, OTHER
 from sojourn.playbook import Playbook, parse_playbook
 from sojourn.primitives import Event, Setting, read_primitive
@@ -164,6 +165,17 @@ def make_table(sent: Sequence[Sent], playbook: Playbook) -> pa.Table:
     for name in playbook.property_names:
         columns[f"p_{name}"] = pa.array([e.properties.get(name) for e in events], pa.string())
     return pa.table(columns)
+
+
+def code_events(batch: Batch) -> list[CodedEvent]:
+    """The batch's events one by one, for single steps."""
+    return [
+        CodedEvent(
+            int(batch.event_at[i]), int(batch.event_class[i]), batch.measures[i].tolist(), int(batch.channel[i]),
+            [int(x) for x in batch.properties[i]], int(batch.session[i]),
+        )
+        for i in range(len(batch))
+    ]  # fmt: skip
 
 
 def make_setting(playbook: Playbook) -> Setting:

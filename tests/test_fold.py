@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import subprocess
@@ -38,6 +39,7 @@ from sojourn.fold import (
 from sojourn.fold.cells import HALF, Cell
 from sojourn.fold.steps import exp2, read_programs
 from sojourn.playbook import Feature, Playbook, load_playbook, parse_playbook
+from sojourn.primitives import Event
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fold_world import (
@@ -49,11 +51,13 @@ from fold_world import (
     Sent,
     ask_oracle,
     assert_close,
+    code_events,
     make_playbook,
     make_setting,
     make_table,
     streams,
 )
+from golden_fold import GOLDEN, make_golden, print_golden
 
 PLAYBOOKS = {False: make_playbook(), True: make_playbook(has_sessions=True)}
 LAYOUTS = {key: build_layout(playbook) for key, playbook in PLAYBOOKS.items()}
@@ -73,16 +77,6 @@ def is_same(a: Folded, b: Folded) -> bool:
         np.array_equal(x.view(np.uint8), y.view(np.uint8))
         for x, y in [(a.vectors, b.vectors), (a.symbols, b.symbols), (a.values, b.values)]
     )
-
-
-def code_events(batch: Batch) -> list[CodedEvent]:
-    return [
-        CodedEvent(
-            int(batch.event_at[i]), int(batch.event_class[i]), batch.measures[i].tolist(), int(batch.channel[i]),
-            [int(x) for x in batch.properties[i]], int(batch.session[i]),
-        )
-        for i in range(len(batch))
-    ]  # fmt: skip
 
 
 @named_sessions
@@ -255,8 +249,6 @@ def test_any_program_runs_as_its_plain_meaning(program: r.Program, sent: list[Se
 
 
 def simple_table(playbook: Playbook, at: list[int], names: list[str], customer: str = "c") -> pa.Table:
-    from sojourn.primitives import Event
-
     return make_table([Sent(customer, Event(t, name)) for t, name in zip(at, names, strict=True)], playbook)
 
 
@@ -345,6 +337,39 @@ def test_exp2_is_exact_enough_and_the_same_everywhere() -> None:
         assert abs(Decimal(y) / true - 1) < Decimal("2.3e-16")
     assert all(exp2(-float(n)) == 2.0**-n for n in range(1022))
     assert exp2(-1021.5) == 0.0 == exp2(-math.inf)
+
+
+def test_the_golden_file_is_what_the_oracle_says_and_what_the_fold_does() -> None:
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    assert is_near(golden, json.loads(print_golden(make_golden()))), "run: python tests/golden_fold.py"
+    for case in golden["cases"]:
+        playbook = parse_playbook(case["playbook"])
+        layout = build_layout(playbook)
+        assert layout.hash == case["layout"]["hash"]
+        assert layout.op_ints.tolist() == case["layout"]["op_ints"]
+        sent = [Sent(e.pop("customer"), Event(**e)) for e in case["events"]]
+        folded = fold_events(layout, make_batch(make_table(sent, playbook), playbook), observe=Observe())
+        for found, expected in zip(folded.values.tolist(), case["features_at_each_event"], strict=True):
+            assert_close(found, with_nan(expected), playbook)
+        features = read_features(layout, folded.vectors, case["now"])
+        for row, customer in enumerate(case["customers"]):
+            assert_close(features[row].tolist(), with_nan(customer["features"]), playbook)
+            np.testing.assert_allclose(folded.vectors[row], with_nan(customer["vector"]), rtol=1e-12)
+
+
+def is_near(a: object, b: object) -> bool:
+    """Equal, numbers to 1e-12: another C library may round a logarithm differently."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(is_near(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(is_near(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-13)
+    return a == b
+
+
+def with_nan(numbers: list[float | None]) -> list[float]:
+    return [math.nan if x is None else x for x in numbers]
 
 
 def test_a_new_playbook_compiles_nothing() -> None:

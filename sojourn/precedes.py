@@ -54,7 +54,6 @@ class Timeline:
     event_class: Codes
     state: Codes
     key: Instants
-    event_id: Any
     order: Rows  # rows of the history table
     at_us: Instants
     times_us: Instants  # the same instants, all customers together, in time order
@@ -147,7 +146,6 @@ def read_timeline(history: pa.Table, customers: pa.Table, *, states: Sequence[st
         event_class=codes_of(history["event_class"], _class_names(history))[order],
         state=codes_of(history["state"], states)[order],
         key=customer.astype(np.int64) * (len(times) + 1) + rank[within],
-        event_id=history["event_id"],
         order=order,
         at_us=times[within],
         times_us=times,
@@ -167,9 +165,9 @@ def place_moves(
 ) -> tuple[Rows, npt.NDArray[np.bool_]]:
     """Where each move happened in the timeline, and whether silence caused it.
 
-    A move by an event lies at that event; a move by silence at the customer's last event before it, or -1
-    when the state then was another one (a second move in the same silence has no event of its own to look
-    back from).
+    A move by an event lies at that event (-1: not in the history). A move by silence lies at the customer's last
+    event before it, or at -1 when the state then was another one: a second move in the same silence has no event
+    of its own to look back from.
     """
     at, who = instants_of(moves["at"]), customer_rows(moves["customer_id"], customers)
     is_silent = codes_of(moves["cause"], ["event", "silence"]) == 1
@@ -181,8 +179,9 @@ def place_moves(
     high[order] = np.searchsorted(line.key, key[order], side="right")
     position = np.where(high > low, low, -1)
     tied = np.flatnonzero((high - low > 1) & ~is_silent)
-    if len(tied):  # several events of the customer at that instant: only the id tells which
-        position[tied] = _find_ids(moves["event_id"].take(pa.array(tied)), low[tied], high[tied], line)
+    if len(tied):
+        to_state = codes_of(moves["to_state"], states)
+        position[tied] = _place_tied(line, low[tied], high[tied], from_state[tied], to_state[tied])
     silent = np.flatnonzero(is_silent)
     position[silent] = -1
     silent = silent[low[silent] > 0]
@@ -192,16 +191,31 @@ def place_moves(
     return position, is_silent
 
 
-def _find_ids(ids: Any, low: Rows, high: Rows, line: Timeline) -> Rows:
-    """Positions of event ids, each within its own range (the last one there, if the id is not)."""
+def _place_tied(line: Timeline, low: Rows, high: Rows, from_state: Codes, to_state: Codes) -> Rows:
+    """Positions of moves at an instant at which the customer has several events, ``low`` to ``high``.
+
+    A move is where the published state turns from the one into the other; no time passes between the events, so
+    silence cannot turn it. The k-th move of a kind within one instant is the k-th such turn.
+    """
     length = high - low
     owner = np.repeat(np.arange(len(low)), length)
     candidate = np.repeat(low - np.append(0, np.cumsum(length)[:-1]), length) + np.arange(int(length.sum()))
-    same = pc.equal(line.event_id.take(pa.array(line.order[candidate])), ids.take(pa.array(owner)))
-    hit = np.flatnonzero(pc.fill_null(same, False).to_numpy())
-    position = high - 1
-    position[owner[hit[::-1]]] = candidate[hit[::-1]]
-    return position
+    is_turn = line.state[candidate] == to_state[owner]
+    is_turn &= (candidate == low[owner]) | (line.state[candidate - 1] == from_state[owner])
+    owner, candidate = owner[is_turn], candidate[is_turn]
+    first = np.searchsorted(owner, np.arange(len(low)))
+    n_turns = np.bincount(owner, minlength=len(low))
+    kind = np.lexsort((to_state, from_state, low))
+    is_same = np.zeros(len(low), dtype=bool)
+    is_same[1:] = np.all([x[kind][1:] == x[kind][:-1] for x in (low, from_state, to_state)], axis=0)
+    since = np.arange(len(low))
+    since = since - np.maximum.accumulate(np.where(is_same, 0, since))
+    nth = np.empty_like(since)
+    nth[kind] = since
+    found = n_turns > nth
+    place = np.full(len(low), -1, dtype=np.int64)
+    place[found] = candidate[first[found] + nth[found]]
+    return place
 
 
 def _pick(positions: Rows, limit: int, rng: np.random.Generator) -> Rows:

@@ -109,11 +109,18 @@ def codes_of(column: Any, names: Sequence[str]) -> Codes:
 
 def customer_rows(ids: Any, customers: pa.Table) -> Codes:
     """The row in ``customers`` of each id; an id that has none is an error."""
-    rows = pc.index_in(ids, value_set=customers["customer_id"].combine_chunks())
-    if rows.null_count:
-        missing = ids.filter(pc.is_null(rows))[0].as_py()
-        raise ValueError(f"customer {missing!r} has moves or events but no row in customers")
-    return np.asarray(rows.to_numpy(), dtype=np.int32)
+    known = customers["customer_id"].combine_chunks()
+    ids = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
+    parts = [np.zeros(0, dtype=np.int32)]
+    for chunk in ids.chunks:
+        is_coded = pa.types.is_dictionary(chunk.type)
+        rows = pc.fill_null(pc.index_in(chunk.dictionary if is_coded else chunk, value_set=known), -1)
+        row = np.asarray(rows.to_numpy(zero_copy_only=False), dtype=np.int32)
+        parts.append(row[chunk.indices.to_numpy()] if is_coded else row)
+        if len(parts[-1]) and parts[-1].min() < 0:
+            missing = chunk[int(parts[-1].argmin())].as_py()
+            raise ValueError(f"customer {missing!r} has moves or events but no row in customers")
+    return np.concatenate(parts)
 
 
 def instants_of(column: Any) -> Instants:

@@ -14,6 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
+from sojourn.playbook import EventClass, ModelSettings, Playbook, Source, Stability, State
+from sojourn.results import Results
+from sojourn.transitions import analyse_moves
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0
@@ -218,3 +221,196 @@ def make_quarantine(raw: str = '{"event": "Order Completed", "timestamp": "soon"
         },
         schema=QUARANTINE,
     )
+
+
+def make_playbook(
+    states: tuple[str, ...] = STATES,
+    classes: tuple[str, ...] = CLASSES,
+    about: str = "Comparing options, short of time.",
+) -> Playbook:
+    """A playbook as an object, built directly: names may be ones that no YAML would let through."""
+    events = tuple(EventClass(name, (name,), None, (), (), name in TOUCHES, 1) for name in classes if name != "other")
+    return Playbook(
+        name="shop",
+        version="1",
+        about=about,
+        path=None,
+        text="playbook: shop",
+        source=Source(),
+        events=events,
+        features=(),
+        fingerprint=FEATURES,
+        model=ModelSettings(),
+        states=tuple(
+            State(
+                name=name,
+                about=about,
+                job="Pick the right product without regret.",
+                anxieties=("hidden costs", "wrong size"),
+                typical=((classes[i % len(classes)], 3.0),),
+                typical_gap_s=None,
+                indicators=(),
+                creative="Side-by-side proof, price guarantee, clear returns.",
+                channels=("search", "email"),
+                line=1,
+            )
+            for i, name in enumerate(states)
+        ),
+        moments=(),
+        outcomes=(),
+        segments=(),
+        audiences=(),
+        protected=(),
+        consent=(),
+        activations=(),
+        stability=Stability(),
+    )
+
+
+def make_results(
+    *,
+    n_customers: int = 300,
+    states: tuple[str, ...] = STATES,
+    classes: tuple[str, ...] = CLASSES,
+    about: str = "Comparing options, short of time.",
+    is_clean: bool = False,
+    n_examples: int = 5,
+    seed: int = 1,
+    **others: Any,
+) -> Results:
+    """A whole run, made up; ``is_clean`` leaves the quarantine empty."""
+    rng = np.random.default_rng(seed)
+    moves = make_moves(n_customers=n_customers, states=states, classes=classes, seed=seed, planted_p=0.6, **others)
+    touches = tuple(name for name in TOUCHES if name in classes)
+    tables = analyse_moves(
+        moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
+    )
+    quarantine = QUARANTINE.empty_table() if is_clean else make_quarantine()
+    return Results(
+        playbook=make_playbook(states, classes, about),
+        customers=moves.customers,
+        load_history=lambda: moves.history,
+        transitions=moves.transitions,
+        quarantine=quarantine,
+        fingerprints=make_fingerprints(states, classes, rng),
+        moves=tables,
+        examples=tuple(make_trace(moves, states, row, rng) for row in range(min(n_examples, n_customers))),
+        model=make_model(states, classes, rng),
+        run=make_run(moves, classes, quarantine),
+    )
+
+
+def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> pa.Table:
+    """What marks each state: event classes, two features, an indicator and silence."""
+    rows = []
+    shares = rng.dirichlet(np.full(len(classes), 0.8), size=len(states))
+    rule = "count(product_view, within=1h) >= 3 and count(compare, within=1d) >= 1"
+    for s, state in enumerate(states):
+        for c, name in enumerate(classes):
+            overall = float(shares[:, c].mean())
+            rows.append((state, "event class", name, float(shares[s, c]), overall, float(shares[s, c] / overall)))
+        rows += [(state, "feature", name, float(rng.normal(10, 2)), 10.0, float(rng.normal(0, 1))) for name in FEATURES]
+        rows.append((state, "indicator", rule, 0.4 if s == 1 else 0.02, 0.09, 4.4 if s == 1 else 0.2))
+        silence = DAY_S * (1 + s)
+        rows.append((state, "silence", "typical silence after an event", silence, 2 * DAY_S, silence / (2 * DAY_S)))
+    names = ("state", "kind", "what", "value", "overall", "lift")
+    return pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+
+
+def make_trace(moves: Moves, states: tuple[str, ...], row: int, rng: np.random.Generator) -> pa.Table:
+    """Every instant of the customer in that row, with a made-up posterior that follows the state."""
+    who = moves.customers["customer_id"][row].as_py()
+    history = [r for r in moves.history.to_pylist() if r["customer_id"] == who]
+    rows: list[dict[str, Any]] = []
+    for r in history:
+        is_touch = r["event_class"] in TOUCHES
+        kind = "touch" if is_touch else "event"
+        reasons = None if is_touch else [
+            {"what": f"event: {r['event_class']}", "weight": 1.3}, {"what": "belief carried over", "weight": 0.8},
+        ]  # fmt: skip
+        rows.append({"at": r["event_at"], "kind": kind, "event_id": r["event_id"], "event_class": r["event_class"],
+                     "state": r["state"], "reasons": reasons})  # fmt: skip
+    rows += [
+        {"at": move["at"], "kind": "silence", "event_id": None, "event_class": None, "state": move["to_state"],
+         "reasons": None}
+        for move in moves.transitions.to_pylist()
+        if move["customer_id"] == who and move["cause"] == "silence"
+    ]  # fmt: skip
+    rows.sort(key=lambda r: r["at"])
+    p = rng.dirichlet(np.full(len(states), 0.6), size=len(rows)) * 0.4
+    for i, r in enumerate(rows):
+        p[i, states.index(r["state"])] += 0.6
+    columns = {name: [r[name] for r in rows] for name in ("kind", "event_id", "event_class", "state")}
+    return pa.table(
+        {
+            "customer_id": [who] * len(rows),
+            "at": pa.array([r["at"] for r in rows], INSTANT),
+            **columns,
+            **{f"p_{name}": p[:, i] for i, name in enumerate(states)},
+            "reasons": pa.array([r["reasons"] for r in rows], REASONS),
+        }
+    )
+
+
+def make_model(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
+    """A model as ``model.json`` would say it, as far as the report reads it."""
+    tradeoff = [
+        {
+            "enter": 0.5 + 0.05 * i, "margin": 0.1 * k, "exit": 0.4, "min_dwell_s": 3_600.0 * k,
+            "flaps_per_month": 2.0 / (1 + i + k), "delay_s": 600.0 * (1 + i) ** 1.5 * (1 + k) + 30 * i * k,
+            "is_chosen": (i, k) == (2, 1),
+        }
+        for i in range(6)
+        for k in range(4)
+    ]  # fmt: skip
+    disagreement = {"channel": "event_class", "symbol": classes[0], "written_p": 0.30, "fitted_p": 0.07}
+    return {
+        "states": list(states),
+        "written": list(states),
+        "channels": {
+            "event_class": {
+                "symbols": list(classes),
+                "weight": 1.0,
+                "theta": {name: rng.dirichlet(np.ones(len(classes))).tolist() for name in states},
+            }
+        },
+        "silence": {"boundaries_s": [1_800.0, DAY_S, 7 * DAY_S], "hazards": {}, "transitions": []},
+        "thresholds": {"enter": 0.6, "margin": 0.1, "exit": 0.4, "min_dwell_s": 3_600.0},
+        "tradeoff": tradeoff,
+        "alignment": [
+            {"state": name, "fitted": name, "similarity": 0.94 - 0.1 * (i % 4), "disagreements": [disagreement]}
+            for i, name in enumerate(states)
+        ],
+    }
+
+
+def make_run(moves: Moves, classes: tuple[str, ...], quarantine: pa.Table) -> dict[str, Any]:
+    """The numbers of a run that agree with its tables."""
+    kinds = moves.history["event_class"].cast(pa.string()).to_pylist()
+    n = len(kinds)
+    return {
+        "sojourn": "0.1.0",
+        "seed": 0,
+        "now": moves.now.isoformat(),
+        "sources": ["events.parquet"],
+        "rows": {
+            "read": n + 40 + quarantine.num_rows, "accepted": n, "duplicate": 40, "quarantined": quarantine.num_rows,
+        },
+        "quarantined_by_rule": dict.fromkeys(quarantine["rule"].to_pylist(), 1),
+        "customers": moves.customers.num_rows,
+        "event_classes": [
+            {"event_class": name, "n_rows": kinds.count(name), "n_customers": moves.customers.num_rows,
+             "n_sessions": kinds.count(name) // 2, "measures": {"revenue": 1234.5} if name == "purchase" else {}}
+            for name in classes
+        ],
+        "unmapped_events": {"Legacy Ping": 17},
+        "sessions": n // 3,
+        "stages": [{"stage": "read events", "seconds": 1.2, "peak_mb": 310.0},
+                   {"stage": "fit the states", "seconds": 8.4, "peak_mb": 420.0}],
+        "likelihood": [-3.0 * n * (1 + 0.2 * 0.6**k) for k in range(18)],
+        "held_out": {"unit": "nats per event", "sojourn": -2.31, "textbook_hmm": -2.52, "markov_chain": -2.44},
+        "flaps": {"before": 2.4, "after": 0.37},
+        "delay_s": {"before": 600.0, "after": 5_400.0},
+        "versions": {"python": "3.11.9", "numpy": "2.4.0"},
+        "warnings": ["2 of the rows could not be used; see quarantine.parquet."],
+    }  # fmt: skip

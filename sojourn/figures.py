@@ -1,0 +1,62 @@
+"""All figures of a run, by name: pure functions from tables to Plotly figures in one calm look.
+
+A state has the same colour in every figure. Titles say the finding; ``figure.layout.meta`` holds how to read it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sojourn.figure_moves import draw_flow, draw_matrix
+from sojourn.figure_pace import draw_dwell, draw_velocity
+from sojourn.figure_people import draw_example, draw_fingerprints, draw_states_now
+from sojourn.figure_precedes import draw_precedes
+from sojourn.figure_style import color_states
+from sojourn.figure_trust import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
+from sojourn.transitions import count_states
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from sojourn.results import Results
+
+
+def draw_all(results: Results) -> dict[str, Figure]:
+    """Every figure of a run as Plotly figures, by name, in the order of the report.
+
+    Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``example_1`` and
+    so on (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is nothing
+    to draw (nobody has moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is True.
+    """
+    states = list(results.model["states"])
+    colors = color_states(states)
+    now = datetime.fromisoformat(results.run["now"])
+    moves = results.moves
+    figures = {
+        "states": draw_states_now(*count_now_and_before(results), colors),
+        "fingerprints": draw_fingerprints(results.fingerprints, states, colors),
+        "flow": draw_flow(moves["flow"], states, colors, now),
+        "matrix": draw_matrix(moves["matrix"], states),
+        "dwell": draw_dwell(moves["dwell"], states, colors),
+        "velocity": draw_velocity(moves["velocity"], states, colors),
+        "precedes": draw_precedes(moves["precedes"], colors),
+    }
+    for number, trace in enumerate(results.examples, start=1):
+        figures[f"example_{number}"] = draw_example(trace, states, colors, now)
+    figures["tradeoff"] = draw_tradeoff(results.model.get("tradeoff") or [], results.playbook.stability.flaps_per_month)
+    figures["likelihood"] = draw_likelihood(results.run.get("likelihood") or [])
+    figures["rows"] = draw_rows(results.run)
+    figures["event_classes"] = draw_event_classes(results.run.get("event_classes") or [])
+    return figures
+
+
+def count_now_and_before(results: Results) -> tuple[dict[str, int], dict[str, int]]:
+    """Customers per state now and seven days before."""
+    states = list(results.model["states"])
+    now = datetime.fromisoformat(results.run["now"])
+    now_n, before_n = (
+        count_states(results.transitions, results.customers, states=states, at=at)
+        for at in (now, now - timedelta(days=7))
+    )
+    return now_n, before_n

@@ -153,6 +153,15 @@ def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 
 
+def show_count(n: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun.
+
+    >>> show_count(1, "event class", "event classes"), show_count(1200, "row")
+    ('1 event class', '1,200 rows')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
 def make_grid(*headings: tuple[str, str]) -> Table:
     """An empty table without lines; each heading comes with its side, ``left`` or ``right``."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from sojourn.cli_output import BAR_WIDTH, make_grid, open_console, show_bar, show_duration, show_share
+from sojourn.cli_output import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration, show_share
 
 if TYPE_CHECKING:
     from sojourn.results import Results
@@ -31,7 +31,8 @@ def print_run(results: Results, out: Path) -> None:
     console = open_console()
     _print_rows(console, results.run)
     console.print(
-        f"{results.run['customers']:,} customers, {results.run['sessions']:,} sessions, up to {results.run['now']}"
+        f"{show_count(results.run['customers'], 'customer')}, {show_count(results.run['sessions'], 'session')}, "
+        f"up to {_show_at(results.run['now'])}"
     )
     _print_states(console, results)
     _print_moves(console, results)
@@ -44,7 +45,7 @@ def print_run(results: Results, out: Path) -> None:
 def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
     rows = run["rows"]
     console.print(
-        f"{rows['read']:,} rows read: {rows['accepted']:,} accepted, {rows['duplicate']:,} duplicate, "
+        f"{show_count(rows['read'], 'row')} read: {rows['accepted']:,} accepted, {rows['duplicate']:,} duplicate, "
         f"{rows['quarantined']:,} quarantined"
     )
     for rule, n in sorted(run["quarantined_by_rule"].items(), key=lambda item: -item[1]):
@@ -128,15 +129,22 @@ def _print_moves(console: Console, results: Results) -> None:
 
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
     flaps, held_out = run["flaps"], run["held_out"]
+    table = make_grid(("how good is it?", "left"), ("", "left"))
+    table.add_row(
+        "flaps per customer and month",
+        f"{_show(flaps['before'])} as the model sees it, {_show(flaps['after'])} as published",
+    )
+    table.add_row(
+        "held-out fit, higher is better",
+        f"Sojourn {_show(held_out['sojourn'])}, textbook HMM {_show(held_out['textbook_hmm'])}, "
+        f"Markov chain {_show(held_out['markov_chain'])}",
+    )
     console.print()
-    console.print(
-        f"Flaps (there and back within a day), per customer and month: "
-        f"{flaps['before']:.2f} as the model sees it, {flaps['after']:.2f} as published"
-    )
-    console.print(
-        f"Held-out fit, {held_out['unit']}, higher is better: Sojourn {held_out['sojourn']:.3f}, "
-        f"textbook HMM {held_out['textbook_hmm']:.3f}, Markov chain {held_out['markov_chain']:.3f}"
-    )
+    console.print(table)
+
+
+def _show(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 # ---- after a check ----
@@ -146,8 +154,9 @@ def print_check(found: Mapping[str, Any]) -> None:
     """Print what a playbook says, how it covers the events, and everything that deserves a look."""
     console = open_console()
     console.print(
-        f"Playbook {found['playbook']}: {len(found['states'])} states, {found['n_event_classes']} event classes, "
-        f"{found['n_features']} features, {found['n_indicators']} indicators. No mistakes.",
+        f"Playbook {found['playbook']}: {show_count(len(found['states']), 'state')}, "
+        f"{show_count(found['n_event_classes'], 'event class', 'event classes')}, "
+        f"{show_count(found['n_features'], 'feature')}, {show_count(found['n_indicators'], 'indicator')}. No mistakes.",
         markup=False,
         soft_wrap=True,
     )
@@ -168,9 +177,12 @@ def _print_coverage(console: Console, facts: Mapping[str, Any]) -> None:
     console.print(classes)
     indicators = make_grid(("indicator of", "left"), ("fires at", "right"), ("when", "left"))
     for row in facts["indicators"]:
-        indicators.add_row(Text(row["state"]), f"{100 * row['share']:.1f} %", Text(row["when"], overflow="ellipsis"))
-    console.print()
-    console.print(indicators)
+        when = Text(row["when"])
+        when.truncate(console.width - 34, overflow="ellipsis")  # else the longest rule squeezes the other columns
+        indicators.add_row(Text(row["state"]), f"{100 * row['share']:.1f} %", when)
+    if facts["indicators"]:
+        console.print()
+        console.print(indicators)
     console.print()
 
 
@@ -184,7 +196,9 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     """Print one customer: state, posterior, reasons as bars, what would flip it, what happened lately."""
     console = open_console()
     console.print(Text(f"Customer {found['customer_id']}", style="bold"))
-    console.print(f"{found['n_events']:,} events from {_show_at(found['first_at'])} to {_show_at(found['last_at'])}")
+    console.print(
+        f"{show_count(found['n_events'], 'event')} from {_show_at(found['first_at'])} to {_show_at(found['last_at'])}"
+    )
     if found["state"] is None:
         console.print(
             "No state: so far there are only messages to this customer, and nothing that they did themselves."
@@ -195,8 +209,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     )
     _print_posterior(console, found)
     _print_reasons(console, found)
-    console.print()
-    console.print(_tell_flip(found["flip"]), markup=False, soft_wrap=True)
+    _print_flip(console, found["flip"])
     _print_recent(console, found)
 
 
@@ -217,25 +230,31 @@ def _print_reasons(console: Console, found: Mapping[str, Any]) -> None:
     if not reasons:
         return
     most = max(abs(reason["weight"]) for reason in reasons)
-    title = f"why {found['state']} and not {found['runner_up']}"
-    table = make_grid((title, "left"), ("log-odds", "right"), ("", "left"))
+    table = make_grid(
+        ("log-odds", "right"), ("", "left"), (f"why {found['state']} and not {found['runner_up']}", "left")
+    )
     for reason in reasons:
         colour = "green" if reason["weight"] >= 0 else "red"
-        bar = f"[{colour}]{show_bar(reason['weight'], most)}[/]"
-        table.add_row(Text(reason["what"]), f"{reason['weight']:+.2f}", bar)
-    table.add_row(Text("together", style="dim"), f"{sum(reason['weight'] for reason in reasons):+.2f}", "")
+        what = Text(reason["what"])
+        what.truncate(console.width - BAR_WIDTH - 14, overflow="ellipsis")
+        table.add_row(f"{reason['weight']:+.2f}", f"[{colour}]{show_bar(reason['weight'], most)}[/]", what)
+    table.add_row(f"{sum(reason['weight'] for reason in reasons):+.2f}", "", Text("together", style="dim"))
     console.print()
     console.print(table)
 
 
-def _tell_flip(flip: Mapping[str, Any] | None) -> str:
+def _print_flip(console: Console, flip: Mapping[str, Any] | None) -> None:
+    console.print()
     if flip is None:
-        return "No small change would make another state likelier."
-    if flip["changes"]:
-        changes = ", and ".join(f"'{change['instead']}' instead of '{change['seen']}'" for change in flip["changes"])
-        return f"It would be {flip['to_state']} if the last event had shown {changes}."
-    times = "once" if flip["n_next"] == 1 else f"{flip['n_next']} times in a row"
-    return f"It will be {flip['to_state']} if '{flip['next_event']}' comes next, {times}."
+        console.print("No small change would make another state likelier.")
+    elif flip["changes"]:
+        console.print(f"It would be {flip['to_state']} if the last event had shown", markup=False)
+        for change in flip["changes"]:
+            console.print(f"  {change['instead']}", markup=False, soft_wrap=True)
+            console.print(f"    instead of {change['seen']}", markup=False, soft_wrap=True)
+    else:
+        times = "" if flip["n_next"] == 1 else f", {flip['n_next']} times in a row"
+        console.print(f"It will be {flip['to_state']} if {flip['next_event']} comes next{times}.", markup=False)
 
 
 def _print_recent(console: Console, found: Mapping[str, Any]) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.coded import Coded
 from sojourn.duck import run_query
-from sojourn.event_values import Numbers, read_ids, read_numbers, read_texts
+from sojourn.event_values import Numbers, read_coded, read_ids, read_numbers, read_texts
 from sojourn.source_rows import JSON_COLUMN, Chunk, Flags
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Columns:
         self._connection = connection
         self._raw: dict[str, pa.Array] = {}
         self._texts: dict[str, pa.StringArray] = {}
+        self._coded: dict[str, Coded | None] = {}
         self._numbers: dict[str, tuple[Numbers, Flags]] = {}
         table = chunk.columns.combine_chunks()
         if chunk.is_json:
@@ -117,10 +119,17 @@ class Columns:
             self._texts[path] = pa.nulls(self.n_rows, pa.string()) if raw is None else read_texts(raw)
         return self._texts[path]
 
-    def ids(self, path: str) -> pa.StringArray:
-        """The column as ids."""
+    def coded(self, path: str) -> Coded | None:
+        """The column as coded texts; None when the chunk has no such path."""
+        if path not in self._coded:
+            raw = self._raw.get(path)
+            self._coded[path] = None if raw is None else read_coded(raw)
+        return self._coded[path]
+
+    def ids(self, path: str) -> Coded:
+        """The column as coded ids."""
         raw = self._raw.get(path)
-        return pa.nulls(self.n_rows, pa.string()) if raw is None else read_ids(raw)
+        return read_coded(pa.nulls(self.n_rows, pa.string()) if raw is None else raw, read_ids)
 
     def numbers(self, path: str) -> tuple[Numbers, Flags]:
         """The column as numbers (NaN is missing), and which are there but are no finite number."""

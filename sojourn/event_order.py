@@ -40,14 +40,12 @@ def find_order(at: Integers) -> Integers | None:
     return None if bool((at[1:] >= at[:-1]).all()) else np.argsort(at, kind="stable")
 
 
-def take_rows(column: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
-    """The column's values at these rows. Texts may together have more than two GiB.
+def take_texts(column: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
+    """The column's texts at these rows. Together they may have more than two GiB.
 
-    >>> take_rows(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0])).to_pylist()
+    >>> take_texts(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0])).to_pylist()
     ['c', 'a']
     """
-    if not pa.types.is_string(column.type):
-        return column.take(pa.array(rows))
     whole = pa.concat_arrays([chunk.cast(pa.large_string()) for chunk in column.chunks])
     slices = [whole.take(pa.array(rows[at : at + _SLICE])).cast(pa.string()) for at in range(0, len(rows), _SLICE)]
     return pa.chunked_array(slices, pa.string())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sojourn.coded import Coded, join_names
 from sojourn.duck import run_query
 from sojourn.event_columns import Columns
 from sojourn.event_mapping import Places
 from sojourn.event_rules import match_rows, measure_rows
 from sojourn.event_values import MISSING, UNREADABLE, read_instants
 from sojourn.frames import QUARANTINE
-from sojourn.identity import pair_ids, pick_first
-from sojourn.playbook import Playbook
+from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first
+from sojourn.playbook import Playbook, Source
 from sojourn.rules import RowRule
 from sojourn.source_rows import Chunk, Flags, Integers
 
@@ -41,11 +42,16 @@ _SHOWN = 100
 
 @dataclass(frozen=True)
 class Piece:
-    """Accepted rows of one chunk as columns, and its quarantined rows. ``keys`` tell rows that may be equal from others."""
+    """Accepted rows of one chunk, and its quarantined rows. ``keys`` tell rows that may be equal from others.
 
-    columns: dict[str, pa.Array]
-    levels: NDArray[np.int8] | None  # which of source.customer is the id of each row; None when there is one
-    pairs: pa.Table | None
+    ``numbers`` are the columns of numbers of the events table, ``texts`` those of texts; None: missing in every row.
+    """
+
+    n_rows: int
+    ids: IdPiece
+    event_id: pa.StringArray
+    numbers: dict[str, NDArray[Any] | None]
+    texts: dict[str, Coded | None]
     keys: NDArray[np.uint64] | None  # of the id or of the content; equal for equal rows
     exact: NDArray[np.uint64] | None  # with `keys`, the whole hash of the content
     quarantine: pa.Table
@@ -68,14 +74,11 @@ class Reading:
 def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     """The chunk's rows as events, and its quarantine. Rows keep their order."""
     playbook, places = reading.playbook, reading.places
-    bad = _Bad(len(chunk.rows))
-    if not len(chunk.rows):
-        return Piece({}, None, None, None, None, bad.tabulate(chunk, reading.source), Counter(), frozenset())
     columns = Columns(chunk, places.paths(playbook), reading.connection)
-
-    ids = [columns.ids(path) for path in places.customer]
-    customer, levels = pick_first(ids)
-    bad.add("customer", levels < 0, lambda at: _say_customer(columns, places, at))
+    bad = _Bad(columns.n_rows)
+    ids = _read_ids(columns, places)
+    first = pick_first(ids)
+    bad.add("customer", first < 0, lambda at: _say_customer(columns, places, at))
     stamps, state = _read_times(columns, reading)
     bad.add("time", state != 0, lambda at: _say_time(columns, places, state, at))
     _check_range(stamps, bad, reading.latest)
@@ -83,41 +86,63 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     event_class = classify_rows(playbook, names, columns)
     is_other = event_class == len(playbook.events)
     if places.event is not None:
-        nameless = is_other & names.is_null().to_numpy(zero_copy_only=False)
-        bad.add("event", nameless, lambda at: [f"'{places.event}' is empty, so the event has no name"] * len(at))
+        say_empty = f"'{places.event}' is empty, so the event has no name"
+        bad.add("event", is_other & (names.codes < 0), lambda at: [say_empty] * len(at))
     if playbook.source.other == "quarantine":
         bad.add("class", is_other, lambda at: _say_class(names, at))
-    measures = {f"m_{name}": _measure(playbook, name, event_class, columns, bad) for name in playbook.measure_names}
-    label, label_p = _read_label(columns, places, bad)
-
-    good = bad.code == 0
-    is_all = bool(good.all())
-    rows = np.int64(reading.file) << FILE_BITS | chunk.rows
-    found: dict[str, pa.Array] = {
-        "customer_id": customer,
-        "event_id": columns.texts(places.id) if places.id else pa.nulls(columns.n_rows, pa.string()),
-        "seq": pa.array(rows),
-        "event_at": pa.array(stamps),
-        "event_class": pa.array(event_class),
-        "channel": _read_optional(columns, places.channel),
-        "session": _read_optional(columns, places.session),
-        "label": label,
-        "label_p": pa.array(label_p),
-        **{name: pa.array(values) for name, values in measures.items()},
+    numbers: dict[str, NDArray[Any] | None] = {
+        "seq": np.int64(reading.file) << FILE_BITS | chunk.rows,
+        "event_at": stamps,
+        "event_class": event_class,
     }
-    for name in playbook.property_names:
-        found[f"p_{name}"] = _read_property(playbook, name, event_class, columns)
-    keys, exact = _hash_rows(chunk, columns, places, found["event_id"], reading.connection)
-    pairs = _pair(ids, columns, places, good) if len(ids) > 1 else None
-    unmatched = _count_names(names, is_other)
-    if not is_all:
-        mask = pa.array(good)
-        found = {name: column.filter(mask) for name, column in found.items()}
-        levels = levels[good]
-        keys, exact = (None if a is None else a[good] for a in (keys, exact))
-    quarantine = bad.tabulate(chunk, reading.source)
-    levels_kept = levels if pairs is not None else None
-    return Piece(found, levels_kept, pairs, keys, exact, quarantine, unmatched, columns.present())
+    numbers |= {f"m_{name}": _measure(playbook, name, event_class, columns, bad) for name in playbook.measure_names}
+    label, numbers["label_p"] = _read_label(columns, places, bad)
+    texts = {"channel": _read_optional(columns, places.channel), "session": _read_optional(columns, places.session)}
+    texts["label"] = label
+    texts |= {f"p_{name}": _read_property(playbook, name, event_class, columns) for name in playbook.property_names}
+    event_id = columns.texts(places.id) if places.id else pa.nulls(columns.n_rows, pa.string())
+    keys, exact = _hash_rows(chunk, columns, places, event_id, reading.connection)
+    good = bad.code == 0
+    piece = Piece(
+        n_rows=int(good.sum()),
+        ids=pair_ids(ids, first, good),
+        event_id=event_id,
+        numbers=numbers,
+        texts=texts,
+        keys=keys,
+        exact=exact,
+        quarantine=bad.tabulate(chunk, reading.source),
+        unmatched=_count_names(names, is_other),
+        present=columns.present(),
+    )
+    return piece if good.all() else keep_rows(piece, good)
+
+
+def quarantine_broken(chunk: Chunk, source: str) -> pa.Table:
+    """The quarantine of a chunk in which no row became one."""
+    return _Bad(0).tabulate(chunk, source)
+
+
+def keep_rows(piece: Piece, rows: Flags) -> Piece:
+    """The piece with only these of its accepted rows."""
+    return replace(
+        piece,
+        n_rows=int(rows.sum()),
+        ids=piece.ids.keep(rows),
+        event_id=piece.event_id.filter(pa.array(rows)),
+        numbers={name: None if values is None else values[rows] for name, values in piece.numbers.items()},
+        texts={name: None if coded is None else coded.keep(rows) for name, coded in piece.texts.items()},
+        keys=None if piece.keys is None else piece.keys[rows],
+        exact=None if piece.exact is None else piece.exact[rows],
+    )
+
+
+def _read_ids(columns: Columns, places: Places) -> list[Coded]:
+    """The id columns in order of preference. In an alias call the earlier anonymous id is one more, of the last preference."""
+    ids = [columns.ids(path) for path in places.customer]
+    if places.previous is None or columns.raw(places.previous) is None:
+        return ids
+    return [*ids[:-1], *merge_column(ids[-1], columns.ids(places.previous))]
 
 
 class _Bad:
@@ -226,24 +251,28 @@ def _check_range(stamps: Integers, bad: _Bad, latest: datetime) -> None:
     bad.add("future", stamps > last, lambda at: [f"{_say_instant(s)} is after {limit}" for s in stamps[at].tolist()])
 
 
-def _read_names(columns: Columns, places: Places) -> pa.StringArray:
+def _read_names(columns: Columns, places: Places) -> Coded:
     """Raw event names; in Segment's format the type, but for "track"."""
+    nothing = Coded(np.full(columns.n_rows, -1, np.int32), pa.array([], pa.string()))
     if places.event is None:
-        return pa.nulls(columns.n_rows, pa.string())
-    names = columns.texts(places.event)
+        return nothing
+    names = columns.coded(places.event) or nothing
     if places.type is None:
         return names
-    kinds = columns.texts(places.type)
-    is_other_call = pc.and_(kinds.is_valid(), pc.not_equal(kinds, "track").fill_null(False))
-    return pc.if_else(is_other_call, kinds, names)
+    kinds = columns.coded(places.type) or nothing
+    track = pc.index(kinds.names, "track").as_py()
+    both, (of_names, of_kinds) = join_names([names.names, kinds.names])
+    is_call = (kinds.codes >= 0) & (kinds.codes != track)
+    return Coded(
+        np.where(is_call, np.append(of_kinds, -1)[kinds.codes], np.append(of_names, -1)[names.codes]).astype(np.int32),
+        both,
+    )
 
 
-def classify_rows(playbook: Playbook, names: pa.StringArray, columns: Columns) -> NDArray[np.int16]:
+def classify_rows(playbook: Playbook, names: Coded, columns: Columns) -> NDArray[np.int16]:
     """The class of each row: index of the first class of the playbook that matches, or the number of classes ("other")."""
     n_classes = len(playbook.events)
-    coded = names.dictionary_encode()
-    known = coded.dictionary
-    codes = coded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+    known, codes = names.names, names.codes  # -1, no name, is the last entry of what follows
     by_name = np.full(len(known) + 1, n_classes, np.int16)
     has_name: list[Flags | None] = []
     for i, event in enumerate(playbook.events):
@@ -264,31 +293,36 @@ def classify_rows(playbook: Playbook, names: pa.StringArray, columns: Columns) -
     return found
 
 
-def _say_class(names: pa.StringArray, at: Integers) -> list[str]:
-    shown = names.take(pa.array(at)).to_pylist()
+def _say_class(names: Coded, at: Integers) -> list[str]:
+    shown = names.names.take(pa.array(names.codes[at], mask=names.codes[at] < 0)).to_pylist()
     return ["no event class matches this row" if v is None else f"no event class matches {_show(v)}" for v in shown]
 
 
-def _count_names(names: pa.StringArray, where: Flags) -> Counter[str]:
-    if not where.any():
+def _count_names(names: Coded, where: Flags) -> Counter[str]:
+    """Rows per raw name."""
+    codes = names.codes[where & (names.codes >= 0)]
+    if not codes.size:
         return Counter()
-    counts = pc.value_counts(names.filter(pa.array(where)).drop_null())
-    return Counter(dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)))
+    counts = np.bincount(codes, minlength=len(names.names))
+    at = np.flatnonzero(counts)
+    return Counter(dict(zip(names.names.take(pa.array(at)).to_pylist(), counts[at].tolist(), strict=True)))
 
 
 def _measure(
     playbook: Playbook, name: str, event_class: NDArray[np.int16], columns: Columns, bad: _Bad
-) -> NDArray[np.float64]:
-    values = np.full(columns.n_rows, np.nan)
+) -> NDArray[np.float64] | None:
+    """The measure in rows of the classes that have it; None where no row has a value."""
+    found: NDArray[np.float64] | None = None
     for rule, has in _group(playbook, lambda event: dict(event.measures).get(name)).items():
         where = has[event_class]
         if not where.any():
             continue
         numbers, is_bad = measure_rows(rule, columns)
-        np.copyto(values, numbers, where=where)
+        if not np.isnan(numbers).all():
+            found = np.where(where, numbers, np.nan if found is None else found)
         if is_bad.any():
             bad.add("number", is_bad & where, lambda at, rule=rule: _say_number(columns, name, rule, at))
-    return values
+    return found
 
 
 def _group(playbook: Playbook, choose: Any) -> Mapping[Any, Flags]:
@@ -311,49 +345,47 @@ def _say_number(columns: Columns, name: str, rule: RowRule, at: Integers) -> lis
     return said
 
 
-def _read_optional(columns: Columns, path: str | None) -> pa.StringArray:
-    return columns.texts(path) if path else pa.nulls(columns.n_rows, pa.string())
+def _read_optional(columns: Columns, path: str | None) -> Coded | None:
+    return columns.coded(path) if path else None
 
 
-def _read_label(columns: Columns, places: Places, bad: _Bad) -> tuple[pa.StringArray, NDArray[np.float64]]:
+def _read_label(columns: Columns, places: Places, bad: _Bad) -> tuple[Coded | None, NDArray[np.float64] | None]:
     """Known states and how sure they are; NaN where there is no label."""
     label = _read_optional(columns, places.label)
-    is_known = label.is_valid().to_numpy(zero_copy_only=False)
+    if label is None or not (label.codes >= 0).any():
+        return None, None
+    sure = np.full(columns.n_rows, np.nan)
+    is_known = label.codes >= 0
     if isinstance(places.label_p, float):
-        return label, np.where(is_known, places.label_p, np.nan)
-    values, is_bad = columns.numbers(places.label_p)
-    is_bad = (is_bad | (values <= 0) | (values > 1)) & is_known
+        sure[is_known] = places.label_p
+        return label, sure
     path = places.label_p
-    bad.add(
-        "label",
-        is_bad,
-        lambda at: [f"{path} is {_show(v)}, which is no probability" for v in _show_raw(columns, path, at)],
-    )
-    return label, np.where(is_known, np.where(np.isnan(values), _SURE, values), np.nan)
+    values, is_bad = columns.numbers(path)
+    with np.errstate(invalid="ignore"):
+        is_bad = (is_bad | (values <= 0) | (values > 1)) & is_known
+
+    def say(at: Integers) -> list[str]:
+        return [f"{path} is {_show(value)}, which is no probability" for value in _show_raw(columns, path, at)]
+
+    bad.add("label", is_bad, say)
+    sure[is_known] = np.where(np.isnan(values), Source.label_p, values)[is_known]
+    return label, sure
 
 
-_SURE = 0.95
-
-
-def _read_property(playbook: Playbook, name: str, event_class: NDArray[np.int16], columns: Columns) -> pa.StringArray:
-    found = pa.nulls(columns.n_rows, pa.string())
+def _read_property(playbook: Playbook, name: str, event_class: NDArray[np.int16], columns: Columns) -> Coded | None:
+    """The property in rows of the classes that have it."""
+    found: Coded | None = None
     for path, has in _group(playbook, lambda event: dict(event.properties).get(name)).items():
+        coded = columns.coded(path)
         where = has[event_class]
-        if where.any():
-            found = pc.if_else(pa.array(where), columns.texts(path), found)
+        if coded is None or not where.any():
+            continue
+        coded = Coded(np.where(where, coded.codes, np.int32(-1)), coded.names)
+        if found is not None:  # another path for other classes: no row has both
+            old, new = merge_column(found, coded)
+            coded = Coded(np.maximum(old.codes, new.codes), old.names)
+        found = coded
     return found
-
-
-def _pair(ids: list[pa.StringArray], columns: Columns, places: Places, good: Flags) -> pa.Table:
-    """The pairs of ids in accepted rows; an alias call pairs its user with an earlier anonymous id."""
-    mask = None if good.all() else pa.array(good)
-    ids = [column if mask is None else column.filter(mask) for column in ids]
-    pairs = pair_ids(ids)
-    if places.previous is None or columns.raw(places.previous) is None:
-        return pairs
-    previous = columns.ids(places.previous)
-    previous = previous if mask is None else previous.filter(mask)
-    return pa.concat_tables([pairs, pair_ids([ids[0], previous])])
 
 
 def _hash_rows(

@@ -6,6 +6,7 @@ through without a copy; only what is unusual is looked at closely.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sojourn.coded import Coded, code_texts, recode
 from sojourn.duck import run_query
 from sojourn.source_rows import Flags, Integers
 
@@ -49,6 +51,8 @@ def read_texts(column: pa.Array) -> pa.StringArray:
     if pa.types.is_dictionary(column.type):
         return read_texts(column.dictionary).take(column.indices)
     texts = _to_text(column)
+    if _is_plain(texts):
+        return texts
     first, last, sizes = _look_at_edges(texts)
     rough = (sizes > 0) & ((first <= 32) | (last <= 32) | (first >= 128) | (last >= 128))
     if rough.any():
@@ -71,7 +75,7 @@ def read_ids(column: pa.Array) -> pa.StringArray:
     whole = (last == ord("0")) & (sizes > 2) & (_look_at_edges(texts, before_last=1)[1] == ord("."))
     if whole.any():
         texts = _replace(texts, whole, lambda some: pc.replace_substring_regex(some, r"^(-?\d+)\.0$", r"\1"))
-    begins = np.array(sorted({ord(word[0]) for word in NO_IDS} | {ord(word[0].upper()) for word in NO_IDS}), np.uint8)
+    begins = np.array(sorted({ord(letter) for word in NO_IDS for letter in (word[0], word[0].upper())}), np.uint8)
     suspect = np.isin(sizes, np.array(sorted({len(word) for word in NO_IDS}))) & np.isin(first, begins)
     at = np.flatnonzero(suspect)
     if at.size:
@@ -80,6 +84,18 @@ def read_ids(column: pa.Array) -> pa.StringArray:
         nothing[at[is_none]] = True
         texts = _drop(texts, nothing) if is_none.any() else texts
     return texts
+
+
+def read_coded(column: pa.Array, read: Callable[[pa.Array], pa.StringArray] = read_texts) -> Coded:
+    """The same as :func:`read_texts` (or :func:`read_ids`), coded: each distinct value is looked at once.
+
+    >>> coded = read_coded(pa.array([" a", "b", "a", ""]))
+    >>> coded.codes.tolist(), coded.names.to_pylist()
+    ([0, 1, 0, -1], ['a', 'b'])
+    """
+    coded = code_texts(column if pa.types.is_dictionary(column.type) else _to_text(column))
+    names = read(coded.names)
+    return coded if names is coded.names else recode(coded.codes, code_texts(names))
 
 
 def _to_text(column: pa.Array) -> pa.StringArray:
@@ -103,6 +119,20 @@ def _to_text(column: pa.Array) -> pa.StringArray:
     if pa.types.is_null(kind):
         return pa.nulls(len(column), pa.string())
     return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+
+
+def _is_plain(texts: pa.StringArray) -> bool:
+    """Whether no text is empty, and none can have white space around it, since there is none anywhere."""
+    _, offset_buffer, data_buffer = texts.buffers()
+    n = len(texts)
+    if n == 0 or offset_buffer is None or data_buffer is None or data_buffer.size == 0:
+        return False
+    offsets = np.frombuffer(offset_buffer, np.int32)[texts.offset : texts.offset + n + 1]
+    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    if not data.size or data.min() <= 32 or data.max() >= 128:
+        return False
+    is_empty = offsets[1:] == offsets[:-1]
+    return texts.null_count == int(is_empty.sum()) if texts.null_count else not is_empty.any()
 
 
 def _look_at_edges(

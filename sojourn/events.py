@@ -29,7 +29,7 @@ from sojourn.event_mapping import (
     missing_column,
     place_source,
 )
-from sojourn.event_rows import TOLERANCE, Reading, read_rows
+from sojourn.event_rows import TOLERANCE, Reading, quarantine_broken, read_rows
 from sojourn.identity import Links
 from sojourn.playbook import Playbook
 from sojourn.source_rows import JSON_COLUMN, Chunk, Source
@@ -109,9 +109,12 @@ def read_events(
         keys += found_keys
         reading = Reading(playbook, places, source.name, file, latest, connection)
         for chunk in chunks:
-            piece = read_rows(chunk, reading)
-            present |= piece.present
-            builder.add(piece, chunk.n_read)
+            if len(chunk.rows):
+                piece = read_rows(chunk, reading)
+                present |= piece.present
+                builder.add(piece, chunk.n_read, places.customer)
+            else:
+                builder.add_quarantine(quarantine_broken(chunk, source.name))
             if progress:
                 progress(min(done + chunk.done, total), total)
         done += max(1, source.size)

@@ -3,6 +3,7 @@
 Ids have a preference: the order of the columns in the playbook's ``source.customer``. A row belongs to its first id.
 An id of lower preference that was seen together with exactly one customer is that customer, also in rows before the
 two were seen together. One that was seen with several (a shared device, a kiosk) stays a customer of its own.
+Ids of equal text in different columns are different ids.
 """
 
 from __future__ import annotations
@@ -15,154 +16,162 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-SEEN = pa.schema(
-    [
-        ("other_level", pa.int8()),  # preference of `other`: its column in source.customer
-        ("other", pa.string()),
-        ("level", pa.int8()),
-        ("id", pa.string()),  # the row's first id; null where `other` itself is the first
-    ]
-)
-"""Pairs of ids that some row carries: its first id, and another one of lower preference."""
+from sojourn.coded import Coded, Codes, join_coded, join_names
+
+Pairs = NDArray[np.int64]
+
+_BITS = 32
 
 
-_CUSTOMERS = pa.schema(
-    [("level", pa.int8()), ("id", pa.string()), ("owner_level", pa.int8()), ("customer_id", pa.string())]
-)
+@dataclass(frozen=True)
+class IdPiece:
+    """The ids of some rows. ``first`` is a position in ``names``, those of each preference put end to end.
+
+    ``pairs`` are ids seen together: an id of lower preference above the bits of the first id of its row.
+    """
+
+    names: tuple[pa.StringArray, ...]
+    first: Codes
+    pairs: Pairs
+
+    def keep(self, rows: NDArray[np.bool_]) -> IdPiece:
+        """Only these rows; what was seen together stays."""
+        return IdPiece(self.names, self.first[rows], self.pairs)
 
 
 @dataclass(frozen=True)
 class Links:
-    """What was linked: ``level, id`` of each linked id, and ``owner_level, customer_id`` of the customer that it is."""
+    """What was linked: ``column, id, customer_id`` of each linked id, how many they are, and how many ids are shared."""
 
     customers: pa.Table
     n_linked: int
     n_shared: int
 
-    def resolve(self, ids: pa.StringArray, levels: NDArray[np.int8]) -> tuple[pa.StringArray, NDArray[np.int8]]:
-        """The customer of each id and that customer's preference, given the preference of each id.
 
-        >>> links = link_ids([pair_ids([pa.array(["u1", None]), pa.array(["a1", "a1"])])])
-        >>> customers, levels = links.resolve(pa.array(["a1", "a2", "u1"]), np.array([1, 1, 0], np.int8))
-        >>> customers.to_pylist(), levels.tolist()
-        (['u1', 'a2', 'u1'], [0, 1, 0])
-        """
-        own = levels
-        for level in pc.unique(self.customers["level"]).to_pylist():
-            here = np.flatnonzero(own == level)
-            if not here.size:
-                continue
-            known = self.customers.filter(pc.equal(self.customers["level"], level)).combine_chunks()
-            at = pc.index_in(ids.take(pa.array(here)), known["id"].combine_chunks())
-            is_found = at.is_valid().to_numpy(zero_copy_only=False)
-            found = at.drop_null()
-            mask = np.zeros(len(ids), bool)
-            mask[here[is_found]] = True
-            ids = pc.replace_with_mask(ids, pa.array(mask), known["customer_id"].combine_chunks().take(found))
-            levels = levels.copy()
-            levels[here[is_found]] = known["owner_level"].to_numpy()[found.to_numpy()]
-        return ids, levels
+def pick_first(columns: Sequence[Coded]) -> Codes:
+    """The first id of each row that is there, as a position in the columns' names put end to end; -1 where there is none.
 
-
-def pick_first(columns: Sequence[pa.StringArray]) -> tuple[pa.StringArray, NDArray[np.int8]]:
-    """The first id of each row that is there, and its preference (-1: the row has none).
-
-    >>> ids, levels = pick_first([pa.array(["u1", None, None]), pa.array(["a1", "a2", None])])
-    >>> ids.to_pylist(), levels.tolist()
-    (['u1', 'a2', None], [0, 1, -1])
+    >>> from sojourn.coded import code_texts
+    >>> pick_first([code_texts(pa.array(["u1", None, None])), code_texts(pa.array(["a1", "a2", None]))]).tolist()
+    [0, 2, -1]
     """
-    levels = np.full(len(columns[0]), -1, np.int8)
-    for level in reversed(range(len(columns))):
-        levels[columns[level].is_valid().to_numpy(zero_copy_only=False)] = level
-    return (pc.coalesce(*columns) if len(columns) > 1 else columns[0]), levels
+    first = columns[0].codes
+    offset = len(columns[0].names)
+    for column in columns[1:]:
+        first = np.where((first < 0) & (column.codes >= 0), column.codes + np.int32(offset), first)
+        offset += len(column.names)
+    return first
 
 
-def pair_ids(columns: Sequence[pa.StringArray]) -> pa.Table:
-    """The distinct pairs (:data:`SEEN`) in these rows, given their id columns in order of preference.
+def pair_ids(columns: Sequence[Coded], first: Codes, rows: NDArray[np.bool_] | None = None) -> IdPiece:
+    """The ids of rows given their columns in order of preference, with the pairs seen in ``rows`` (None: in all)."""
+    offset = 0
+    found = [np.zeros(0, np.int64)]
+    for column in columns:
+        other = column.codes.astype(np.int64) + offset
+        both = (column.codes >= 0) & (first >= 0) & (first < offset)
+        if rows is not None:
+            both &= rows
+        found.append(find_distinct(other[both] << _BITS | first[both]))
+        offset += len(column.names)
+    return IdPiece(tuple(column.names for column in columns), first, np.concatenate(found))
 
-    >>> pair_ids([pa.array(["u1", "u1", None]), pa.array(["a1", "a1", "a2"])]).to_pylist()
-    [{'other_level': 1, 'other': 'a1', 'level': 0, 'id': 'u1'}]
+
+def merge_column(column: Coded, more: Coded) -> tuple[Coded, Coded]:
+    """Two columns with the same ids, numbered alike."""
+    n = len(column.codes)
+    joined = join_coded([column, more], [n, len(more.codes)])
+    assert joined is not None
+    return Coded(joined.codes[:n], joined.names), Coded(joined.codes[n:], joined.names)
+
+
+def find_distinct(keys: Pairs) -> Pairs:
+    """The distinct keys in order.
+
+    >>> find_distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
     """
-    first, levels = pick_first(columns)
-    found: list[pa.Table] = []
-    for other_level in range(1, len(columns)):
-        other = columns[other_level]
-        here = other.is_valid().to_numpy(zero_copy_only=False) & (levels < other_level)
-        for level in range(other_level):
-            both = np.flatnonzero(here & (levels == level))
-            if both.size:
-                found.append(_find_distinct(other.take(both), other_level, first.take(both), level))
-    return pa.concat_tables(found) if found else SEEN.empty_table()
+    ordered = np.sort(keys)
+    is_new = np.ones(len(ordered), bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_new]
 
 
-def _find_distinct(other: pa.StringArray, other_level: int, ids: pa.StringArray, level: int) -> pa.Table:
-    """Distinct pairs by their codes: numbers are compared, not texts."""
-    others, firsts = other.dictionary_encode(), ids.dictionary_encode()
-    codes = others.indices.to_numpy().astype(np.int64) * len(firsts.dictionary) + firsts.indices.to_numpy()
-    distinct = np.unique(codes)
-    n = len(distinct)
-    columns = [
-        pa.array(np.full(n, other_level, np.int8)),
-        others.dictionary.take(pa.array(distinct // len(firsts.dictionary))),
-        pa.array(np.full(n, level, np.int8)),
-        firsts.dictionary.take(pa.array(distinct % len(firsts.dictionary))),
+def link_customers(pieces: Sequence[IdPiece], columns: Sequence[str]) -> tuple[Coded, Links]:
+    """The customer of each row of all pieces, and what was linked. ``columns`` names the columns, for telling apart.
+
+    An unlinked id whose text is an id of higher preference too is called ``column:id``.
+
+    >>> from sojourn.coded import code_texts
+    >>> users, devices = code_texts(pa.array([None, "u1", "u2", "u1"])), code_texts(pa.array(["d1", "d1", "tv", "tv"]))
+    >>> customers, links = link_customers([pair_ids([users, devices], pick_first([users, devices]))], ["user", "device"])
+    >>> customers.spell().to_pylist(), links.n_linked, links.n_shared
+    (['u1', 'u1', 'u2', 'u1'], 1, 1)
+    """
+    texts, levels, moves = _join_nodes(pieces, len(columns))
+    pairs = [
+        move[piece.pairs >> _BITS].astype(np.int64) << _BITS | move[piece.pairs & ((1 << _BITS) - 1)]
+        for piece, move in zip(pieces, moves, strict=True)
     ]
-    return pa.Table.from_arrays(columns, schema=SEEN)
+    owner, n_shared = _find_owners(levels, find_distinct(np.concatenate([np.zeros(0, np.int64), *pairs])), len(columns))
+    names = _name_nodes(texts, levels, owner, columns)
+    linked = np.flatnonzero(owner != np.arange(len(owner)))
+    table = pa.table(
+        {
+            "column": pa.array(list(columns), pa.string()).take(pa.array(levels[linked])),
+            "id": texts.take(pa.array(linked)),
+            "customer_id": names.take(pa.array(owner[linked])),
+        }
+    ).sort_by([("column", "ascending"), ("id", "ascending")])
+    rows = [owner[move[piece.first]] for piece, move in zip(pieces, moves, strict=True)]
+    return Coded(np.concatenate([np.zeros(0, np.int32), *rows]), names), Links(table, len(linked), n_shared)
 
 
-def link_ids(seen: Sequence[pa.Table]) -> Links:
-    """The customers behind ids of lower preference, given all pairs seen. The order of rows does not matter.
-
-    Ids of equal text in different columns are different ids.
-
-    >>> kiosk = pair_ids([pa.array(["u1", "u2", "u2"]), pa.array(["shop", "shop", "a2"])])
-    >>> links = link_ids([kiosk])
-    >>> links.customers.to_pylist(), links.n_linked, links.n_shared
-    ([{'level': 1, 'id': 'a2', 'owner_level': 0, 'customer_id': 'u2'}], 1, 1)
-    """
-    pairs = pa.concat_tables([SEEN.empty_table(), *seen])
-    links = Links(_CUSTOMERS.empty_table(), 0, 0)
-    for level in sorted(pc.unique(pairs["other_level"]).to_pylist()):
-        here = pairs.filter(pc.equal(pairs["other_level"], level)).combine_chunks()
-        firsts = pa.array([], pa.string()) if not here.num_rows else here["id"].combine_chunks()
-        customers, levels = links.resolve(firsts, here["level"].to_numpy().astype(np.int8))
-        owner = pc.binary_join_element_wise(pa.array(levels).cast(pa.string()), customers, " ")
-        counted = pa.table({"id": here["other"], "owner": owner}).group_by("id")
-        counted = counted.aggregate([("owner", "count_distinct"), ("owner", "min")])
-        alone = counted.filter(pc.equal(counted["owner_count_distinct"], 1)).sort_by("id").combine_chunks()
-        found = _make_customers(level, alone["id"], alone["owner_min"])
-        n_shared = counted.num_rows - found.num_rows
-        links = Links(
-            pa.concat_tables([links.customers, found]).combine_chunks(),
-            links.n_linked + found.num_rows,
-            links.n_shared + n_shared,
-        )
-    return links
+def _join_nodes(pieces: Sequence[IdPiece], n_levels: int) -> tuple[pa.StringArray, NDArray[np.int8], list[Codes]]:
+    """All distinct ids with the preference of each, and where each piece's ids went."""
+    texts: list[pa.StringArray] = []
+    moves: list[list[Codes]] = [[] for _ in pieces]
+    offset = 0
+    for level in range(n_levels):
+        # A piece may know fewer columns: its source has another format.
+        here = [piece.names[level] if level < len(piece.names) else pa.array([], pa.string()) for piece in pieces]
+        names, places = join_names(here)
+        for move, place in zip(moves, places, strict=True):
+            move.append(place + np.int32(offset))
+        texts.append(names)
+        offset += len(names)
+    levels = np.repeat(np.arange(n_levels, dtype=np.int8), [len(names) for names in texts])
+    return pa.concat_arrays(texts), levels, [np.concatenate(move) for move in moves]
 
 
-def _make_customers(level: int, ids: pa.ChunkedArray, owners: pa.ChunkedArray) -> pa.Table:
-    n = len(ids)
-    columns = [
-        pa.array(np.full(n, level, np.int8)),
-        ids,
-        pc.utf8_slice_codeunits(owners, 0, 1).cast(pa.int8()),
-        pc.utf8_slice_codeunits(owners, 2),
-    ]
-    return pa.Table.from_arrays(columns, schema=_CUSTOMERS)
+def _find_owners(levels: NDArray[np.int8], pairs: Pairs, n_levels: int) -> tuple[Codes, int]:
+    """The id that stands for each id (itself, where nothing else does), and how many ids are shared."""
+    owner = np.arange(len(levels), dtype=np.int32)
+    others, firsts = pairs >> _BITS, pairs & ((1 << _BITS) - 1)
+    n_shared = 0
+    for level in range(1, n_levels):
+        here = levels[others] == level
+        known = find_distinct(others[here] << _BITS | owner[firsts[here]])
+        who, whose = known >> _BITS, known & ((1 << _BITS) - 1)
+        is_first = np.ones(len(who), bool)
+        is_first[1:] = who[1:] != who[:-1]
+        is_only = is_first & np.append(is_first[1:], True)[: len(who)]
+        owner[who[is_only]] = whose[is_only]
+        n_shared += int(is_first.sum() - is_only.sum())
+    return owner, n_shared
 
 
-def find_clashes(codes: NDArray[np.int32], levels: NDArray[np.int8], n_codes: int) -> NDArray[np.bool_]:
-    """Rows whose id, of lower preference and linked to no one, has the text of someone's id of higher preference.
-
-    ``codes`` number the texts. These rows are another customer, who needs another name.
-
-    >>> find_clashes(np.array([0, 0, 1], np.int32), np.array([0, 1, 1], np.int8), 2).tolist()
-    [False, True, False]
-    """
-    is_clash = np.zeros(len(codes), bool)
-    is_taken = np.zeros(n_codes, bool)
-    for level in range(int(levels.max(initial=0)) + 1):
-        here = levels == level
-        is_clash |= here & is_taken[codes]
-        is_taken[codes[here]] = True
-    return is_clash
+def _name_nodes(
+    texts: pa.StringArray, levels: NDArray[np.int8], owner: Codes, columns: Sequence[str]
+) -> pa.StringArray:
+    """What each id is called as a customer."""
+    own = (owner == np.arange(len(owner))) & (levels > 0)
+    clash = np.zeros(len(levels), bool)
+    for level in range(1, len(columns)):
+        here = np.flatnonzero(own & (levels == level))
+        taken = texts.filter(pa.array(levels < level))
+        clash[here] = pc.is_in(texts.take(pa.array(here)), taken).to_numpy(zero_copy_only=False)
+    if not clash.any():
+        return texts
+    prefixes = pa.array(list(columns), pa.string()).take(pa.array(levels))
+    return pc.if_else(pa.array(clash), pc.binary_join_element_wise(prefixes, texts, ":"), texts)

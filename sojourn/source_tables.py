@@ -45,12 +45,30 @@ def open_parquet(file: BinaryIO | pa.BufferReader, name: str, size: int) -> Sour
 
     try:
         opened = parquet.ParquetFile(file)
+        coded = _find_coded(opened.metadata)
+        if coded:
+            opened = parquet.ParquetFile(file, metadata=opened.metadata, read_dictionary=coded)
         schema = opened.schema_arrow
     except (OSError, pa.ArrowException, ValueError) as error:
         chunk = chunk_broken(Broken(0, 1, "parquet", f"the file cannot be read: {error}", ""), size)
         return Source(name, NO_COLUMNS, size, lambda wanted: iter([chunk]))
     refuse_repeated(schema.names, name)
     return Source(name, schema, size, lambda wanted: _read_parquet(opened, _choose(schema.names, wanted), size))
+
+
+def _find_coded(metadata: Any) -> list[str]:
+    """Columns of which few values make up all rows: these stay coded, as they lie in the file."""
+    found = []
+    for i in range(metadata.num_columns):
+        chunks = [metadata.row_group(group).column(i) for group in range(metadata.num_row_groups)]
+        is_text = metadata.schema.column(i).physical_type == "BYTE_ARRAY"
+        size, n = sum(c.total_uncompressed_size for c in chunks), sum(c.num_values for c in chunks)
+        if is_text and all(c.has_dictionary_page for c in chunks) and size < _CODED_BYTES * n:
+            found.append(metadata.schema.column(i).path)
+    return found
+
+
+_CODED_BYTES = 3
 
 
 def refuse_repeated(names: Sequence[str], source: str) -> None:
@@ -134,6 +152,8 @@ def _has_text(kind: pa.DataType) -> bool:
 
 
 def _bisect_invalid(column: pa.Array, first: int, size: int) -> list[int]:
+    if _is_ascii(column):
+        return []
     try:
         column.slice(first, size).validate(full=True)
     except pa.ArrowInvalid:
@@ -142,6 +162,18 @@ def _bisect_invalid(column: pa.Array, first: int, size: int) -> list[int]:
         half = size // 2
         return _bisect_invalid(column, first, half) + _bisect_invalid(column, first + half, size - half)
     return []
+
+
+def _is_ascii(column: pa.Array) -> bool:
+    """Whether a plain text column is ASCII throughout, which is much quicker to see than UTF-8."""
+    if not pa.types.is_string(column.type) or not len(column):
+        return False
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
+    if data is None or not data.size:
+        return True
+    part = np.frombuffer(data, np.uint8)[ends[0] : ends[1]]
+    return bool(part.size == 0 or part.max() < 128)
 
 
 def _make_show(table: pa.Table) -> Callable[[Integers], list[str]]:

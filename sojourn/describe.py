@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import sojourn
+from sojourn.fitting import StateFit
 from sojourn.hmm.model import Channel, Model
 from sojourn.published import Calm
-from sojourn.states import StateFit
 
 if TYPE_CHECKING:
     from sojourn.events import EventLog
@@ -69,6 +69,7 @@ def describe_model(fit: StateFit, chosen: Calm, curve: Sequence[Calm]) -> dict[s
             "is_converged": fit.fitted.is_converged,
             "n_iterations": len(fit.fitted.log_likelihoods) - 1,
             "n_starts": fit.n_starts,
+            "derived_scale": fit.derived_scale,
             "n_train_customers": fit.n_train,
             "n_held_out_customers": fit.n_held_out,
             "objective": [float(x) for x in fit.fitted.objectives],

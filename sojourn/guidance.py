@@ -100,7 +100,9 @@ def draft_prior(draft: Model, data: Sequences, strength: float) -> Prior:
         hazards=hazards * per_state * _bin_shares(data, draft)[None, :, None] + 0.5,
         silent_transitions=draft.silent_transitions * _ROW_COUNTS,
         channels=tuple(
-            channel.theta * channel.weight * per_state + 1e-3 if channel.is_learned else np.zeros_like(channel.theta)
+            channel.theta * (channel.weight or 1.0) * per_state + 1e-3
+            if channel.is_learned
+            else np.zeros_like(channel.theta)
             for channel in draft.channels
         ),
     )

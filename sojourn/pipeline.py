@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sojourn.describe import describe_model, describe_run, list_doubts
 from sojourn.errors import EventsError, Problem
+from sojourn.fitting import StateFit, fit_states
 from sojourn.frames import HISTORY
 from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
@@ -27,10 +28,8 @@ from sojourn.results import Results
 from sojourn.silence import learn_boundaries
 from sojourn.states import (
     Rows,
-    StateFit,
     arrange_rows,
     draw_customers,
-    fit_states,
     label_symbols,
     plan_channels,
     take_customers,

@@ -7,27 +7,21 @@ prior (:mod:`sojourn.guidance`); the model is fitted on a sample of customers an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.guidance import LABELS, Alignment, align_states, draft_model, draft_prior
+from sojourn.guidance import LABELS
 from sojourn.hmm.model import (
-    MISSING,
-    Fitted,
     Model,
-    Prior,
     Sequences,
     channel_logs,
-    emission_table,
     encode,
-    fit_em,
     silence_matrices,
     step_matrices,
 )
-from sojourn.hmm.textbook import flat_prior, textbook_model
 from sojourn.playbook import Playbook
 
 F8 = NDArray[np.float64]
@@ -64,22 +58,6 @@ class ChannelPlan:
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     symbols: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class StateFit:
-    """A fitted state model, how it was reached, and how it compares on customers held out."""
-
-    plan: ChannelPlan
-    model: Model
-    prior: Prior
-    written: Model
-    fitted: Fitted
-    alignment: tuple[Alignment, ...]
-    held_out: Mapping[str, float | str]
-    n_train: int
-    n_held_out: int
-    n_starts: int
 
 
 def own_classes(playbook: Playbook) -> tuple[str, ...]:
@@ -193,71 +171,6 @@ def take_customers(data: Sequences, chosen: NDArray[np.int64]) -> Sequences:
     return Sequences(starts, data.code[rows], data.step[rows], data.end[chosen], data.combos)
 
 
-def weigh_by_change(plan: ChannelPlan, data: Sequences) -> F8:
-    """A first weight per channel from how often its symbol changes: 1 for the event class, less for what lingers.
-
-    A fingerprint symbol that seldom changes from one event to the next repeats old evidence. Its weight is
-    (1 - r) / (1 + r), the share of independent observations in a first-order chain of autocorrelation r.
-    Source: Bayley & Hammersley 1946, doi:10.2307/2983560.
-    """
-    weights = np.ones(len(plan.names))
-    follows = np.ones(data.n_events, bool)
-    follows[data.starts[:-1][np.diff(data.starts) > 0]] = False
-    later = np.flatnonzero(follows)
-    if not len(later):
-        return weights
-    for c, kind in enumerate(plan.kinds):
-        if kind not in ("feature", "indicator"):
-            continue
-        symbols = data.combos[:, c][data.code]
-        shares = np.bincount(symbols, minlength=MISSING + 1) / len(symbols)
-        independent = 1.0 - float((shares**2).sum())
-        changed = float((symbols[later] != symbols[later - 1]).mean())
-        r = min(max(1.0 - changed / independent, 0.0), 0.999) if independent > 1e-9 else 0.999
-        weights[c] = (1 - r) / (1 + r)
-    return weights
-
-
-def measure_dispersion(model: Model, data: Sequences) -> F8:
-    """How much more the symbols of each channel vary between stays than independent draws would: 1 or more.
-
-    A stay is a run of one state in the Viterbi path. People have tastes and symbols linger, so the counts
-    inside a stay scatter more than a multinomial; Pearson's X² over its degrees of freedom says how much.
-    Evidence counted at 1 / dispersion is a quasi-likelihood, and the posterior it gives is calibrated.
-    Source: Wedderburn 1974, doi:10.1093/biomet/61.3.439; McCullagh & Nelder 1989, ISBN 0412317605, §9.
-    """
-    path = decode_paths(model, data).astype(np.int64)
-    customer = np.repeat(np.arange(len(data.end)), np.diff(data.starts))
-    begins = np.ones(data.n_events, bool)
-    begins[1:] = (path[1:] != path[:-1]) | (customer[1:] != customer[:-1])
-    stay = np.cumsum(begins) - 1
-    state_of_stay = path[begins]
-    found = np.ones(len(model.channels))
-    for c, channel in enumerate(model.channels):
-        if channel.is_learned:
-            symbols = data.combos[:, c][data.code]
-            known = symbols != MISSING
-            found[c] = _pearson_dispersion(stay[known], symbols[known], state_of_stay, channel.theta.shape)
-    return found
-
-
-def _pearson_dispersion(
-    stay: NDArray[np.int64], symbols: NDArray[np.uint8], state_of_stay: NDArray[np.int64], shape: tuple[int, ...]
-) -> float:
-    n_states, n_symbols = shape
-    n_stays = len(state_of_stay)
-    seen = np.bincount(stay * n_symbols + symbols, minlength=n_stays * n_symbols).reshape(n_stays, n_symbols)
-    pooled = np.zeros((n_states, n_symbols))
-    np.add.at(pooled, state_of_stay, seen)
-    shares = pooled / np.maximum(pooled.sum(axis=1, keepdims=True), 1)
-    totals = seen.sum(axis=1)
-    counted = totals >= 2
-    expected = totals[counted, None] * shares[state_of_stay[counted]]
-    chi2 = np.divide((seen[counted] - expected) ** 2, expected, out=np.zeros_like(expected), where=expected > 0)
-    freedom = float(((shares > 0).sum(axis=1) - 1)[state_of_stay[counted]].sum())
-    return max(float(chi2.sum()) / freedom, 1.0) if freedom > 0 else 1.0
-
-
 def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
     """The most likely state (Viterbi) at each own event, int8[n]; silent moves between events are summed out."""
     from sojourn.hmm.kernel import decode
@@ -292,165 +205,3 @@ def take_rows(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
         starts, rows.order[picked], rows.at[picked], touch, np.flatnonzero(touch == 0),
         take_customers(rows.data, chosen), rows.now,
     )  # fmt: skip
-
-
-def fit_states(
-    playbook: Playbook,
-    plan: ChannelPlan,
-    data: Sequences,
-    boundaries_s: Sequence[float],
-    *,
-    rng: np.random.Generator,
-    strength: float = 0.1,
-    n_starts: int = 3,
-    held_out_share: float = 0.2,
-    max_iter: int = 60,
-    n_threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> StateFit:
-    """The state model at the best of ``n_starts`` maxima of the posterior, scored on customers held out.
-
-    Two short fits measure how much each channel repeats itself, and evidence is counted accordingly
-    (:func:`measure_dispersion`). The first start of the real fit is the playbook itself, the others are the
-    playbook with its tables disturbed. States come back in the playbook's order whatever the fit did to them.
-    """
-    drawn = rng.permutation(np.flatnonzero(np.diff(data.starts) > 0))
-    n_held = round(len(drawn) * held_out_share) if len(drawn) >= 10 else 0
-    train, held = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
-    sample = take_customers(data, train)
-    labels = label_kinds(len(playbook.states) + playbook.model.extra_states)
-
-    def draft(weights: F8) -> tuple[Model, Prior]:
-        model = draft_model(playbook, plan.names, plan.kinds, plan.symbols, weights, labels, boundaries_s, sample)
-        return model, draft_prior(model, sample, strength)
-
-    def begin(model: Model, j: int) -> Model:
-        return model if j == 0 and not playbook.model.extra_states else disturb_model(model, rng)
-
-    n_rounds, weights = 2, weigh_by_change(plan, sample)
-    total = n_rounds * _ROUND_ITER + n_starts * max_iter
-
-    def count_from(base: int) -> Callable[[int, int], None] | None:
-        return None if progress is None else lambda i, _: progress(base + i, total)
-
-    for r in range(n_rounds):
-        written, prior = draft(weights)
-        rough = fit_em(
-            begin(written, 0), sample, prior, max_iter=_ROUND_ITER, n_threads=n_threads,
-            progress=count_from(r * _ROUND_ITER),
-        ).model  # fmt: skip
-        weights = 1.0 / measure_dispersion(rough, sample)
-    written, prior = draft(weights)
-    best: Fitted | None = None
-    for j in range(n_starts):
-        found = fit_em(
-            begin(written, j), sample, prior, max_iter=max_iter, n_threads=n_threads,
-            progress=count_from(n_rounds * _ROUND_ITER + j * max_iter),
-        )  # fmt: skip
-        if best is None or found.objectives[-1] > best.objectives[-1]:
-            best = found
-    assert best is not None
-    alignment, order = align_states(written, best.model)
-    model = reorder_states(best.model, order, written.states)
-    test = take_customers(data, held if len(held) else train)
-    scores = compare_models(model, sample, test, len(plan.symbols[0]), rng, n_threads)
-    return StateFit(plan, model, prior, written, best, alignment, scores, len(train), len(held), n_starts)
-
-
-def disturb_model(model: Model, rng: np.random.Generator, size: float = 0.3) -> Model:
-    """The same model with its learned tables multiplied by log-normal noise: another place to start from."""
-    channels = tuple(
-        replace(c, theta=_scale_rows(c.theta * rng.lognormal(0.0, size, c.theta.shape))) if c.is_learned else c
-        for c in model.channels
-    )
-    return replace(model, channels=channels)
-
-
-def _scale_rows(theta: F8) -> F8:
-    return np.asarray(theta / theta.sum(axis=-1, keepdims=True))
-
-
-def reorder_states(model: Model, order: Sequence[int], names: tuple[str, ...]) -> Model:
-    """The model with its states in another order, under these names."""
-    o = np.asarray(order)
-    return replace(
-        model,
-        states=names,
-        initial=model.initial[o],
-        event_transitions=np.ascontiguousarray(model.event_transitions[:, o][:, :, o]),
-        hazards=model.hazards[o],
-        silent_transitions=np.ascontiguousarray(model.silent_transitions[:, o][:, :, o]),
-        channels=tuple(replace(c, theta=c.theta[o]) if c.is_learned else c for c in model.channels),
-    )
-
-
-def predict_classes(model: Model, data: Sequences) -> F8:
-    """Log-probability of each own event's class given all before it (and the silence and touch before it)."""
-    from sojourn.hmm.kernel import predict_symbols
-
-    emissions, _ = emission_table(model, data.combos)
-    log_p = np.empty(data.n_events)
-    symbol = data.combos[:, 0][data.code]
-    predict_symbols(len(model.states))(
-        data.starts, data.code, data.step, symbol, emissions, step_matrices(model), model.initial,
-        np.ascontiguousarray(model.channels[0].theta), log_p,
-    )  # fmt: skip
-    return log_p
-
-
-def compare_models(
-    model: Model, train: Sequences, test: Sequences, n_classes: int, rng: np.random.Generator, n_threads: int = 1
-) -> dict[str, float | str]:
-    """Mean log-probability of the next event's class on customers held out, in nats per event.
-
-    Beside ours: the textbook HMM with as many states, and an order-1 Markov chain of classes (both on the
-    classes alone; ours also knows the silence and the touch before the event).
-    """
-    n_states = len(model.states)
-    plain = textbook_model(
-        np.full(n_states, 1.0 / n_states),
-        rng.dirichlet(np.full(n_states, 5.0), n_states),
-        rng.dirichlet(np.full(n_classes, 5.0), n_states),
-    )
-    start = replace(plain, channels=(replace(plain.channels[0], theta=_textbook_start(model, rng)),))
-    classes = only_classes(train, n_classes)
-    flat = flat_prior(start)
-    smoothed = replace(flat, channels=(np.full_like(flat.channels[0], 0.5),))
-    textbook = fit_em(start, classes, smoothed, max_iter=60, n_threads=n_threads).model
-    return {
-        "unit": "nats per event (log-probability of the next event's class)",
-        "sojourn": float(predict_classes(model, test).mean()),
-        "textbook_hmm": float(predict_classes(textbook, only_classes(test, n_classes)).mean()),
-        "markov_chain": score_chain(train, test, n_classes),
-    }
-
-
-def _textbook_start(model: Model, rng: np.random.Generator) -> F8:
-    theta = model.channels[0].theta
-    return _scale_rows(theta * rng.lognormal(0.0, 0.3, theta.shape) + 1e-3)
-
-
-def only_classes(data: Sequences, n_classes: int) -> Sequences:
-    """The same sequences seen through the event class alone, with silence and touches off."""
-    return Sequences(
-        data.starts,
-        data.combos[:, 0][data.code].astype(np.int32),
-        np.zeros_like(data.step),
-        np.zeros_like(data.end),
-        np.arange(n_classes, dtype=np.uint8)[:, None],
-    )
-
-
-def score_chain(train: Sequences, test: Sequences, n_classes: int) -> float:
-    """Mean log-probability of each class under an order-1 Markov chain with half a count added to each move."""
-
-    def pairs(data: Sequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        classes = data.combos[:, 0][data.code].astype(np.int64)
-        before = np.roll(classes, 1)
-        before[data.starts[:-1][np.diff(data.starts) > 0]] = n_classes  # the start of a sequence
-        return before, classes
-
-    counts = np.full((n_classes + 1, n_classes), 0.5)
-    np.add.at(counts, pairs(train), 1.0)
-    log_p = np.log(counts / counts.sum(axis=1, keepdims=True))
-    return float(log_p[pairs(test)].mean())

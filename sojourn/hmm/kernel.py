@@ -230,10 +230,10 @@ def predict_symbols(n_states: int) -> Loop:
     S = n_states
 
     @njit(**_OPTIONS)
-    def loop(starts, code, step, symbol, E, G, pi, theta, log_p):  # type: ignore[no-untyped-def]
+    def loop(starts, code, step, symbol, E, G, pi, theta, with_silence, log_p):  # type: ignore[no-untyped-def]
         """Fill ``log_p[i]`` with log P(symbol i | earlier events, the silence and touch before i).
 
-        ``theta[s, symbol]`` is the channel's own table, untempered; the filter runs on all channels.
+        With ``with_silence`` it is that of the silence bin and the symbol together. ``theta[s, symbol]`` is the channel's own table, untempered; the filter runs on all channels.
         """
         a = np.empty(S)
         p = np.empty(S)
@@ -251,7 +251,7 @@ def predict_symbols(n_states: int) -> Loop:
                     p[s] = x
                     norm += x
                     hit += x * theta[s, symbol[i]]
-                log_p[i] = np.log(hit / norm)
+                log_p[i] = np.log(hit if with_silence else hit / norm)
                 c = 0.0
                 for s in range(S):
                     p[s] *= E[code[i], s]

@@ -269,7 +269,7 @@ def _factor_counts(model: Model, counts: Counts) -> _Factors:
     return _Factors(moved, ended[:, : n_bins - 1], survived, silent)
 
 
-def _normalise(counts: F8) -> F8:
+def normalise(counts: F8) -> F8:
     """Rows that sum to one; a row with no count at all is uniform."""
     totals = counts.sum(axis=-1, keepdims=True)
     even = np.full_like(counts, 1.0 / counts.shape[-1])
@@ -288,25 +288,25 @@ def symbol_counts(combos: NDArray[np.uint8], mass: F8) -> F8:
 def maximise(model: Model, counts: Counts, data: Sequences, prior: Prior) -> Model:
     """The parameters that maximise the expected log-likelihood plus log prior: all in closed form."""
     factors = _factor_counts(model, counts)
-    untouched = _normalise(factors.event_transitions[0] + prior.event_transitions)
-    touched = _normalise(factors.event_transitions[1:] + prior.shrink * untouched)
+    untouched = normalise(factors.event_transitions[0] + prior.event_transitions)
+    touched = normalise(factors.event_transitions[1:] + prior.shrink * untouched)
     ended = factors.ended + prior.hazards[:, :, 0]
     survived = factors.survived + prior.hazards[:, :, 1]
     either = ended + survived
     hazards = np.divide(ended, either, out=model.hazards.copy(), where=either > 0)
     seen = symbol_counts(data.combos, counts.codes)
     channels = tuple(
-        replace(channel, theta=_normalise(channel.weight * table[: channel.theta.shape[1]].T + guide))
+        replace(channel, theta=normalise(channel.weight * table[: channel.theta.shape[1]].T + guide))
         if channel.is_learned and channel.weight > 0
         else channel
         for channel, table, guide in zip(model.channels, seen, prior.channels, strict=True)
     )
     return replace(
         model,
-        initial=_normalise(counts.initial + prior.initial),
+        initial=normalise(counts.initial + prior.initial),
         event_transitions=np.concatenate([untouched[None], touched]),
         hazards=hazards,
-        silent_transitions=_normalise(factors.silent + prior.silent_transitions),
+        silent_transitions=normalise(factors.silent + prior.silent_transitions),
         channels=channels,
     )
 

@@ -18,7 +18,7 @@ from sojourn.states import ChannelPlan, label_kinds, take_customers
 F8 = NDArray[np.float64]
 
 _ROUGH_ITER = 12
-_ROUGH_EVENTS = 100_000
+_ROUGH_EVENTS = 60_000
 _CLASS_WEIGHT, _DERIVED_SCALE = 0.6, 0.1  # where the search for weights begins
 DERIVED_SCALES = (0.0, 0.1, 0.3, 1.0)
 """How much of the weight of fingerprint and indicators is tried: they are made of the same events."""

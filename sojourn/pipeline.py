@@ -53,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 F8 = NDArray[np.float64]
 
 _SAMPLE_EVENTS = 500_000  # the fingerprint's cuts, the model and the thresholds are learned on so many events
-_TUNE_EVENTS = 60_000
+_TUNE_EVENTS = 40_000
 _N_EXAMPLES = 5
 _MOVE_COLUMNS = ["customer_id", "event_at", "event_class", "state"]  # what the analysis of moves reads of the history
 
@@ -89,7 +89,7 @@ def run(
         layout, batch = _number(log, book, watch)
         folded = _fold(layout, batch, at, rng, threads, watch)
         rows, fit = _fit(book, log, batch, folded, at, rng, threads, watch)
-        calm = _calm(book, fit, rows, rng, watch)
+        calm = _calm(book, fit, rows, rng, threads, watch)
         found = _infer(fit, calm, rows, log, batch, layout, folded, rng, folder, threads, watch)
         moves = _analyse(book, fit, found, at, rng, folder, watch)
         results = Results(
@@ -191,11 +191,13 @@ def _fold(layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, 
         is_drawn = np.zeros(batch.n_customers, bool)
         is_drawn[sample] = True
         rows = np.flatnonzero(is_drawn[batch.customer])
-        values = fold_events(layout, take_events(batch, rows), observe=Observe(), n_threads=threads).values
+        values = fold_events(layout, take_events(batch, rows), observe=Observe(is_raw=True), n_threads=threads).values
+        assert values is not None
         cuts = choose_cuts(values)
         report(1, 3)
         folded = fold_events(layout, batch, observe=Observe(cuts), n_threads=threads)
         report(2, 3)
+        assert folded.symbols is not None
         features = read_features(layout, folded.vectors, instant_us(at))
     return _Folded(features, folded.symbols, cuts, sample, rows, values)
 
@@ -254,11 +256,13 @@ class _Calm:
     is_within: bool
 
 
-def _calm(book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, watch: Stages) -> _Calm:
+def _calm(
+    book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, threads: int, watch: Stages
+) -> _Calm:
     """Thresholds that keep the flap budget, tuned on a sample of histories."""
     with watch("tune thresholds"):
         sample = take_rows(rows, draw_customers(np.diff(rows.starts), rng, _TUNE_EVENTS))
-        chosen, curve, is_within = tune_thresholds(fit.model, book.stability, sample)
+        chosen, curve, is_within = tune_thresholds(fit.model, book.stability, sample, threads)
         return _Calm(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
 
 

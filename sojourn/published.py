@@ -21,6 +21,7 @@ from sojourn.hmm.model import (
     Sequences,
     emission_table,
     event_matrices,
+    run_chunks,
     silence_matrices,
     split_customers,
     step_matrices,
@@ -33,9 +34,9 @@ F8 = NDArray[np.float64]
 _MONTH_S = 30.4375 * 86_400
 _ROWS_PER_CHUNK = 400_000
 
-_ENTER = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-_MARGIN = (0.0, 0.2, 0.4)
-_EXIT = (1.0, 0.4, 0.2)
+_ENTER = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_MARGIN = (0.0, 0.3)
+_EXIT = (1.0, 0.3)
 _MIN_DWELL_S = (0.0, 1_800.0, 21_600.0, 86_400.0)
 
 
@@ -244,7 +245,9 @@ def _smooth_touches(
                 out[touched[chosen]] = both / both.sum(axis=1, keepdims=True)
 
 
-def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows) -> tuple[Calm, ...]:
+def measure_calm(
+    model: Model, thresholds: Sequence[Thresholds], rows: Rows, n_threads: int = 1
+) -> tuple[Calm, ...]:
     """Flaps and detection delay of each setting, on the rows given.
 
     Delay is the mean time from the start of a stay of the Viterbi path until the published state agrees
@@ -258,19 +261,17 @@ def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows) -> 
     has_own = np.diff(rows.data.starts) > 0
     first_at = rows.at[rows.own_row[rows.data.starts[:-1][has_own]]]
     months = float((rows.now - first_at).sum()) / 1e6 / _MONTH_S
-    found = []
-    for setting in thresholds:
-        stats = _walk(tables, rows, code, 0, rows.n_customers, setting, path)[-1]
-        found.append(
-            Calm(
-                setting,
-                float(stats[publish.FLAPS]) / max(months, 1e-9),
-                float(stats[publish.DELAY_S] / max(stats[publish.STAYS], 1.0)),
-                float(stats[publish.SWITCHES]) / max(months, 1e-9),
-                float(stats[publish.MISSED] / max(stats[publish.STAYS], 1.0)),
-            )
+    def measure(i: int) -> Calm:
+        stats = _walk(tables, rows, code, 0, rows.n_customers, thresholds[i], path)[-1]
+        return Calm(
+            thresholds[i],
+            float(stats[publish.FLAPS]) / max(months, 1e-9),
+            float(stats[publish.DELAY_S] / max(stats[publish.STAYS], 1.0)),
+            float(stats[publish.SWITCHES]) / max(months, 1e-9),
+            float(stats[publish.MISSED] / max(stats[publish.STAYS], 1.0)),
         )
-    return tuple(found)
+
+    return tuple(run_chunks(measure, len(thresholds), n_threads))
 
 
 def grid_of(stability: Stability) -> tuple[Thresholds, ...]:
@@ -290,12 +291,14 @@ def grid_of(stability: Stability) -> tuple[Thresholds, ...]:
     )
 
 
-def tune_thresholds(model: Model, stability: Stability, rows: Rows) -> tuple[Calm, tuple[Calm, ...], bool]:
+def tune_thresholds(
+    model: Model, stability: Stability, rows: Rows, n_threads: int = 1
+) -> tuple[Calm, tuple[Calm, ...], bool]:
     """``(chosen, whole curve, is within budget)``: the least delay that keeps the flap budget.
 
     When no setting keeps the budget, the calmest is chosen and the last value says so.
     """
-    curve = measure_calm(model, grid_of(stability), rows)
+    curve = measure_calm(model, grid_of(stability), rows, n_threads)
     within = [c for c in curve if c.flaps_per_month <= stability.flaps_per_month]
     if within:
         return min(within, key=lambda c: (c.delay_s, c.flaps_per_month)), curve, True

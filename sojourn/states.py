@@ -164,11 +164,14 @@ def _level_names(edges: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def take_customers(data: Sequences, chosen: NDArray[np.int64]) -> Sequences:
-    """The sequences of some customers only, in the order given."""
+    """The sequences of some customers only, in the order given, with the codes that they use."""
     lengths = np.diff(data.starts)[chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.repeat(data.starts[chosen] - starts[:-1], lengths) + np.arange(starts[-1])
-    return Sequences(starts, data.code[rows], data.step[rows], data.end[chosen], data.combos)
+    is_used = np.zeros(len(data.combos), bool)
+    is_used[data.code[rows]] = True
+    number = (np.cumsum(is_used) - 1).astype(np.int32)
+    return Sequences(starts, number[data.code[rows]], data.step[rows], data.end[chosen], data.combos[is_used])
 
 
 def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:

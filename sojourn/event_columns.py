@@ -46,13 +46,13 @@ def _leads_somewhere(kind: pa.DataType, rest: Sequence[str]) -> bool:
     if pa.types.is_struct(kind):
         at = kind.get_field_index(rest[0])
         return at >= 0 and _leads_somewhere(kind.field(at).type, rest[1:])
-    return pa.types.is_map(kind) and _leads_somewhere(kind.item_type, rest[1:])
+    return bool(pa.types.is_map(kind)) and _leads_somewhere(kind.item_type, rest[1:])
 
 
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def list_paths(schema: pa.Schema) -> list[str]:

@@ -57,8 +57,8 @@ class LogBuilder:
         n_duplicate = self._drop_duplicates()
         customer, links = link_customers([piece.ids for piece in self._pieces], self._id_columns)
         session = self._join_texts("session")
-        at = _join([piece.numbers["event_at"] for piece in self._pieces], np.int64)
-        event_class = _join([piece.numbers["event_class"] for piece in self._pieces], np.int16)
+        at = _join([piece.event_at for piece in self._pieces], np.int64)
+        event_class = _join([piece.event_class for piece in self._pieces], np.int16)
         order = find_order(at)
         if order is not None:
             at, event_class, customer = at[order], event_class[order], customer.take(order)
@@ -120,7 +120,7 @@ class LogBuilder:
     def _make_table(
         self, order: Integers | None, event_class: NDArray[np.int16], customer: Coded, session: Coded | None
     ) -> pa.Table:
-        """The events in order. Each column is taken from the pieces as it is made: no two copies of the log exist at once."""
+        """The events in order. Each column is taken from the pieces as it is made: the log is never there twice."""
         schema = events_schema(self._playbook.measure_names, self._playbook.property_names)
         n = len(event_class)
         made: dict[str, pa.Array | pa.ChunkedArray] = {
@@ -136,27 +136,22 @@ class LogBuilder:
                 coded = self._join_texts(field.name)
                 if coded is not None and order is not None:
                     coded = coded.take(order)
-                made[field.name] = (
-                    (coded.array() if coded else pa.nulls(n, NAME)) if field.type == NAME else _spell(coded, n)
-                )
+                made[field.name] = _spell(coded, n) if pa.types.is_string(field.type) else _list_names(coded, n)
             else:
-                made[field.name] = self._take_numbers(field, order)
+                made[field.name] = self._take_numbers(field.name, order).cast(field.type)
         return pa.Table.from_arrays([made[field.name] for field in schema], schema=schema)
 
-    def _take_numbers(self, field: pa.Field, order: Integers | None) -> pa.ChunkedArray:
-        """A column of numbers in order; a piece without any shares one block of NaN with the others."""
-        pieces = [(piece.numbers.pop(field.name), piece.n_rows) for piece in self._pieces]
-        most = max((n for values, n in pieces if values is None), default=0)
-        blank = np.full(most, np.nan)
-        arrays = [blank[:n] if values is None else values for values, n in pieces]
-        if order is not None:
-            arrays = [np.concatenate(arrays)[order]]
-        kind = pa.int64() if field.name in ("seq", "event_at") else pa.float64()
-        return pa.chunked_array([pa.array(values) for values in arrays], kind).cast(field.type)
+    def _take_numbers(self, name: str, order: Integers | None) -> pa.ChunkedArray:
+        """A column of numbers in order; pieces without any share one block of NaN."""
+        if name in ("seq", "event_at"):
+            return _chunk([getattr(piece, name) for piece in self._pieces], order, pa.int64())
+        pieces = [(piece.numbers.pop(name), piece.n_rows) for piece in self._pieces]
+        blank = np.full(max((n for values, n in pieces if values is None), default=0), np.nan)
+        return _chunk([blank[:n] if values is None else values for values, n in pieces], order, pa.float64())
 
     def _take_event_ids(self, order: Integers | None) -> pa.ChunkedArray:
         """The ids, with ``file:row`` where there is none."""
-        named = [_name_events(piece.event_id, piece.numbers["seq"]) for piece in self._pieces]
+        named = [_name_events(piece.event_id, piece.seq) for piece in self._pieces]
         self._pieces = [replace(piece, event_id=_NO_TEXTS, keys=None, exact=None) for piece in self._pieces]
         ids = pa.chunked_array(named, pa.string())
         del named
@@ -168,6 +163,12 @@ _NO_TEXTS = pa.array([], pa.string())
 
 def _join(pieces: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
     return np.concatenate(pieces) if pieces else np.zeros(0, kind)
+
+
+def _chunk(pieces: list[NDArray[Any]], order: Integers | None, kind: pa.DataType) -> pa.ChunkedArray:
+    if order is not None:
+        pieces = [np.concatenate(pieces)[order]]
+    return pa.chunked_array([pa.array(values) for values in pieces], kind)
 
 
 def _fill(values: NDArray[np.uint64] | None, n: int) -> NDArray[np.uint64]:
@@ -186,6 +187,10 @@ def _has_key(piece: Piece) -> Flags:
 
 def _spell(coded: Coded | None, n: int) -> pa.Array | pa.ChunkedArray:
     return pa.nulls(n, pa.string()) if coded is None else coded.spell()
+
+
+def _list_names(coded: Coded | None, n: int) -> pa.DictionaryArray:
+    return pa.nulls(n, NAME) if coded is None else coded.array()
 
 
 def _name_events(ids: pa.StringArray, seq: Integers) -> pa.StringArray:

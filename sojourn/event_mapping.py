@@ -51,7 +51,7 @@ def list_event_paths(playbook: Playbook) -> list[tuple[str, str, int]]:
 
 
 def place_source(source: words.Source, *, is_segment: bool) -> Places:
-    """The paths of a source. In Segment's format what the playbook leaves out, or writes as the format has it, is the format's."""
+    """The paths of a source. In Segment's format, what the playbook leaves out or writes alike is the format's."""
     plain = Places(
         customer=source.customer,
         time=(source.time,) if source.time else (),

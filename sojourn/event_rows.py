@@ -22,7 +22,7 @@ from sojourn.event_rules import match_rows, measure_rows
 from sojourn.event_values import MISSING, UNREADABLE, read_instants
 from sojourn.frames import QUARANTINE
 from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first
-from sojourn.playbook import Playbook, Source
+from sojourn.playbook import Playbook
 from sojourn.rules import RowRule
 from sojourn.source_rows import Chunk, Flags, Integers
 
@@ -34,6 +34,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 TOLERANCE = timedelta(days=1)
 """How far after now an event may lie: clocks differ, days begin earlier elsewhere."""
 
+_SURE = 0.95  # of a label whose column of certainty is empty
 FILE_BITS = 40
 """``seq`` is the file's index above this many bits, and the row below."""
 
@@ -44,13 +45,16 @@ _SHOWN = 100
 class Piece:
     """Accepted rows of one chunk, and its quarantined rows. ``keys`` tell rows that may be equal from others.
 
-    ``numbers`` are the columns of numbers of the events table, ``texts`` those of texts; None: missing in every row.
+    ``numbers`` are the columns of measures and labels, ``texts`` those of texts; None is missing in every row.
     """
 
     n_rows: int
     ids: IdPiece
     event_id: pa.StringArray
-    numbers: dict[str, NDArray[Any] | None]
+    seq: Integers
+    event_at: Integers  # microseconds since 1970
+    event_class: NDArray[np.int16]
+    numbers: dict[str, NDArray[np.float64] | None]
     texts: dict[str, Coded | None]
     keys: NDArray[np.uint64] | None  # of the id or of the content; equal for equal rows
     exact: NDArray[np.uint64] | None  # with `keys`, the whole hash of the content
@@ -90,12 +94,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
         bad.add("event", is_other & (names.codes < 0), lambda at: [say_empty] * len(at))
     if playbook.source.other == "quarantine":
         bad.add("class", is_other, lambda at: _say_class(names, at))
-    numbers: dict[str, NDArray[Any] | None] = {
-        "seq": np.int64(reading.file) << FILE_BITS | chunk.rows,
-        "event_at": stamps,
-        "event_class": event_class,
-    }
-    numbers |= {f"m_{name}": _measure(playbook, name, event_class, columns, bad) for name in playbook.measure_names}
+    numbers = {f"m_{name}": _measure(playbook, name, event_class, columns, bad) for name in playbook.measure_names}
     label, numbers["label_p"] = _read_label(columns, places, bad)
     texts = {"channel": _read_optional(columns, places.channel), "session": _read_optional(columns, places.session)}
     texts["label"] = label
@@ -107,6 +106,9 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
         n_rows=int(good.sum()),
         ids=pair_ids(ids, first, good),
         event_id=event_id,
+        seq=np.int64(reading.file) << FILE_BITS | chunk.rows,
+        event_at=stamps,
+        event_class=event_class,
         numbers=numbers,
         texts=texts,
         keys=keys,
@@ -130,6 +132,9 @@ def keep_rows(piece: Piece, rows: Flags) -> Piece:
         n_rows=int(rows.sum()),
         ids=piece.ids.keep(rows),
         event_id=piece.event_id.filter(pa.array(rows)),
+        seq=piece.seq[rows],
+        event_at=piece.event_at[rows],
+        event_class=piece.event_class[rows],
         numbers={name: None if values is None else values[rows] for name, values in piece.numbers.items()},
         texts={name: None if coded is None else coded.keep(rows) for name, coded in piece.texts.items()},
         keys=None if piece.keys is None else piece.keys[rows],
@@ -138,7 +143,7 @@ def keep_rows(piece: Piece, rows: Flags) -> Piece:
 
 
 def _read_ids(columns: Columns, places: Places) -> list[Coded]:
-    """The id columns in order of preference. In an alias call the earlier anonymous id is one more, of the last preference."""
+    """The id columns in order of preference. An alias call has an earlier anonymous id too, of the last preference."""
     ids = [columns.ids(path) for path in places.customer]
     if places.previous is None or columns.raw(places.previous) is None:
         return ids
@@ -270,7 +275,7 @@ def _read_names(columns: Columns, places: Places) -> Coded:
 
 
 def classify_rows(playbook: Playbook, names: Coded, columns: Columns) -> NDArray[np.int16]:
-    """The class of each row: index of the first class of the playbook that matches, or the number of classes ("other")."""
+    """The class of each row: the index of the first that matches, or the number of classes for "other"."""
     n_classes = len(playbook.events)
     known, codes = names.names, names.codes  # -1, no name, is the last entry of what follows
     by_name = np.full(len(known) + 1, n_classes, np.int16)
@@ -284,10 +289,11 @@ def classify_rows(playbook: Playbook, names: Coded, columns: Columns) -> NDArray
         if not event.where:
             by_name[flags & (by_name == n_classes)] = i
     found = by_name[codes]
-    for i, (event, flags) in enumerate(zip(playbook.events, has_name, strict=True)):
-        if flags is None or event.where is None:
+    for i, event in enumerate(playbook.events):
+        named = has_name[i]
+        if event.where is None or named is None:
             continue
-        open_rows = flags[codes] & (found > i)
+        open_rows = named[codes] & (found > i)
         if open_rows.any():
             found[open_rows & match_rows(event.where, columns)] = i
     return found
@@ -368,7 +374,7 @@ def _read_label(columns: Columns, places: Places, bad: _Bad) -> tuple[Coded | No
         return [f"{path} is {_show(value)}, which is no probability" for value in _show_raw(columns, path, at)]
 
     bad.add("label", is_bad, say)
-    sure[is_known] = np.where(np.isnan(values), Source.label_p, values)[is_known]
+    sure[is_known] = np.where(np.isnan(values), _SURE, values)[is_known]
     return label, sure
 
 

@@ -29,7 +29,8 @@ def match_rows(rule: RowRule, columns: Columns) -> Flags:
     >>> from sojourn.source_rows import Chunk
     >>> from sojourn.duck import connect
     >>> chunk = Chunk(pa.table({"total": ["5", "x"]}), np.arange(2), np.arange(2), (), 0, lambda rows: [])
-    >>> rule = RowRule(Operation(">", (Column(("total",), "number"), Constant(0.0, "number"))), "boolean", (("total",),), "total > 0")
+    >>> tree = Operation(">", (Column(("total",), "number"), Constant(0.0, "number")))
+    >>> rule = RowRule(tree, "boolean", (("total",),), "total > 0")
     >>> match_rows(rule, Columns(chunk, ["total"], connect())).tolist()
     [True, False]
     """

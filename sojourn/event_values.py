@@ -1,7 +1,7 @@
 """Values of raw columns: texts, ids, numbers and instants, whole columns at a time.
 
-A blank text is missing everywhere. Plain columns (texts without white space around them, typed numbers and instants) pass
-through without a copy; only what is unusual is looked at closely.
+A blank text is missing everywhere. Plain columns (texts without white space around them, typed numbers and instants)
+pass through without a copy; only what is unusual is looked at closely.
 """
 
 from __future__ import annotations
@@ -300,4 +300,4 @@ def _find_wild_offsets(texts: pa.StringArray) -> Flags:
     is_offset = (
         (sizes > 16) & np.isin(sign, (ord("+"), ord("-"))) & (tens >= 0) & (tens <= 9) & (ones >= 0) & (ones <= 9)
     )
-    return is_offset & (tens * 10 + ones > _LONGEST_OFFSET_HOURS)
+    return np.asarray(is_offset & (tens * 10 + ones > _LONGEST_OFFSET_HOURS))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -191,7 +190,7 @@ def _list_keys(rows: Sequence[str]) -> list[str]:
 def _check_keys(
     source: Source, places: Places, playbook: Playbook, present: set[str] | None, keys: Sequence[str]
 ) -> None:
-    """Raises EventsError when customer, time or event are not set, or (with ``present``) are in no row of the source."""
+    """Raises EventsError when customer, time or event are not set, or (with ``present``) are in no row."""
     problems = [
         missing_column(playbook, playbook.source.line, what, paths, source.name, keys)
         for what, paths in list_needed(places)

@@ -41,7 +41,7 @@ class IdPiece:
 
 @dataclass(frozen=True)
 class Links:
-    """What was linked: ``column, id, customer_id`` of each linked id, how many they are, and how many ids are shared."""
+    """What was linked: ``column, id, customer_id`` of each linked id, and how many ids are linked and shared."""
 
     customers: pa.Table
     n_linked: int
@@ -49,10 +49,11 @@ class Links:
 
 
 def pick_first(columns: Sequence[Coded]) -> Codes:
-    """The first id of each row that is there, as a position in the columns' names put end to end; -1 where there is none.
+    """The first id that each row has, as a position in the columns' names put end to end; -1 where there is none.
 
     >>> from sojourn.coded import code_texts
-    >>> pick_first([code_texts(pa.array(["u1", None, None])), code_texts(pa.array(["a1", "a2", None]))]).tolist()
+    >>> users, devices = code_texts(pa.array(["u1", None, None])), code_texts(pa.array(["a1", "a2", None]))
+    >>> pick_first([users, devices]).tolist()
     [0, 2, -1]
     """
     first = columns[0].codes
@@ -103,8 +104,10 @@ def link_customers(pieces: Sequence[IdPiece], columns: Sequence[str]) -> tuple[C
     An unlinked id whose text is an id of higher preference too is called ``column:id``.
 
     >>> from sojourn.coded import code_texts
-    >>> users, devices = code_texts(pa.array([None, "u1", "u2", "u1"])), code_texts(pa.array(["d1", "d1", "tv", "tv"]))
-    >>> customers, links = link_customers([pair_ids([users, devices], pick_first([users, devices]))], ["user", "device"])
+    >>> users = code_texts(pa.array([None, "u1", "u2", "u1"]))
+    >>> devices = code_texts(pa.array(["d1", "d1", "tv", "tv"]))
+    >>> rows = pair_ids([users, devices], pick_first([users, devices]))
+    >>> customers, links = link_customers([rows], ["user", "device"])
     >>> customers.spell().to_pylist(), links.n_linked, links.n_shared
     (['u1', 'u1', 'u2', 'u1'], 1, 1)
     """

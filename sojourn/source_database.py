@@ -99,7 +99,7 @@ def _no_table(name: str, table: str, known: Sequence[str]) -> EventsError:
 
 
 def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, is_sorted: bool) -> Source:
-    """The source of a relation. One whose rows have no order of their own is sorted by all columns, for equal results."""
+    """The source of a relation. Rows without an order of their own are sorted by all columns, for equal results."""
     schema = relation.limit(0).fetch_arrow_table().schema
     names = schema.names
 
@@ -141,8 +141,10 @@ def _need_extension(connection: DuckDBPyConnection, extension: str, name: str) -
         connection.install_extension(extension)
         connection.load_extension(extension)
     except duckdb.Error as error:
-        what = f"needs DuckDB's extension '{extension}', which is not installed and could not be fetched ({_first_line(error)})"
-        command = f"python -c \"import duckdb; duckdb.connect().install_extension('{extension}')\" on a machine with a network"
+        what = (
+            f"needs DuckDB's extension '{extension}', which is not here and could not be fetched: {_first_line(error)}"
+        )
+        command = f"python -c \"import duckdb; duckdb.connect().install_extension('{extension}')\""
         raise EventsError(Problem(name, what, command=command)) from None
 
 

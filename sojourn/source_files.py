@@ -131,7 +131,7 @@ def _open_csv(blocks: Iterator[bytes], kind: str, name: str, size: int, told: _T
 
 
 def _read_header_line(blocks: Iterator[bytes]) -> tuple[bytes | None, int, Iterator[bytes]]:
-    """The first line that is not blank (None: there is none), the number of the line after it, and the bytes after it."""
+    """The first line that is not blank (None: there is none), the number of the next line, and the bytes after it."""
     seen, line = b"", 1
     while True:
         at = seen.find(b"\n")

@@ -72,7 +72,7 @@ def decode_raw(data: bytes, start: int, end: int) -> str:
 
 
 def read_blocks(raw: BinaryIO, compression: str | None) -> Iterator[bytes]:
-    """Decompressed pieces of a stream; ``compression`` is None, "gzip" or "zstd". Raises BrokenStreamError at a break."""
+    """Decompressed pieces of a stream, packed by "gzip", "zstd" or None. Raises BrokenStreamError at a break."""
     if compression == "gzip":
         yield from _read_gzip(raw)
     elif compression == "zstd":
@@ -130,7 +130,7 @@ def _read_zstd(raw: BinaryIO) -> Iterator[bytes]:
 
 
 def read_lines(blocks: Iterator[bytes], *, first_line: int = 1, first_row: int = 0) -> Iterator[Page]:
-    """Pages whose records are the lines that are not blank. A line over :data:`LONGEST_LINE` or a break is a broken row."""
+    """Pages whose records are the lines that are not blank. A line over :data:`LONGEST_LINE` is a broken row."""
     yield from _read_pages(blocks, None, first_line, first_row)
 
 
@@ -348,7 +348,7 @@ def _compile_patterns(delimiter: str) -> tuple[re.Pattern[bytes], re.Pattern[byt
 
 
 def parse_fields(page: Page, delimiter: str, names: list[str], wanted: list[str]) -> tuple[pa.Table, Page]:
-    """The wanted columns of the page's records as text (empty fields are null), and the page of the rows they come from.
+    """The wanted columns of the page's records as text (empty is null), and the page of the rows they come from.
 
     A record with more or fewer fields than there are names becomes a broken row.
     """
@@ -431,7 +431,7 @@ def find_delimiter(header: str) -> str:
     return max((",", "\t", ";", "|"), key=outside.count)
 
 
-def count_read(stream: BinaryIO, tell: Callable[[int], None]) -> BinaryIO:
+def count_read(stream: BinaryIO, tell: Callable[[int], None]) -> io.BufferedReader:
     """The stream, telling how many bytes were read from it so far."""
     return io.BufferedReader(_Counting(stream, tell), _PIECE)
 

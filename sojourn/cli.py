@@ -236,7 +236,7 @@ def simulate_command(
         typer.Option("--blemishes", min=0, max=1, metavar="SHARE", help="Share of rows that go wrong, as they do."),
     ] = 0.0,
 ) -> None:
-    """Example: `sojourn simulate --customers 500 --days 90 --seed 1 --out shop-data`
+    """Example: `sojourn simulate --customers 300 --days 90 --seed 1 --out shop-data`
 
     Writes DIR/events.parquet, for the ready playbook `shop`, and the truth behind it beside: the state of every
     customer at every instant, who they are, their devices, and what each touch really does.
@@ -265,7 +265,7 @@ def demo_command(
     ),
     customers: Annotated[
         int, typer.Option("--customers", "-n", min=1, metavar="N", help="How many customers to simulate.")
-    ] = 1000,
+    ] = 500,
     seed: Seed = 7,
 ) -> None:
     """Example: `sojourn demo`

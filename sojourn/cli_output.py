@@ -116,6 +116,7 @@ def plain(value: Any) -> Any:
 def print_json(value: Any) -> None:
     """Print the value as indented JSON on standard output."""
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()  # a reader that has gone away is noticed here, not when the interpreter ends
 
 
 def show_duration(seconds: float | None) -> str:

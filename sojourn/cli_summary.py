@@ -52,10 +52,14 @@ def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
         console.print(f"  quarantined by {rule}: {n:,}", markup=False)
 
 
+NO_STATE = "(none yet)"
+"""Customers to whom something was sent, and who have not done anything themselves."""
+
+
 def _count_states(results: Results) -> dict[str, int]:
     counts = {str(name): 0 for name in results.model["states"]}
     for name in results.customers.column("state").to_pylist():
-        counts[str(name)] = counts.get(str(name), 0) + 1
+        counts[name or NO_STATE] = counts.get(name or NO_STATE, 0) + 1
     return counts
 
 

@@ -233,8 +233,8 @@ def test_the_summary_has_rows_states_moves_and_report(shop: Path) -> None:
     for state in ("discovery", "decision", "commitment", "reinforcement", "fading"):
         assert re.search(rf"^{state} +[\d,]+ ", text, re.M), state
     assert " → " in text
-    assert "Held-out fit" in text
-    assert "Flaps" in text
+    assert "held-out fit" in text
+    assert "flaps per customer and month" in text
     assert text.splitlines()[-1] == "Report: results/report.html"
 
 
@@ -253,12 +253,17 @@ def test_every_file_and_key_is_in_the_reference(shop: Path) -> None:
         assert [c for c in columns if f"`{c}`" not in row] == []
 
 
+@pytest.fixture(scope="module")
+def again(shop: Path) -> subprocess.CompletedProcess[str]:
+    """The same run as in the folder `results` of the shop, on one thread, as JSON, into the folder `again`."""
+    return in_shell("sojourn run shop-data/events.parquet -p shop -o again --json --threads 1 --seed 0", shop)
+
+
 @pytest.mark.slow
-def test_json_is_alone_on_standard_output(shop: Path) -> None:
-    done = in_shell("sojourn run shop-data/events.parquet -p shop -o again --json --seed 0", shop)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
-    assert not done.stderr
+def test_json_is_alone_on_standard_output(shop: Path, again: subprocess.CompletedProcess[str]) -> None:
+    assert again.returncode == 0, again.stderr
+    assert not again.stderr
+    facts = json.loads(again.stdout)
     customers = pq.read_table(shop / "again" / "customers.parquet")
     assert sum(facts["states"].values()) == facts["customers"] == customers.num_rows
     assert facts["report"] == "again/report.html"
@@ -267,12 +272,11 @@ def test_json_is_alone_on_standard_output(shop: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_run_gives_the_same_bytes(shop: Path) -> None:
-    done = in_shell("sojourn run shop-data/events.parquet -p shop -o twice --threads 1", shop)
-    assert done.returncode == 0, done.stderr
+def test_the_same_run_gives_the_same_bytes(shop: Path, again: subprocess.CompletedProcess[str]) -> None:
+    assert again.returncode == 0, again.stderr
     tables = sorted(p.name for p in (shop / "results").glob("*.parquet"))
-    assert tables == sorted(p.name for p in (shop / "twice").glob("*.parquet"))
-    differ = [n for n in tables if (shop / "results" / n).read_bytes() != (shop / "twice" / n).read_bytes()]
+    assert tables == sorted(p.name for p in (shop / "again").glob("*.parquet"))
+    differ = [n for n in tables if (shop / "results" / n).read_bytes() != (shop / "again" / n).read_bytes()]
     assert not differ
 
 
@@ -300,16 +304,23 @@ def test_explain_of_nobody_is_an_input_error(shop: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_closed_pipe_is_no_fault(shop: Path) -> None:
-    done = in_shell("set +o pipefail; sojourn run shop-data/events.parquet -p shop -o piped --json | head -n 1", shop)
-    assert done.stdout == "{\n"
-    assert "Traceback" not in done.stderr
-    assert "fault" not in done.stderr
+@pytest.mark.parametrize("options", ["", " --json"])
+def test_a_closed_pipe_is_no_fault(options: str, shop: Path) -> None:
+    done = in_shell(f"sojourn explain c0000001 --out results{options} | true", shop)
+    assert not done.stderr
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_output(shop: Path) -> None:
-    command = [Path(sys.executable).parent / "sojourn", "run", "shop-data/events.parquet", "-p", "shop", "-o", "stopped"]
+    command = [
+        Path(sys.executable).parent / "sojourn",
+        "run",
+        "shop-data/events.parquet",
+        "-p",
+        "shop",
+        "-o",
+        "stopped",
+    ]
     with subprocess.Popen(command, cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)

@@ -169,12 +169,14 @@ def make_table(sent: Sequence[Sent], playbook: Playbook) -> pa.Table:
 
 def code_events(batch: Batch) -> list[CodedEvent]:
     """The batch's events one by one, for single steps."""
+    channels = batch.channel.tolist() or [-1] * len(batch)
+    sessions = batch.session.tolist() or [0] * len(batch)
     return [
-        CodedEvent(
-            int(batch.event_at[i]), int(batch.event_class[i]), batch.measures[i].tolist(), int(batch.channel[i]),
-            [int(x) for x in batch.properties[i]], int(batch.session[i]),
+        CodedEvent(at, kind, measures, channel, [int(x) for x in properties], session)
+        for at, kind, measures, channel, properties, session in zip(
+            batch.event_at.tolist(), batch.event_class.tolist(), batch.measures.tolist(), channels,
+            batch.properties, sessions, strict=True,
         )
-        for i in range(len(batch))
     ]  # fmt: skip
 
 

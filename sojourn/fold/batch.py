@@ -24,15 +24,18 @@ _SESSION_BITS = np.uint64((1 << 53) - 1)
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Events in ``(event_at, seq)`` order, n of them, names replaced by positions in the layout's lists."""
+    """Events in ``(event_at, seq)`` order, n of them, names replaced by positions in the layout's lists.
+
+    Columns marked (*) are empty when no feature reads them.
+    """
 
     customer: NDArray[np.int32]  # row in the id table
     event_at: NDArray[np.int64]  # microseconds since 1970, UTC
     event_class: NDArray[np.int16]
     measures: NDArray[np.float64]  # shape (n, measures that features read); NaN: none
-    channel: NDArray[np.int32]  # position in the layout's channels, their number for another, -1 for none
+    channel: NDArray[np.int32]  # position in the layout's channels, their number for another, -1 for none (*)
     properties: NDArray[np.uint64]  # shape (n, properties that features read); hashes, 0: none
-    session: NDArray[np.uint64]  # hash below 2^53, 0: none
+    session: NDArray[np.uint64]  # hash below 2^53, 0: none (*)
     ids: IdTable
     n_customers: int
 
@@ -84,12 +87,11 @@ def order_events(events: pa.Table) -> pa.Table:
 
 
 def _first_unordered(events: pa.Table) -> int | None:
-    at = _numbers(events["event_at"].cast(pa.int64()), np.int64)
-    is_wrong = at[1:] < at[:-1]
-    seq = _numbers(events["seq"], np.int64)
-    is_wrong |= (at[1:] == at[:-1]) & (seq[1:] <= seq[:-1])
-    where = np.flatnonzero(is_wrong)
-    return int(where[0]) + 1 if len(where) else None
+    from sojourn.fold.kernel import find_unordered
+
+    at, seq = events["event_at"].cast(pa.int64()), events["seq"].cast(pa.int64())
+    where = find_unordered(_numbers(at, np.int64), _numbers(seq, np.int64))
+    return None if where < 0 else int(where)
 
 
 def make_batch(events: pa.Table, playbook: Playbook | Layout, ids: IdTable | None = None) -> Batch:
@@ -118,9 +120,9 @@ def make_batch(events: pa.Table, playbook: Playbook | Layout, ids: IdTable | Non
         event_at=_numbers(instants.cast(pa.int64()), np.int64),
         event_class=_code_classes(events["event_class"], layout.class_names),
         measures=_read_measures(events, layout.measures),
-        channel=_code_channels(events["channel"], layout.channels) if layout.channels else np.full(n, -1, np.int32),
+        channel=_code_channels(events["channel"], layout.channels) if layout.channels else np.empty(0, np.int32),
         properties=_stack([hash_strings(events[f"p_{name}"]) for name in layout.properties], n, np.uint64),
-        session=_hash_sessions(events["session"]) if layout.has_sessions else np.zeros(n, np.uint64),
+        session=_hash_sessions(events["session"]) if layout.has_sessions else np.empty(0, np.uint64),
         ids=table,
         n_customers=len(table),
     )
@@ -136,9 +138,9 @@ def take_events(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         event_at=batch.event_at[rows],
         event_class=batch.event_class[rows],
         measures=batch.measures[rows],
-        channel=batch.channel[rows],
+        channel=batch.channel[rows] if len(batch.channel) else batch.channel,
         properties=batch.properties[rows],
-        session=batch.session[rows],
+        session=batch.session[rows] if len(batch.session) else batch.session,
         ids=ids,
         n_customers=len(ids),
     )
@@ -290,33 +292,40 @@ def _read_measures(events: pa.Table, measures: Sequence[str]) -> NDArray[np.floa
     return _stack(columns, events.num_rows, np.float64)
 
 
-def _decode(column: Any) -> tuple[NDArray[np.int64], list[str | None]]:
-    """Codes (-1 for null) and the texts they stand for, of a text column, dictionary-encoded or not."""
+def _decode(column: Any) -> tuple[NDArray[Any], list[str | None]]:
+    """Codes (null: the number of names) and the names they stand for, of a text column, dictionary-encoded or not."""
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     if not pa.types.is_dictionary(chunked.type):
         chunked = chunked.dictionary_encode()
-    whole = chunked.combine_chunks() if chunked.num_chunks != 1 else chunked.chunk(0)
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.unify_dictionaries().combine_chunks()
-    codes = pc.fill_null(whole.indices.cast(pa.int64()), -1)
-    return _numbers(codes, np.int64), whole.dictionary.to_pylist()
+    whole = chunked.unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # none or several chunks, by version of Arrow
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], chunked.type)
+    names = whole.dictionary.to_pylist()
+    codes = whole.indices
+    if codes.null_count:
+        codes = pc.fill_null(codes.cast(pa.int64()), len(names))
+    return codes.to_numpy(zero_copy_only=False), names
 
 
 def _code_classes(column: Any, class_names: Sequence[str]) -> NDArray[np.int16]:
     codes, names = _decode(column)
+    if tuple(names) == tuple(class_names[: len(names)]):
+        return np.ascontiguousarray(codes, dtype=np.int16)
     position = {name: i for i, name in enumerate(class_names)}
     used = {names[code] for code in np.unique(codes)}
     unknown = sorted(str(name) for name in used if name not in position)
     if unknown:
         raise EventsError(f"the playbook has no event class '{unknown[0]}'; read the events with this playbook")
-    return np.array([position.get(str(name), -1) for name in names] or [0], np.int16)[codes]
+    coded: NDArray[np.int16] = np.array([position.get(str(name), -1) for name in names], np.int16)[codes]
+    return coded
 
 
 def _code_channels(column: Any, channels: Sequence[str]) -> NDArray[np.int32]:
     codes, names = _decode(column)
     position = {name: i for i, name in enumerate(channels)}
     code_of = [-1 if name is None else position.get(name, len(channels)) for name in names]
-    return np.array([*code_of, -1], np.int32)[codes]
+    coded: NDArray[np.int32] = np.array([*code_of, -1], np.int32)[codes]
+    return coded
 
 
 def _hash_sessions(column: Any) -> NDArray[np.uint64]:

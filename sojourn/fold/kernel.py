@@ -87,7 +87,7 @@ njit: Any = _njit
 intrinsic: Any = extending.intrinsic
 
 GAP_US = 1_800_000_000.0
-CHUNK = 8192
+CHUNK = 8192  # events looked through at a time
 MISSING = 255
 
 SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -147,7 +147,7 @@ def exp2(x: Any) -> Any:
     """2 to the power ``x`` for ``x`` of at most 1023; see :func:`sojourn.fold.steps.exp2` for how, and its error."""
     if x < -1021.0:
         return 0.0
-    n = math.floor(x + 0.5)
+    n = np.floor(x + 0.5)
     f = x - n
     f2 = f * f
     f4 = f2 * f2
@@ -161,7 +161,7 @@ def exp2(x: Any) -> Any:
 @njit(**PART)
 def bucket_of(t: Any, width: Any) -> Any:
     """``floor(t / width)``, exact for whole ``t`` and ``width``: the rounding of the division is corrected."""
-    q = math.floor(t / width)
+    q = np.floor(t / width)
     rest = t - q * width
     if rest < 0.0:
         return q - 1.0
@@ -174,7 +174,7 @@ def bucket_of(t: Any, width: Any) -> Any:
 def bucket_count(v: Any, s: Any, place: Any) -> Any:
     """The count in one of the 32 places of a ring whose counts lie two to a slot."""
     pair = v[s + 2 + (place >> 1)]
-    upper = math.floor(pair / HALF)
+    upper = np.floor(pair / HALF)
     return upper if place & 1 else pair - upper * HALF
 
 
@@ -237,7 +237,7 @@ def apply_op(
     code: Any, v: Any, s: Any, a: Any, n: Any, column: Any, x: Any, y: Any, t: Any,
     measures: Any, channel: Any, properties: Any, session: Any,
 ) -> None:  # fmt: skip
-    """What one op does; ``v`` is the vector, ``s``, ``a`` and ``n`` slots in it."""
+    """What one op does; ``v`` is the vector, ``s``, ``a`` and ``n`` slots in it; the last four point at the event's."""
     if code == OP_COUNT:
         v[s] += 1.0
     elif code == OP_AT:
@@ -267,7 +267,7 @@ def apply_op(
             v[s + 1] = 1.0
             v[s + 2] += 1.0
     elif code == OP_SESSION_ID:
-        name = float(session)
+        name = float(session[0])
         if v[s + 3] == name:
             v[s + 1] += 1.0
         else:
@@ -276,14 +276,14 @@ def apply_op(
             v[s + 2] += 1.0
             v[s + 3] = name
     elif code == OP_CHANNELS:
-        if channel >= 0:
+        if channel[0] >= 0:
             v[s] += 1.0
     elif code == OP_CHANNEL:
-        if channel == column:
+        if channel[0] == column:
             v[s] += 1.0
     elif code == OP_HOURS:
         hours = bucket_of(t, 3.6e9)
-        hour = hours - 24.0 * math.floor(hours / 24.0)
+        hour = hours - 24.0 * np.floor(hours / 24.0)
         if (x <= hour < y) if x < y else (hour >= x or hour < y):
             v[s] += 1.0
     elif code == OP_SENT:
@@ -383,7 +383,8 @@ def read_call(v: Any, ints: Any, floats: Any, now: Any) -> Any:
         return v[s]
     if code == READ_DECAYED:
         kept = v[s]
-        return kept * exp2(-(now - v[a]) / x) if kept != 0.0 else 0.0
+        weight = exp2(-(now - v[a]) / x)  # before the choice, so that it needs no branch
+        return kept * weight if kept != 0.0 else 0.0
     if code == READ_LATEST:
         return read_latest(v, s, np.int64(v[a]), ints[3], ints[4], x, now)
     if code == READ_RING:
@@ -538,6 +539,7 @@ def fold(
     n_events = len(customer)
     n_measures, n_properties = measures.shape[1], properties.shape[1]
     rows, row_of_measures, row_of_properties = pointer_to(vectors), pointer_to(measures), pointer_to(properties)
+    channels, sessions = pointer_to(channel), pointer_to(session)  # empty when no op reads them
     ints, floats = pointer_to(op_ints), pointer_to(op_floats)
     mine = np.empty(CHUNK + 1, np.int64)
     found = np.empty(len(calls), np.float64)
@@ -564,7 +566,7 @@ def fold(
                 amounts, values_of = skip(row_of_measures, i * n_measures), skip(row_of_properties, i * n_properties)
                 apply_op(
                     op[0], v, op[1], op[2], op[3], op[4], number[0], number[1], t,
-                    amounts, channel[i], values_of, session[i],
+                    amounts, skip(channels, i), values_of, skip(sessions, i),
                 )  # fmt: skip
             is_sampled = len(values) > 0 and i % every == 0
             if len(symbols) == 0 and not is_sampled:
@@ -588,6 +590,15 @@ def fold(
                         symbols[i, k] = quantise(value, cut_starts[k], cut_starts[k + 1], pointer_to(cuts))
                     else:
                         symbols[i, k] = 1 if value != 0.0 else 0
+
+
+@njit(I64(_given(I64), _given(I64)), **SETTINGS)
+def find_unordered(event_at: Any, seq: Any) -> Any:
+    """The first event that does not come after the one before it by ``(event_at, seq)``; -1 when there is none."""
+    for i in range(1, len(event_at)):
+        if event_at[i] < event_at[i - 1] or (event_at[i] == event_at[i - 1] and seq[i] <= seq[i - 1]):
+            return i
+    return -1
 
 
 READ = types.void(

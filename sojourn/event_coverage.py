@@ -102,15 +102,14 @@ def _sum_by_class(
     """Sum and number of a measure's values per event class, piece by piece."""
     sums, counts, first = np.zeros(n_classes), np.zeros(n_classes, np.int64), 0
     for piece in column.chunks:
-        values = piece.to_numpy()
-        is_there = ~np.isnan(values)
-        classes = event_class[first : first + len(values)][is_there]
-        values = values[is_there]
+        is_there = ~np.isnan(piece.to_numpy())
+        values = piece.to_numpy()[is_there]
+        classes = event_class[first : first + len(piece)][is_there]
         n_here = np.bincount(classes, minlength=n_classes)
         counts += n_here
         for i in np.flatnonzero(n_here):  # sum() adds in pairs, bincount would add one by one and lose digits
             sums[i] += values[classes == i].sum()
-        first += len(values)
+        first += len(piece)
     return sums, counts
 
 

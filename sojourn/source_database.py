@@ -100,7 +100,7 @@ def _no_table(name: str, table: str, known: Sequence[str]) -> EventsError:
 
 def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, is_sorted: bool) -> Source:
     """The source of a relation. Rows without an order of their own are sorted by all columns, for equal results."""
-    schema = relation.limit(0).fetch_arrow_table().schema
+    schema = relation.limit(0).to_arrow_table().schema
     names = schema.names
 
     def read(wanted: Sequence[str] | None) -> Iterator[Chunk]:
@@ -108,7 +108,7 @@ def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, 
         picked = relation.project(", ".join(chosen))
         if not is_sorted:
             picked = picked.order(", ".join(chosen))
-        yield from open_table(picked.fetch_arrow_reader(CHUNK_ROWS), name).read(None)
+        yield from open_table(picked.to_arrow_reader(CHUNK_ROWS), name).read(None)
         connection.close()
 
     return Source(name, schema, 0, read)

@@ -154,8 +154,11 @@ def _has_text(kind: pa.DataType) -> bool:
 def _bisect_invalid(column: pa.Array, first: int, size: int) -> list[int]:
     if _is_ascii(column):
         return []
+    part = column.slice(first, size)
+    if pa.types.is_nested(column.type):  # its slice would still hold the other rows
+        part = part.take(pa.array(np.arange(size)))
     try:
-        column.slice(first, size).validate(full=True)
+        part.validate(full=True)
     except pa.ArrowInvalid:
         if size == 1:
             return [first]

@@ -232,7 +232,9 @@ def _split_page(data: bytes, delimiter: str | None, place: _Place, *, is_last: b
     rows = place.row + np.arange(chosen.size, dtype=np.int64)
     place.row += chosen.size
     page = Page(region, starts[chosen], ends[chosen], lines[chosen], rows, ())
-    return _check_text(page, {int(np.searchsorted(chosen, i)): what for i, what in complaints.items()}), rest
+    return _check_text(
+        page, {int(np.searchsorted(chosen, i)): what for i, what in complaints.items() if is_record[i]}
+    ), rest
 
 
 def _find_blank(letters: NDArray[np.uint8], starts: Integers, ends: Integers) -> Flags:

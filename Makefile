@@ -36,9 +36,9 @@ format: $(VENV)/.tools ## put the code into the form that `check` wants
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.tools ## measure against the references; writes docs/benchmarks.md
-	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs/benchmarks.md has the table)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: $(VENV)/.tools ## run every block of the README and the docs, and follow every link
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -172,6 +172,12 @@ def test_every_page_is_linked(page: Path) -> None:
     assert page in links or page.name == "README.md"
 
 
+def test_every_decision_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    records = sorted(p.name for p in (ROOT / "docs" / "decisions").glob("0*.md"))
+    assert re.findall(r"^\| \[\d{4}\]\((.+?)\) \|", index, re.M) == records
+
+
 def cli_commands() -> dict[str, Any]:
     root: Any = typer.main.get_command(app)
     return {"sojourn": root, **{f"sojourn {name}": command for name, command in root.commands.items()}}

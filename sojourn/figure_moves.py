@@ -86,7 +86,7 @@ def _flow_finding(latest: list[Row], week: datetime) -> str:
     top = max(moved, key=lambda r: r["n"])
     n = sum(r["n"] for r in moved)
     return (
-        f"In the week of {say_date(week)}, {say_count(n, 'customer')} changed state, most of them from "
+        f"In the week of {say_date(week)}, {say_count(n, 'customer')} changed state, most often from "
         f"{top['from_state']} to {top['to_state']} ({top['n']:,}){arrived}."
     )
 
@@ -231,9 +231,16 @@ def draw_matrix(matrix: pa.Table, states: Sequence[str]) -> Figure:
             showscale=False,
         )
     )
-    figure.update_xaxes(tickvals=list(range(n)), ticktext=labels, side="top", title_text="to", showgrid=False)
+    figure.update_xaxes(
+        tickvals=list(range(n)), ticktext=labels, side="top", title_text="to", showgrid=False, zeroline=False
+    )
     figure.update_yaxes(
-        tickvals=list(range(n)), ticktext=labels, autorange="reversed", title_text="from", showgrid=False
+        tickvals=list(range(n)),
+        ticktext=labels,
+        autorange="reversed",
+        title_text="from",
+        showgrid=False,
+        zeroline=False,
     )
     top = max(rows, key=lambda r: r["n"])
     title = (

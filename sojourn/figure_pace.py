@@ -20,13 +20,13 @@ Colors = Mapping[str, str]
 
 DWELL_ABOUT = (
     "The share of stays that still last after a given time (Kaplan–Meier): a curve that falls early is a state that "
-    "customers pass through quickly. The time axis is stretched, so that minutes and months fit on it. Bands are 95 % "
-    "intervals; stays that still go on today are counted for as long as they have lasted."
+    "customers pass through quickly. The time axis is stretched, so that minutes and months fit on it. Bands are "
+    "95\u00a0% intervals; stays that still go on today are counted for as long as they have lasted."
 )
 VELOCITY_ABOUT = (
-    "For the customers who entered a state in each week, the time by which half had left it; bars are 95 % intervals. "
-    "Lower is faster. The menu splits one state by where they went. Weeks with fewer than ten stays, or too recent to "
-    "know, are left out rather than guessed."
+    "For the customers who entered a state in each week, the time by which half had left it; bars are 95\u00a0% "
+    "intervals. Lower is faster. The menu splits one state by where they went. Weeks with fewer than ten stays, or too "
+    "recent to know, are left out rather than guessed."
 )
 
 
@@ -65,7 +65,7 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
             line={"color": color, "width": 2.4, "shape": "hv"},
             customdata=[
                 f"After {say_duration(r['after_s'])}, {say_share(r['survival_p'])} of stays in {shown} still last<br>"
-                f"95 % interval {say_share(r['low_p'])} to {say_share(r['high_p'])}; "
+                f"95\u00a0% interval {say_share(r['low_p'])} to {say_share(r['high_p'])}; "
                 f"{say_count(r['n_at_risk'], 'stay')} lasted this long"
                 for r in curve
             ],
@@ -109,19 +109,32 @@ def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> 
             groups.append(group)
     kinds = sorted(set(groups), key=lambda g: (g != "", list(states).index(g) if g else 0))
     labels = [f"from {g}, by where they went" if g else "leaving each state" for g in kinds]
+    figure.update_yaxes(**duration_axis(*_reach(rows)), title_text="half within")
+    reach = []
+    for kind in kinds:
+        mine = [r for r in rows if (r["to_state"] is None if not kind else r["from_state"] == kind and r["to_state"])]
+        reach.append(duration_axis(*_reach(mine))["range"])
+    figure.update_yaxes(range=reach[0])
     if len(kinds) > 1:
-        choose_by_menu(figure, labels, [[g == kind for g in groups] for kind in kinds])
-    values = [r[k] for r in rows for k in ("median_s", "low_s", "high_s") if r[k] is not None]
-    figure.update_yaxes(**duration_axis(min(values) / 1.3, max(values) * 1.3), title_text="half within")
-    figure.update_xaxes(title_text="week in which the stay began")
+        choose_by_menu(figure, labels, [[g == kind for g in groups] for kind in kinds], **{"yaxis.range": reach})
+    weeks = sorted({r["week_at"] for r in rows})
+    every = max(1, math.ceil(((weeks[-1] - weeks[0]).days / 7 + 1) / 7))
+    figure.update_xaxes(title_text="week in which the stay began", tickformat="%-d %b\n%Y", tick0=weeks[0],
+                        dtick=every * 7 * 86_400_000)  # fmt: skip
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, showlegend=True)
     leaving = [r for r in rows if r["to_state"] is None]
     table = [
         (say_date(r["week_at"], year=True), r["from_state"], f"{r['n']:,}", say_duration(r["median_s"]))
         for r in leaving
     ]
-    return finish(figure, title=_velocity_finding(leaving or rows), about=VELOCITY_ABOUT, height=430,
+    return finish(figure, title=_velocity_finding(leaving or rows), about=VELOCITY_ABOUT, height=430, min_width=560,
                   table=(("week of", "state", "stays", "half left within"), table[-60:]))  # fmt: skip
+
+
+def _reach(rows: list[Row]) -> tuple[float, float]:
+    """What the axis shows: around the medians; an interval may reach out of it."""
+    medians = [max(r["median_s"], 1.0) for r in rows]
+    return min(medians) / 3, max(medians) * 3
 
 
 def _velocity_line(line: list[Row], origin: str, target: str | None, colors: Colors) -> Any:
@@ -147,7 +160,7 @@ def _velocity_line(line: list[Row], origin: str, target: str | None, colors: Col
         },
         customdata=[
             f"Stays {what} begun in the week of {say_date(r['week_at'])}: half were over within "
-            f"{say_duration(r['median_s'])}<br>95 % interval {say_duration(r['low_s'])} to "
+            f"{say_duration(r['median_s'])}<br>95\u00a0% interval {say_duration(r['low_s'])} to "
             f"{say_duration(r['high_s']) if r['high_s'] is not None else 'not known yet'}; "
             + (f"{say_count(r['n'], 'stay')}" if target is None
                else f"{say_count(r['n'], 'move')} within {say_duration(r['horizon_s'])}")

@@ -65,7 +65,7 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
-    figure.update_xaxes(visible=False, range=[0, max(now.values()) * 1.28])
+    figure.update_xaxes(visible=False, range=[0, max(now.values()) * 1.42])
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=[plain(name, 22) for name in names], autorange="reversed",
         showgrid=False, tickfont={"size": 13, "color": INK},
@@ -119,7 +119,8 @@ def say_mark(row: Row) -> str:
         return f"“{row['what']}” holds at {say_share(value)} of the events here, over all at {say_share(overall)}"
     if row["kind"] == "silence":
         return f"{row['what']}: {say_duration(value)} here, {say_duration(overall)} over all"
-    more = f"{say_number(abs(lift))} standard deviations {'more' if lift > 0 else 'less'}"
+    more = f"{say_number(abs(lift))} standard deviation{'' if say_number(abs(lift)) == '1' else 's'}"
+    more += " more" if lift > 0 else " less"
     return f"{row['what']} averages {say_number(value)} here, {say_number(overall)} over all ({more})"
 
 
@@ -147,7 +148,12 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
             y=list(range(len(shown))),
             customdata=words,
             hovertemplate="%{customdata}<extra></extra>",
-            colorscale=[[0, f"rgba({LESS},0.85)"], [0.5, "rgba(130,140,155,0.06)"], [1, f"rgba({MORE},0.92)"]],
+            colorscale=[
+                [0, f"rgba({LESS},0.8)"],
+                [0.499, f"rgba({LESS},0.02)"],
+                [0.501, f"rgba({MORE},0.02)"],
+                [1, f"rgba({MORE},0.95)"],
+            ],
             zmin=-1,
             zmax=1,
             xgap=3,
@@ -160,7 +166,11 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
         )
     )  # fmt: skip
     figure.update_xaxes(
-        tickvals=list(range(len(states))), ticktext=[plain(s, 18) for s in states], side="top", showgrid=False
+        tickvals=list(range(len(states))),
+        ticktext=[plain(s, 18) for s in states],
+        side="top",
+        showgrid=False,
+        zeroline=False,
     )
     figure.update_yaxes(
         tickvals=list(range(len(shown))),
@@ -176,7 +186,7 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
 def _marks_finding(fingerprints: pa.Table, states: Sequence[str]) -> str:
     said = []
     for name in states:
-        marks = [r["what"] for r in find_marks(fingerprints, name, 2) if r["kind"] == "event class"]
+        marks = [r["what"] for r in find_marks(fingerprints, name, 20) if r["kind"] == "event class"][:2]
         if marks:
             said.append(f"{name} by {say_list(marks)}")
     return f"What marks the states: {'; '.join(said[:6])}." if said else "What is more or less common in each state."
@@ -203,7 +213,7 @@ def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: da
     rows = rows[n_cut:]
     lanes = _choose_lanes(rows)
     tall = 24 + 17 * len(lanes)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[190, 22, tall])
+    figure = make_subplots(rows=3, cols=1, vertical_spacing=0.03, row_heights=[190, 22, tall])
     _add_ribbon(figure, rows, states, colors, now)
     _add_published(figure, rows, colors, now)
     _add_events(figure, rows, lanes)
@@ -211,10 +221,11 @@ def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: da
     figure.update_yaxes(visible=False, range=[-0.5, 0.5], row=2, col=1)
     figure.update_yaxes(tickvals=list(range(len(lanes))), ticktext=[plain(lane, 20) for lane in lanes],
                         range=[len(lanes) - 0.4, -0.6], tickfont={"size": 11}, row=3, col=1)  # fmt: skip
-    figure.update_xaxes(range=[rows[0]["at"], now], showgrid=False)
-    figure.update_xaxes(showticklabels=False, row=1, col=1)
-    figure.update_xaxes(showticklabels=False, row=2, col=1)
-    figure.update_layout(legend={"traceorder": "normal"}, bargap=0)
+    figure.update_xaxes(type="date", range=[rows[0]["at"], now], showgrid=False)
+    for row in (1, 2):
+        figure.update_xaxes(showticklabels=False, row=row, col=1)
+        figure.update_xaxes(matches="x", row=row + 1, col=1)
+    figure.update_layout(legend={"traceorder": "normal"}, bargap=0, barmode="overlay")
     return finish(figure, title=_example_finding(rows, n_cut), about=EXAMPLE_ABOUT, height=290 + tall, min_width=560)
 
 
@@ -246,7 +257,7 @@ def _add_ribbon(figure: Figure, rows: list[Row], states: Sequence[str], colors: 
         p = [r.get(f"p_{name}") or 0.0 for r in [*rows, rows[-1]]]
         figure.add_scatter(
             x=x, y=np.round(p, 4), mode="lines", line={"width": 0, "shape": "hv"}, stackgroup="p",
-            fillcolor=fade(palette_of(colors, name), 0.78), name=plain(name, 24), legendgroup=name,
+            fillcolor=fade(palette_of(colors, name), 0.78), name=plain(name, 24),
             customdata=[f"{say_instant(at)}<br>{plain(name)}: {say_share(v)}" for at, v in zip(x, p, strict=True)],
             hovertemplate="%{customdata}<extra></extra>", row=1, col=1,
         )  # fmt: skip

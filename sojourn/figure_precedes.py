@@ -21,8 +21,8 @@ MAX_PRECURSORS = 14
 SURE_Q = 0.05
 PRECEDES_ABOUT = (
     "How much more often an event came in the 24 hours before a move than at other moments of customers in the same "
-    "state with about as much activity. Right of the line: more often; bars are 95 % intervals, and bars that touch "
-    "the line may be chance. Diamonds are our own messages. This shows what goes with a move, not what causes it."
+    "state with about as much activity. Right of the line: more often; bars are 95\u00a0% intervals, and bars that "
+    "touch the line may be chance. Diamonds are our own messages. This shows what goes with a move, not what causes it."
 )
 
 
@@ -51,7 +51,7 @@ def draw_precedes(precedes: pa.Table, colors: Colors) -> Figure:
     for r in rows:
         pairs.setdefault((r["from_state"], r["to_state"]), []).append(r)
     by_size = sorted(pairs, key=lambda pair: -max(r["n_moves"] for r in pairs[pair]))[:30]
-    groups = [("the clearest signs of all moves", signals[:MAX_PRECURSORS], True)] if signals else []
+    groups = [("the clearest of all moves", sorted(rows, key=_surety, reverse=True)[:MAX_PRECURSORS], True)]
     groups += [
         (f"{a} → {b}", sorted(pairs[a, b], key=_surety, reverse=True)[:MAX_PRECURSORS], False) for a, b in by_size
     ]
@@ -82,15 +82,17 @@ def draw_precedes(precedes: pa.Table, colors: Colors) -> Figure:
          f"{say_number(r['lift'])} ({say_number(r['low'])} to {say_number(r['high'])})")
         for r in signals[:40]
     ]  # fmt: skip
-    height = 120 + 34 * max(len(group) for _, group, _ in groups)
-    return finish(figure, title=_precursor_finding(signals), about=PRECEDES_ABOUT, height=height,
-                  table=(("move", "event", "before the move", "at other times", "ratio (95 %)"), table))  # fmt: skip
+    height = 120 + 40 * max(len(group) for _, group, _ in groups)
+    columns = ("move", "event", "before the move", "at other times", "ratio (95\u00a0%)")
+    return finish(figure, title=_precursor_finding(signals), about=PRECEDES_ABOUT, height=height, min_width=520,
+                  table=(columns, table))  # fmt: skip
 
 
 def _precursor_label(r: Row, is_mixed: bool) -> str:
     if not is_mixed:
         return plain(r["event_class"], 22)
-    return f"{plain(r['event_class'], 22)}<br><sub>{plain(r['from_state'], 13)} → {plain(r['to_state'], 13)}</sub>"
+    move = f"{plain(r['from_state'], 13)} → {plain(r['to_state'], 13)}"
+    return f'{plain(r["event_class"], 22)}<br><span style="font-size:10px">{move}</span>'
 
 
 def _precursor_finding(signals: list[Row]) -> str:
@@ -98,7 +100,7 @@ def _precursor_finding(signals: list[Row]) -> str:
         return "No event comes before a move clearly more or less often than at other times."
     r = next((s for s in signals if s["lift"] > 1), signals[0])
     often = f"{r['event_class']} comes {say_times(r['lift'])}"
-    interval = f"95 % interval {say_number(r['low'])} to {say_number(r['high'])}"
+    interval = f"95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
     return f"Before a move from {r['from_state']} to {r['to_state']}, {often} as at other times ({interval})."
 
 
@@ -135,6 +137,6 @@ def _say_precursor(r: Row, is_sure: bool) -> str:
     return (
         f"{plain(r['event_class'])}{touch} came before {say_share(r['share_p'])} of the {r['n_moves']:,} moves<br>"
         f"{move}, and before {say_share(r['base_p'])} of other moments<br>"
-        f"{say_times(r['lift'])}, 95 % interval {say_number(r['low'])} to {say_number(r['high'])}"
+        f"{say_times(r['lift'])}, 95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
         + ("" if is_sure else "<br>this may be chance")
     )

@@ -110,7 +110,7 @@ def _look() -> dict[str, Any]:
     axis = {
         "gridcolor": LINE,
         "linecolor": LINE,
-        "zerolinecolor": LINE,
+        "zeroline": False,
         "automargin": True,
         "ticks": "",
         "title": {"font": {"size": 12, "color": SOFT}, "standoff": 12},

@@ -133,7 +133,8 @@ def draw_rows(run: Row) -> Figure:
     )  # fmt: skip
     figure.update_xaxes(visible=False, range=[0, read * 1.35])
     figure.update_yaxes(tickvals=list(range(len(parts))), ticktext=names, autorange="reversed", showgrid=False)
-    title = f"{say_share(rows['accepted'] / read)} of {say_count(read, 'row')} could be used."
+    part = "All" if rows["accepted"] == read else f"{say_share(rows['accepted'] / read)} of"
+    title = f"{part} {say_count(read, 'row')} could be used."
     table = [(name.strip(), f"{n:,}", say_share(n / read)) for name, n, _ in parts]
     return finish(figure, title=title, about=ROWS_ABOUT, height=60 + 32 * len(parts),
                   table=(("rows", "number", "share"), table))  # fmt: skip
@@ -165,7 +166,7 @@ def draw_event_classes(classes: Sequence[Row]) -> Figure:
     figure.update_xaxes(visible=False, range=[0, shown[0]["n_rows"] * 1.25])
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=names, autorange="reversed", showgrid=False)
     top = shown[0]
-    more = f" ({len(rest)} rarer classes are not drawn)" if rest else ""
+    more = f" ({say_count(len(rest), 'rarer class', 'rarer classes')} not drawn)" if rest else ""
     share = say_share(top["n_rows"] / total)
     title = f"The most frequent event class is {top['event_class']}: {share} of the events{more}."
     return finish(figure, title=title, about=CLASSES_ABOUT, height=50 + 26 * len(shown))

@@ -30,17 +30,12 @@ LOADER = """
     Plotly.newPlot(box, spec.data, spec.layout, options);
   }
   var boxes = Array.prototype.slice.call(document.querySelectorAll("[data-figure]"));
-  if ("IntersectionObserver" in window) {
-    var watch = new IntersectionObserver(function (entries) {
-      entries.forEach(function (entry) {
-        if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
-      });
-    }, {rootMargin: "800px"});
-    boxes.forEach(function (box) { watch.observe(box); });
-  } else {
-    boxes.forEach(draw);
+  // One at a time, from the top, with pauses in which the page can scroll.
+  function drawNext(i) {
+    if (i < boxes.length) { draw(boxes[i]); setTimeout(drawNext, 0, i + 1); }
   }
   window.addEventListener("beforeprint", function () { boxes.forEach(draw); });
+  drawNext(0);
 })();
 """
 

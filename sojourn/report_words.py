@@ -20,6 +20,7 @@ from sojourn.wording import (
     say_count,
     say_date,
     say_duration,
+    say_few,
     say_instant,
     say_list,
     say_number,
@@ -51,6 +52,7 @@ def write_page(results: Results) -> Words:
         "findings": write_findings(results, counts, before),
         "cards": cards,
         "colors": list(colors.values()),
+        "n_people": say_few(len(results.examples)).capitalize(),
         "people": [write_person(results, i, colors, now) for i in range(len(results.examples))],
         "unsure": write_unsure(results),
         "trust": write_trust(results),
@@ -128,7 +130,7 @@ def say_signal(r: Mapping[str, Any]) -> str:
     kind = f"{r['event_class']}, a message of ours," if r["is_touch"] else r["event_class"]
     return (
         f"Before moving from {r['from_state']} to {r['to_state']}, {kind} comes {say_times(r['lift'])} as at other "
-        f"times (95 % interval {say_number(r['low'])} to {say_number(r['high'])}): in the 24 hours before "
+        f"times (95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}): in the 24 hours before "
         f"{say_share(r['share_p'])} of the moves, against {say_share(r['base_p'])}."
     )
 
@@ -178,7 +180,7 @@ def write_person(results: Results, place: int, colors: Mapping[str, str], now: d
         f"with {say_share(row['state_p'])} certainty"
     )
     says += f"; {row['runner_up']} comes next." if row.get("runner_up") else "."
-    reasons = [r for r in row.get("reasons") or [] if r["weight"] is not None]
+    reasons = [r for r in row.get("reasons") or [] if r["weight"] is not None and abs(r["weight"]) >= 0.05]
     most = max((abs(r["weight"]) for r in reasons), default=1.0) or 1.0
     return {
         "name": who,
@@ -243,13 +245,14 @@ def write_trust(results: Results) -> list[str]:
 
 
 def _say_thresholds(thresholds: Mapping[str, Any]) -> str:
-    text = f"A customer is moved to a state once it is at least {say_share(thresholds['enter'])} likely"
+    conditions = [f"it is at least {say_share(thresholds['enter'])} likely"]
     if thresholds.get("margin"):
-        text += f" and {say_share(thresholds['margin'])} likelier than the present one"
+        conditions.append(f"leads the present state by {say_share(thresholds['margin'])} or more")
+    if thresholds.get("exit") is not None and thresholds["exit"] < 1:
+        conditions.append(f"leaves the present one no more than {say_share(thresholds['exit'])}")
+    text = f"A customer moves to a state once {say_list(conditions)}"
     if thresholds.get("min_dwell_s"):
-        text += f", after an event that confirms it or {say_duration(thresholds['min_dwell_s'])} in the present state"
-    if thresholds.get("exit") is not None:
-        text += f", and when the present one has fallen under {say_share(thresholds['exit'])}"
+        text += f", and a second event confirms it or that has lasted for {say_duration(thresholds['min_dwell_s'])}"
     return f"{text}."
 
 
@@ -285,14 +288,22 @@ def write_alignment(model: Mapping[str, Any]) -> list[Words]:
                 "is_other": a["fitted"] != a["state"],
                 "verdict": verdict,
                 "likeness": say_share(likeness),
-                "differences": [
-                    f"{shorten(d['symbol'], 60)} ({shorten(d['channel'], 60)}): "
-                    f"{say_share(d['written_p'])} by the playbook, {say_share(d['fitted_p'])} in the data"
-                    for d in a.get("disagreements") or []
-                ][:3],
+                "differences": [_say_difference(d) for d in (a.get("disagreements") or [])[:3]],
             }
         )
     return found
+
+
+def _say_difference(d: Mapping[str, Any]) -> str:
+    """What a disagreement is about, in words, and both probabilities."""
+    channel, symbol = str(d["channel"]), str(d["symbol"])
+    if channel == "event_class":
+        what = f"events that are {symbol}"
+    elif symbol in ("yes", "no") and ": " in channel:
+        what = f"“{channel.split(': ', 1)[1]}” {'holds' if symbol == 'yes' else 'does not hold'}"
+    else:
+        what = f"{channel} {symbol}"
+    return f"{shorten(what, 120)}: {say_share(d['written_p'])} by the playbook, {say_share(d['fitted_p'])} in the data"
 
 
 # --- data -------------------------------------------------------------------------------------------------------

@@ -35,33 +35,36 @@ def say_duration(seconds: float | None) -> str:
 
 
 def say_number(value: float) -> str:
-    """A number with at most one decimal below ten, none above, thousands set off.
+    """A number with two figures below ten, whole ones above, thousands set off.
 
-    >>> [say_number(x) for x in (0.04, 2.0, 2.14, 12.6, 41_908.2)]
-    ['0.04', '2', '2.1', '13', '41,908']
+    >>> [say_number(x) for x in (0, 0.0437, 0.5, 2.0, 2.14, 12.6, 41_908.2)]
+    ['0', '0.044', '0.5', '2', '2.1', '13', '41,908']
     """
     if abs(value) >= 9.95:
         return f"{value:,.0f}"
-    text = f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2g}"
-    return text.removesuffix(".0")
+    if abs(value) >= 0.995:
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:.2g}"
 
 
 def say_share(share: float | None) -> str:
-    """A share as a percentage; small ones keep a decimal, so that something is never nothing.
+    r"""A share as a percentage; small ones keep a decimal, so that something is never nothing.
+
+    The space before the sign does not break.
 
     >>> [say_share(x) for x in (0.234, 0.004, 0.00001, 0.0, 0.9996, None)]
-    ['23 %', '0.4 %', 'under 0.1 %', '0 %', 'over 99.9 %', 'unknown']
+    ['23\xa0%', '0.4\xa0%', 'under 0.1\xa0%', '0\xa0%', 'over 99.9\xa0%', 'unknown']
     """
     if share is None or not math.isfinite(share):
         return "unknown"
     percent = 100 * share
     if 0 < percent < 0.1:
-        return "under 0.1 %"
+        return "under 0.1\u00a0%"
     if 99.9 < percent < 100:
-        return "over 99.9 %"
+        return "over 99.9\u00a0%"
     if 0 < percent < 0.95 or 99.05 < percent < 100:
-        return f"{percent:.1f} %"
-    return f"{percent:.0f} %"
+        return f"{percent:.1f}\u00a0%"
+    return f"{percent:.0f}\u00a0%"
 
 
 def say_count(n: int, one: str, many: str | None = None) -> str:
@@ -85,20 +88,18 @@ def say_change(change: int, since: str = "a week ago") -> str:
 
 
 def say_times(ratio: float) -> str:
-    """A ratio of frequencies.
+    """A ratio of frequencies, to be followed by "as" and what it is compared with.
 
-    >>> [say_times(x) for x in (3.24, 1.04, 0.5, 0.02, 0.0)]
-    ['3.2 times as often', 'about as often', 'half as often', '0.02 times as often', 'never']
+    >>> [say_times(x) for x in (3.24, 1.04, 0.5, 0.147, 0.0)]
+    ['3.2 times as often', 'about as often', 'half as often', '0.15 times as often', '0 times as often']
     """
-    if ratio == 0:
-        return "never"
     if 0.95 < ratio < 1.05:
         return "about as often"
     if 0.48 < ratio < 0.52:
         return "half as often"
     if 1.95 < ratio < 2.05:
         return "twice as often"
-    return f"{say_number(ratio) if ratio >= 0.095 else f'{ratio:.1g}'} times as often"
+    return f"{say_number(ratio)} times as often"
 
 
 def say_date(at: datetime, *, year: bool = False) -> str:
@@ -128,6 +129,16 @@ def say_list(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def say_few(n: int) -> str:
+    """A count as a word up to ten.
+
+    >>> say_few(5), say_few(11)
+    ('five', '11')
+    """
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[n] if 0 <= n < len(words) else f"{n:,}"
 
 
 def shorten(text: str, most: int) -> str:

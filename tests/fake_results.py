@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
 from sojourn.playbook import EventClass, ModelSettings, Playbook, Source, Stability, State
@@ -90,7 +91,7 @@ def make_moves(
             weight = np.array([0.0 if s == state else 1.0 / (1 + abs(s - state - 1)) for s in usable])
             to = usable[int(rng.choice(len(usable), p=weight / weight.sum()))]
             is_silent = to == usable[-1] and bool(rng.random() < 0.7)
-            if (state, to) == (1, 2) and rng.random() < planted_p:
+            if (state, to) == (1, 2) and PLANTED in classes and rng.random() < planted_p:
                 own.append({"at": end - 3 * 3600.0, "class": classes.index(PLANTED), "state": state})
             moves.append({"customer": number, "at": end, "from": state, "to": to, "since": since})
             if not is_silent:
@@ -309,7 +310,9 @@ def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np
         for c, name in enumerate(classes):
             overall = float(shares[:, c].mean())
             rows.append((state, "event class", name, float(shares[s, c]), overall, float(shares[s, c] / overall)))
-        rows += [(state, "feature", name, float(rng.normal(10, 2)), 10.0, float(rng.normal(0, 1))) for name in FEATURES]
+        for name in FEATURES:
+            value = float(rng.normal(10, 4))
+            rows.append((state, "feature", name, value, 10.0, (value - 10.0) / 5))
         rows.append((state, "indicator", rule, 0.4 if s == 1 else 0.02, 0.09, 4.4 if s == 1 else 0.2))
         silence = DAY_S * (1 + s)
         rows.append((state, "silence", "typical silence after an event", silence, 2 * DAY_S, silence / (2 * DAY_S)))
@@ -320,7 +323,7 @@ def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np
 def make_trace(moves: Moves, states: tuple[str, ...], row: int, rng: np.random.Generator) -> pa.Table:
     """Every instant of the customer in that row, with a made-up posterior that follows the state."""
     who = moves.customers["customer_id"][row].as_py()
-    history = [r for r in moves.history.to_pylist() if r["customer_id"] == who]
+    history = moves.history.filter(pc.equal(moves.history["customer_id"], who)).to_pylist()
     rows: list[dict[str, Any]] = []
     for r in history:
         is_touch = r["event_class"] in TOUCHES
@@ -333,8 +336,8 @@ def make_trace(moves: Moves, states: tuple[str, ...], row: int, rng: np.random.G
     rows += [
         {"at": move["at"], "kind": "silence", "event_id": None, "event_class": None, "state": move["to_state"],
          "reasons": None}
-        for move in moves.transitions.to_pylist()
-        if move["customer_id"] == who and move["cause"] == "silence"
+        for move in moves.transitions.filter(pc.equal(moves.transitions["customer_id"], who)).to_pylist()
+        if move["cause"] == "silence"
     ]  # fmt: skip
     rows.sort(key=lambda r: r["at"])
     p = rng.dirichlet(np.full(len(states), 0.6), size=len(rows)) * 0.4

@@ -247,8 +247,9 @@ def test_a_whole_run_gives_every_customer_a_state(name: str, request: pytest.Fix
     customers = customers.filter(has_state)
     probabilities = np.column_stack([customers[f"p_{state}"].to_numpy() for state in playbook.state_names])
     assert np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
-    used = set(pc.unique(customers["state"].cast(pa.string())).to_pylist())
-    assert len(used) >= len(playbook.states) - 1, used  # a state that nobody is in is allowed, two are not
+    seen = {row["values"]: row["counts"] for row in results.history["smoothed_state"].value_counts().to_pylist()}
+    for state in playbook.state_names:  # nobody need be in it now, but somebody was
+        assert seen[state] > 0.005 * rows["accepted"], seen
     assert pq.read_metadata(tmp_path / "out" / "history.parquet").num_rows == rows["accepted"]
     for found in results.model["alignment"]:  # the states that were fitted are the ones that were written
         assert found["fitted"] == found["state"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
+from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from sojourn.events import read_events
 from sojourn.playbook import Playbook, State, list_ready_playbooks, load_playbook
 from sojourn.primitives import Event, Setting, read_primitive
 from sojourn.rules import Program, run_program
@@ -108,6 +112,33 @@ def test_help_in_distress_is_never_held_out() -> None:
     assert holdouts["offer_help"] == 0
     assert holdouts["reach_a_person"] == 0
     assert holdouts["mood_is_falling"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in READY if name != "shop"])
+def test_it_reads_rows_in_segment_format(name: str, tmp_path: Path) -> None:
+    """Every raw name lands in its class, with its measures and properties, whoever sent it and with what context."""
+    playbook = load_playbook(name)
+    rows = []
+    for event in playbook.events:
+        for raw in event.raw_names:
+            paths = [path for _, rule in event.measures for path in rule.paths]
+            values: dict[str, object] = {path[-1]: 2.5 for path in paths}
+            values |= {path.split(".")[-1]: "x" for _, path in event.properties}
+            row = {"type": "track", "event": raw, "messageId": f"m{len(rows)}", "properties": values}
+            row["timestamp"] = f"2025-03-01T10:{len(rows) // 60:02d}:{len(rows) % 60:02d}.000Z"
+            row |= {"userId": "u1"} if len(rows) % 2 else {"anonymousId": "a1"}
+            rows.append(row | ({"context": {"campaign": {"medium": "email"}}} if len(rows) % 3 else {}))
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    log = read_events(str(path), playbook, now=None, clock=datetime(2026, 1, 1, tzinfo=UTC))
+    assert (log.n_accepted, log.n_quarantined, log.raw_names) == (len(rows), 0, {})
+    found = {row["event_class"]: row for row in log.by_class}
+    for event in playbook.events:
+        assert found[event.name]["n_rows"] == len(event.raw_names), event.name
+        assert found[event.name]["measures"] == {m: 2.5 * len(event.raw_names) for m, _ in event.measures}, event.name
+    for word in playbook.property_names:
+        assert set(log.events[f"p_{word}"].to_pylist()) == {"x", None}, word
+    assert set(log.events["channel"].to_pylist()) == {"email", None}
 
 
 # Indicators as evidence: people who live as the playbook says of a state must set off its indicators more often than

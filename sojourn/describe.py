@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 import sojourn
 from sojourn.fitting import StateFit
+from sojourn.foresight import Foresight, say_foresight
 from sojourn.hmm.model import Channel, Model
 from sojourn.published import Calm
 
@@ -110,6 +111,7 @@ def describe_run(
     seed: int,
     before: Calm,
     after: Calm,
+    foreseen: Sequence[Foresight],
     stages: Sequence[dict[str, Any]],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
@@ -135,6 +137,8 @@ def describe_run(
         "held_out": dict(fit.held_out),
         "flaps": {"before": before.flaps_per_month, "after": after.flaps_per_month},
         "delay_s": {"before": before.delay_s, "after": after.delay_s},
+        "foresight": [f.as_dict() for f in foreseen],
+        "foresight_in_words": say_foresight(foreseen),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "warnings": list(warnings),
     }

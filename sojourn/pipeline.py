@@ -6,7 +6,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sojourn.describe import describe_model, describe_run, list_doubts
 from sojourn.errors import EventsError, Problem
 from sojourn.fitting import StateFit, fit_states
+from sojourn.foresight import Foresight, measure_foresight
 from sojourn.frames import HISTORY
 from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
@@ -54,7 +55,9 @@ F8 = NDArray[np.float64]
 
 _SAMPLE_EVENTS = 500_000  # the fingerprint's cuts, the model and the thresholds are learned on so many events
 _TUNE_EVENTS = 40_000
+_FORESIGHT_CUSTOMERS = 5_000
 _N_EXAMPLES = 5
+_COLUMNS = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")  # of a batch
 _MOVE_COLUMNS = ["customer_id", "event_at", "event_class", "state"]  # what the analysis of moves reads of the history
 
 
@@ -91,6 +94,7 @@ def run(
         rows, fit = _fit(book, log, batch, folded, at, rng, threads, watch)
         calm = _calm(book, fit, rows, rng, threads, watch)
         found = _infer(fit, calm, rows, log, batch, layout, folded, rng, folder, threads, watch)
+        foreseen = _foresee(book, fit, rows, batch, layout, rng, threads, watch)
         moves = _analyse(book, fit, found, at, rng, folder, watch)
         results = Results(
             playbook=book,
@@ -104,7 +108,7 @@ def run(
             model=describe_model(fit, calm.chosen, calm.curve),
             run=describe_run(
                 log, fit, n_customers=found.customers.num_rows, now=at, seed=seed, before=calm.raw,
-                after=calm.chosen, stages=watch.done,
+                after=calm.chosen, foreseen=foreseen, stages=watch.done,
                 warnings=list_doubts(log, fit, calm.chosen, calm.is_within, book.stability.flaps_per_month),
             ),
         )  # fmt: skip
@@ -264,6 +268,29 @@ def _calm(
         sample = take_rows(rows, draw_customers(np.diff(rows.starts), rng, _TUNE_EVENTS))
         chosen, curve, is_within = tune_thresholds(fit.model, book.stability, sample, threads)
         return _Calm(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
+
+
+def _foresee(
+    book: Playbook, fit: StateFit, rows: Rows, batch: Batch, layout: Layout, rng: np.random.Generator,
+    threads: int, watch: Stages,
+) -> tuple[Foresight, ...]:  # fmt: skip
+    """What the states add to predicting the playbook's outcomes, on a sample of customers."""
+    from sojourn.fold import fold_events, read_features, take_events
+
+    with watch("measure foresight"):
+        chosen = np.sort(rng.permutation(rows.n_customers)[:_FORESIGHT_CUSTOMERS])
+        place = np.full(rows.n_customers, -1, np.int32)
+        place[chosen] = np.arange(len(chosen))
+        theirs = np.flatnonzero(place[batch.customer] >= 0)
+        numbered = replace(take_events(batch, theirs), customer=place[batch.customer[theirs]], n_customers=len(chosen))
+
+        def features_at(instant: int) -> F8:
+            n = int(np.searchsorted(numbered.event_at, instant, side="right"))
+            past = replace(numbered, **{name: getattr(numbered, name)[:n] for name in _COLUMNS})
+            return read_features(layout, fold_events(layout, past, n_threads=threads).vectors, instant)
+
+        sample = take_rows(rows, chosen)
+        return measure_foresight(book, fit.model, sample, batch.event_class[sample.order], features_at, rng=rng)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class Rows:
     touch: NDArray[np.int16]
     own_row: NDArray[np.int64]
     data: Sequences
+    boundaries: NDArray[np.int64]
     now: int
 
     @property
@@ -131,7 +132,7 @@ def arrange_rows(
     if labels is not None:
         seen[:, -1] = labels[source]
     code, combos = encode(seen)
-    return Rows(starts, order, at, touch, own_row, Sequences(own_starts, code, step, end, combos), now)
+    return Rows(starts, order, at, touch, own_row, Sequences(own_starts, code, step, end, combos), boundaries, now)
 
 
 def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_labels: bool) -> ChannelPlan:
@@ -174,6 +175,25 @@ def take_customers(data: Sequences, chosen: NDArray[np.int64]) -> Sequences:
     return Sequences(starts, number[data.code[rows]], data.step[rows], data.end[chosen], data.combos[is_used])
 
 
+def restart_rows(rows: Rows, now: int) -> Rows:
+    """The same customers as they were known at an earlier instant: later rows are taken away, ``now`` is moved."""
+    kept = rows.at <= now
+    before = np.concatenate([[0], np.cumsum(kept)])
+    starts = before[rows.starts]
+    touch = rows.touch[kept]
+    own = kept[rows.own_row]
+    own_before = np.concatenate([[0], np.cumsum(own)])
+    data_starts = own_before[rows.data.starts]
+    own_row = np.flatnonzero(touch == 0)
+    last = np.zeros(rows.n_customers, np.int64)
+    has_own = np.diff(data_starts) > 0
+    last[has_own] = rows.at[kept][own_row[data_starts[1:][has_own] - 1]]
+    end = np.searchsorted(rows.boundaries, np.where(has_own, now - last, 0), side="right")
+    data = Sequences(data_starts, rows.data.code[own], rows.data.step[own], end * has_own, rows.data.combos)
+    return replace(rows, starts=starts, order=rows.order[kept], at=rows.at[kept], touch=touch, own_row=own_row,
+                   data=data, now=now)  # fmt: skip
+
+
 def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
     """The most likely state (Viterbi) at each own event, int8[n]; silent moves between events are summed out."""
     from sojourn.hmm.kernel import decode
@@ -206,5 +226,5 @@ def take_rows(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
     touch = rows.touch[picked]
     return Rows(
         starts, rows.order[picked], rows.at[picked], touch, np.flatnonzero(touch == 0),
-        take_customers(rows.data, chosen), rows.now,
+        take_customers(rows.data, chosen), rows.boundaries, rows.now,
     )  # fmt: skip

@@ -72,9 +72,8 @@ def _describe_flip(folder: Path, model: Model, row: Mapping[str, Any]) -> dict[s
         return None
     seen = pq.read_table(folder / "last_seen.parquet", filters=pc.field("customer_id") == row["customer_id"])
     last: pa.Table = seen.to_pylist()[0]
-    at_now = np.array([row[f"p_{name}"] for name in model.states])
-    symbols = np.array(last["symbols"], np.uint8)
-    flip = find_flip(model, symbols, at_now, last["n_ticks"], model.states.index(row["state"]))
+    symbols, posterior = np.array(last["symbols"], np.uint8), np.array(last["posterior"])
+    flip = find_flip(model, symbols, posterior, last["n_ticks"], model.states.index(row["state"]))
     if flip is None:
         return None
     return {

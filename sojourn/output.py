@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,32 +17,67 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames import HISTORY
+
+_EXAMPLE = re.compile(r"example_[0-9]+\.parquet")  # the only files of which one run may write fewer than another
 
 
 @contextmanager
 def open_output(out: str | Path | None) -> Iterator[Path | None]:
-    """A temporary folder beside ``out``; its files move into ``out`` when the block ends well, else they vanish.
+    """A temporary folder; its files move into ``out`` when the block ends well, else nothing has changed.
 
-    Yields None when ``out`` is None.
+    Yields None when ``out`` is None. A folder that is there keeps what Sojourn did not write.
     """
     if out is None:
         yield None
         return
-    target = Path(out)
-    if target.exists() and not target.is_dir():
-        raise SojournError(Problem(str(target), "is a file; results need a folder"))
-    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        target.mkdir(exist_ok=True)
-        for file in sorted(partial.iterdir()):
-            os.replace(file, target / file.name)
+        target = Path(out).resolve()
+        # Inside the folder where there is one: it may be a mount of its own, and files cannot be renamed across.
+        place = next(p for p in (target, *target.parents) if p.exists())
+        if not place.is_dir():
+            raise SojournError(Problem(str(place), "is a file; results need a folder"))
+        partial = place / f".sojourn.{secrets.token_hex(4)}.partial"
+        partial.mkdir()
+        try:
+            yield partial
+            _publish(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise SojournError(Problem(str(target), f"cannot be written ({error.strerror or error})")) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        raise SojournError(Problem(str(out), f"cannot be written ({error.strerror or error})")) from error
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Move all files of ``partial`` to ``target``, or none; those of an earlier run give way."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial, target)
+        return
+    new, done = sorted(partial.iterdir()), list[tuple[Path, Path]]()
+    replaced = partial / "replaced"
+    replaced.mkdir()
+
+    def move(source: Path, to: Path) -> None:
+        done.append((source, to))  # first, so that an interrupt in between is undone too
+        os.replace(source, to)
+
+    try:
+        for file in new:
+            here = target / file.name
+            if here.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{here.name} is a folder")
+            if here.exists():
+                move(here, replaced / here.name)
+            move(file, here)
+        written = {file.name for file in new}
+        for here in sorted(target.iterdir()):
+            if _EXAMPLE.fullmatch(here.name) and here.name not in written and here.is_file():
+                move(here, replaced / here.name)
+    except BaseException:
+        for source, to in reversed(done):
+            if to.exists() and not source.exists():
+                os.replace(to, source)
+        raise
 
 
 def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -69,6 +107,11 @@ def _plain(value: Any) -> Any:
 
 
 def read_history(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The history in a results folder, repeated strings as dictionaries; all columns or some."""
-    names = [field.name for field in HISTORY if pa.types.is_dictionary(field.type)]
-    return pq.read_table(folder / "history.parquet", columns=columns, read_dictionary=["customer_id", *names])
+    """The history in a results folder, as :data:`sojourn.frames.HISTORY`.
+
+    With ``columns`` only those, and customer ids coded as a dictionary: a tenth of the memory.
+    """
+    path = folder / "history.parquet"
+    if columns is None:
+        return pq.read_table(path)
+    return pq.read_table(path, columns=list(columns), read_dictionary=["customer_id"])

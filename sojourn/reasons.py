@@ -162,7 +162,8 @@ class Flip:
     """The smallest change that would make another state the likeliest.
 
     ``changes``: what is seen and what would have to be seen instead, at the last event; empty when no
-    change at the last event suffices, and then ``next_events`` says which event, how many times in a row.
+    change at the last event suffices, and then ``next_event`` and ``n_next`` say which event, how many times in
+    a row; with neither, another state is the likeliest already.
     """
 
     to_state: str
@@ -171,18 +172,19 @@ class Flip:
     n_next: int = 0
 
 
-def find_flip(model: Model, combos_row: NDArray[np.uint8], at_now: F8, ticks_now: int, state: int) -> Flip | None:
+def find_flip(model: Model, combos_row: NDArray[np.uint8], at_event: F8, ticks_now: int, state: int) -> Flip | None:
     """The fewest symbols of the last event that, changed, would make another state likelier than ``state``.
 
-    Gains are additive in log-odds while no boundary has been crossed since the event, so taking the
-    largest first is exact; after a tick each candidate is checked through the ticks. Failing that, the
-    fewest repetitions (up to 20) of one event class to come. None when nothing of the kind flips it.
+    ``at_event`` is the posterior right after that event, ``ticks_now`` the boundaries crossed since. Gains are
+    additive in log-odds while no boundary has been crossed, so taking the largest first is exact; after a tick
+    each candidate is checked through the ticks. Failing that, the fewest repetitions (up to 20) of one event
+    class to come, the first of them now. None when nothing of the kind flips it.
     """
+    crossed = silence_matrices(model)[ticks_now]
+    at_now = at_event @ crossed
     if int(at_now.argmax()) != state:  # it has flipped already, and waits for the thresholds
         return Flip(model.states[int(at_now.argmax())], ())
     tables = [channel_logs(c) for c in model.channels]
-    crossed = silence_matrices(model)[ticks_now]
-    at_event = _undo_ticks(model, combos_row, at_now, crossed)
     best: tuple[int, float, Flip] | None = None
     for rival in range(len(model.states)):
         if rival == state:
@@ -192,16 +194,7 @@ def find_flip(model: Model, combos_row: NDArray[np.uint8], at_now: F8, ticks_now
             best = found
     if best:
         return best[2]
-    return _flip_by_events(model, at_now, state)
-
-
-def _undo_ticks(model: Model, combos_row: NDArray[np.uint8], at_now: F8, crossed: F8) -> F8:
-    """The posterior at the last event, from that at now."""
-    if np.allclose(crossed, np.eye(len(crossed))):
-        return at_now
-    p = np.linalg.lstsq(crossed.T, at_now, rcond=None)[0]
-    p = np.maximum(p, 1e-300)
-    return np.asarray(p / p.sum())
+    return _flip_by_events(model, at_now, ticks_now, state)
 
 
 def _flip_towards(
@@ -232,14 +225,16 @@ def _flip_towards(
     return None
 
 
-def _flip_by_events(model: Model, at_now: F8, state: int) -> Flip | None:
-    events = event_matrices(model)[0, 0]
-    theta = model.channels[0].theta
+def _flip_by_events(model: Model, at_now: F8, ticks_now: int, state: int) -> Flip | None:
+    """The fewest repetitions of one event class, its other symbols missing, that make another state the likeliest."""
+    first, later = event_matrices(model)[[ticks_now, 0], 0]
+    classes = model.channels[0]
+    likely = np.exp(channel_logs(classes)[: len(classes.symbols)])
     found: list[tuple[int, int, int]] = []
-    for o in range(theta.shape[1]):
-        p = at_now.copy()
+    for o in range(len(classes.symbols)):
+        p = at_now
         for n in range(1, 21):
-            p = (p @ events) * theta[:, o]
+            p = (p @ (first if n == 1 else later)) * likely[o]
             p = p / p.sum()
             if p.argmax() != state:
                 found.append((n, o, int(p.argmax())))
@@ -247,4 +242,4 @@ def _flip_by_events(model: Model, at_now: F8, state: int) -> Flip | None:
     if not found:
         return None
     n, o, to = min(found)
-    return Flip(model.states[to], (), model.channels[0].symbols[o], n)
+    return Flip(model.states[to], (), classes.symbols[o], n)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames import HISTORY, INSTANT, NAME, TRANSITIONS, customers_schema
+from sojourn.frames import HISTORY, INSTANT, NAME, REASONS, TRANSITIONS, customers_schema
 from sojourn.hmm import publish
 from sojourn.hmm.model import Model, Sequences, tick_matrices
 from sojourn.published import Chunk, Thresholds, infer_states
@@ -202,6 +203,18 @@ def trace_customers(
     )
 
 
+class _Entry(NamedTuple):
+    """One instant of a trace: ``state`` is the published one, ``posterior`` the filtered one, right after it."""
+
+    at: int
+    kind: str
+    event_id: str | None
+    event_class: str | None
+    state: int
+    posterior: F8
+    reasons: list[dict[str, object]] | None
+
+
 def _trace_customer(
     chunk: Chunk, rows: Rows, model: Model, events: pa.Table, customer: int, customer_id: str
 ) -> pa.Table:
@@ -212,7 +225,15 @@ def _trace_customer(
     event_ids, classes = taken["event_id"].to_pylist(), taken["event_class"].to_pylist()
     ticks, boundaries = tick_matrices(model), [round(b * 1e6) for b in model.boundaries_s]
     moves = chunk.moves[chunk.moves[:, publish.MOVE_CUSTOMER] == k]
-    entries: list[tuple[int, str, str | None, str | None, F8, list[dict[str, object]] | None]] = []
+    by_silence = moves[:, publish.MOVE_ROW] < 0
+    begun = int(moves[0, publish.MOVE_FROM]) if len(moves) else int(chunk.facts[k, publish.STATE])
+
+    def state_in_silence(t: int) -> int:
+        """The state after a tick at ``t``; an event at the same instant comes after it."""
+        n = int(((moves[:, publish.MOVE_AT] < t) | ((moves[:, publish.MOVE_AT] == t) & by_silence)).sum())
+        return int(moves[n - 1, publish.MOVE_TO]) if n else begun
+
+    entries: list[_Entry] = []
     p: F8 | None = None
     own, crossed, before, last_own, touch = int(rows.data.starts[customer]), 0, p, 0, 0
     n_own = 0
@@ -221,18 +242,19 @@ def _trace_customer(
         while p is not None and crossed < len(boundaries) and last_own + boundaries[crossed] <= t:
             p = p @ ticks[crossed]
             p = p / p.sum()
-            entries.append((last_own + boundaries[crossed], "silence", None, None, p, None))
+            tick_at = last_own + boundaries[crossed]
+            entries.append(_Entry(tick_at, "silence", None, None, state_in_silence(tick_at), p, None))
             crossed += 1
         if i == hi:
             break
+        state = int(chunk.published[i - chunk.lo])
         if rows.touch[i] > 0:
             touch = int(rows.touch[i])
             if p is not None:
-                entries.append((t, "touch", event_ids[i - lo], classes[i - lo], p, None))
+                entries.append(_Entry(t, "touch", event_ids[i - lo], classes[i - lo], state, p, None))
             continue
         n_own += 1
         posterior = chunk.filtered[i - chunk.lo]
-        state = int(chunk.published[i - chunk.lo])
         facts = np.zeros((1, len(publish.FACTS)), np.int64)
         facts[0, [publish.N_OWN, publish.STEP_TICKS, publish.STEP_TOUCH]] = n_own, crossed, touch
         carried = posterior[None] if before is None else before[None]
@@ -241,55 +263,43 @@ def _trace_customer(
             model, rows.data.combos, carried, facts, rows.data.code[own : own + 1], np.array([state]), against
         )
         reasons = reasons_column(model, parts, 5).to_pylist()[0]
-        entries.append((t, "event", event_ids[i - lo], classes[i - lo], posterior, reasons))
+        entries.append(_Entry(t, "event", event_ids[i - lo], classes[i - lo], state, posterior, reasons))
         p, before, own, crossed, last_own, touch = posterior, posterior, own + 1, 0, t, 0
-    return _trace_table(entries, chunk, moves, k, model, customer_id)
+    return _trace_table(entries, model, customer_id)
 
 
-def _trace_table(
-    entries: list[tuple[int, str, str | None, str | None, F8, list[dict[str, object]] | None]],
-    chunk: Chunk,
-    moves: I8,
-    k: int,
-    model: Model,
-    customer_id: str,
-) -> pa.Table:
-    """The entries as a table; the published state at each instant is read off the moves."""
-    at = np.array([e[0] for e in entries], np.int64)
-    after = np.searchsorted(moves[:, publish.MOVE_AT], at, side="right")
-    begun = int(moves[0, publish.MOVE_FROM]) if len(moves) else int(chunk.facts[k, publish.STATE])
-    state = np.where(after > 0, moves[np.maximum(after - 1, 0), publish.MOVE_TO] if len(moves) else begun, begun)
-    posterior = np.array([e[4] for e in entries]).reshape(len(entries), len(model.states))
+def _trace_table(entries: Sequence[_Entry], model: Model, customer_id: str) -> pa.Table:
+    posterior = np.array([e.posterior for e in entries]).reshape(len(entries), len(model.states))
     return pa.table(
         {
             "customer_id": pa.array([customer_id] * len(entries), pa.string()),
-            "at": instant_column(at),
-            "kind": pa.array([e[1] for e in entries], pa.string()),
-            "event_id": pa.array([e[2] for e in entries], pa.string()),
-            "event_class": pa.array([e[3] for e in entries], pa.string()),
-            "state": name_column(state.astype(np.int64), model.states).cast(pa.string()),
+            "at": instant_column(np.array([e.at for e in entries], np.int64)),
+            "kind": pa.array([e.kind for e in entries], pa.string()),
+            "event_id": pa.array([e.event_id for e in entries], pa.string()),
+            "event_class": pa.array([e.event_class for e in entries], pa.string()),
+            "state": pa.array([model.states[e.state] for e in entries], pa.string()),
             **{f"p_{name}": pa.array(posterior[:, s]) for s, name in enumerate(model.states)},
-            "reasons": pa.array(
-                [e[5] for e in entries],
-                pa.list_(pa.struct([("what", pa.string()), ("weight", pa.float64())])),
-            ),
+            "reasons": pa.array([e.reasons for e in entries], REASONS),
         }
     )
 
 
 def last_seen_table(chunk: Chunk, rows: Rows, model: Model, customer_ids: pa.Array) -> pa.Table:
-    """What :func:`sojourn.explain` needs to ask "what if": the symbols of the last own event, and ticks since.
+    """What :func:`sojourn.explain` needs to ask "what if": the last own event, the belief after it, ticks since.
 
-    ``symbols`` are the numbers of the symbols in the order of the channels of ``model.json`` (255: missing).
+    ``symbols`` are the numbers of the symbols in the order of the channels of ``model.json`` (255: missing),
+    ``posterior`` the filtered one right after that event, in the order of its states.
     """
     who = np.flatnonzero(chunk.facts[:, publish.N_OWN] > 0)
     last_code = rows.data.code[rows.data.starts[chunk.first + who + 1] - 1]
     learned = [c for c, channel in enumerate(model.channels) if channel.is_learned]
     symbols = rows.data.combos[last_code][:, learned]
+    posterior = chunk.filtered[chunk.facts[who, publish.LAST_ROW]]
     return pa.table(
         {
             "customer_id": customer_ids.take(pa.array(chunk.first + who)),
             "n_ticks": pa.array(chunk.facts[who, publish.TICKS_NOW]),
             "symbols": pa.FixedSizeListArray.from_arrays(pa.array(symbols.ravel()), len(learned)),
+            "posterior": pa.FixedSizeListArray.from_arrays(pa.array(posterior.ravel()), len(model.states)),
         }
     )

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import sojourn
 from sojourn.fitting import StateFit
 from sojourn.foresight import Foresight, say_foresight
 from sojourn.hmm.model import Channel, Model
@@ -117,7 +116,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """The facts of a run."""
     return {
-        "sojourn": sojourn.__version__,
+        "sojourn": version("sojourn"),
         "seed": seed,
         "now": now.isoformat(),
         "sources": list(log.sources),

@@ -6,9 +6,9 @@ prior (:mod:`sojourn.guidance`); the model is fitted on a sample of customers an
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,12 +156,17 @@ def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_
 
 
 def _level_names(edges: NDArray[np.float64]) -> tuple[str, ...]:
-    """Words for the levels that ``edges`` cut a feature into: ``< 1``, ``1 to 3``, ``>= 3``."""
-    shown = [f"{e:.4g}" for e in edges]
-    if not shown:
+    """Words for the levels that ``edges`` cut a feature into: ``< 1``, ``1 to 3``, ``>= 3``.
+
+    A cut just above zero sets the customers who have none of it apart: ``0`` and ``> 0``.
+    """
+    if not len(edges):
         return ("any",)
-    middle = [f"{a} to {b}" for a, b in itertools.pairwise(shown)]
-    return (f"< {shown[0]}", *middle, f">= {shown[-1]}")
+    has_none = 0 < edges[0] < 1e-300
+    shown = ["> 0" if has_none and i == 0 else f"{e:.4g}" for i, e in enumerate(edges)]
+    middle = [f"{a} to {b}" for a, b in pairwise(shown)]
+    last = shown[-1] if len(shown) == 1 and has_none else f">= {shown[-1]}"
+    return ("0" if has_none else f"< {shown[0]}", *middle, last)
 
 
 def take_customers(data: Sequences, chosen: NDArray[np.int64]) -> Sequences:

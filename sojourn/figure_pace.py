@@ -79,7 +79,7 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
         (name, say_duration(medians[name]) if name in medians else "not reached", f"{curves[name][0]['n_at_risk']:,}")
         for name in curves
     ]
-    return finish(figure, title=_dwell_finding(medians), about=DWELL_ABOUT, height=430,
+    return finish(figure, title=_dwell_finding(medians), about=DWELL_ABOUT, height=430, min_width=420,
                   table=(("state", "half leave within", "stays"), table))  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def draw_precedes(precedes: pa.Table, colors: Colors) -> Figure:
     ]  # fmt: skip
     height = 120 + 40 * max(len(group) for _, group, _ in groups)
     columns = ("move", "event", "before the move", "at other times", "ratio (95\u00a0%)")
-    return finish(figure, title=_precursor_finding(signals), about=PRECEDES_ABOUT, height=height, min_width=520,
+    return finish(figure, title=_precursor_finding(signals), about=PRECEDES_ABOUT, height=height, min_width=430,
                   table=(columns, table))  # fmt: skip
 
 

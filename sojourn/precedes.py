@@ -1,9 +1,9 @@
 """Which event classes come before a move more often than chance.
 
 Part of :mod:`sojourn.transitions`. Association, not cause: what comes before a move may be a sign of it.
-Sources: standardised ratio, Miettinen 1972 (doi:10.1093/oxfordjournals.aje.a121470); variance over
-customers by linearisation (sandwich), Liang & Zeger 1986 (doi:10.1093/biomet/73.1.13); q values, Benjamini
-& Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
+Sources: ratio standardised to the moves, Keiding & Clayton 2014 (doi:10.1214/13-STS453); variance over customers by
+linearisation (sandwich), Liang & Zeger 1986 (doi:10.1093/biomet/73.1.13); q values, Benjamini & Hochberg 1995
+(doi:10.1111/j.2517-6161.1995.tb02031.x).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from math import exp
+from math import exp, isfinite
 from typing import Any
 
 import pyarrow.compute as pc
@@ -128,11 +128,12 @@ def say_leaving(results: Results, name: str) -> str:
 def say_signal(r: Mapping[str, Any]) -> str:
     """One precursor in a sentence."""
     kind = f"{r['event_class']}, a message of ours," if r["is_touch"] else r["event_class"]
-    return (
-        f"Before moving from {r['from_state']} to {r['to_state']}, {kind} comes {say_times(r['lift'])} as at other "
-        f"times (95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}): in the 24 hours before "
-        f"{say_share(r['share_p'])} of the moves, against {say_share(r['base_p'])}."
-    )
+    move = f"Before moving from {r['from_state']} to {r['to_state']}"
+    shares = f"in the 24 hours before {say_share(r['share_p'])} of the moves, against {say_share(r['base_p'])}"
+    if not r["n_with"]:
+        return f"{move}, {kind} does not come at all; it does before {say_share(r['base_p'])} of other moments."
+    interval = f"95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
+    return f"{move}, {kind} comes {say_times(r['lift'])} as at other times ({interval}): {shares}."
 
 
 # --- states -----------------------------------------------------------------------------------------------------
@@ -343,7 +344,9 @@ def _write_class(c: Mapping[str, Any]) -> Words:
         "rows": f"{c['n_rows']:,}",
         "customers": f"{c.get('n_customers') or 0:,}",
         "sessions": f"{c.get('n_sessions') or 0:,}",
-        "measures": ", ".join(f"{name} {say_number(float(v))}" for name, v in measures if v is not None),
+        "measures": ", ".join(
+            f"{name} {say_number(float(v))}" for name, v in measures if v is not None and isfinite(v)
+        ),
     }
 
 

@@ -395,8 +395,8 @@ def test_without_a_relation_intervals_exclude_one_no_more_often_than_they_may() 
         n += len(given_)
         discoveries += any(r["q"] < 0.05 for r in given_)
     assert n > 500
-    # Intervals of one run share customers: their noise is wider than a binomial's, hence three points of room.
-    assert excluded / n <= 0.08, (excluded, n)
+    # Without the sum over customers it would be 0.12. Intervals of one run share customers: hence two points of room.
+    assert excluded / n <= 0.07, (excluded, n)
     assert discoveries / runs <= 0.15
 
 
@@ -495,6 +495,17 @@ def plain_precursors(history: list[Any], moved: list[Any]) -> dict[Any, dict[str
 def test_the_order_of_history_rows_of_different_instants_does_not_matter(moves: Moves) -> None:
     mixed = moves.history.take(pa.array(np.random.default_rng(1).permutation(moves.history.num_rows)))
     again = precursors(Moves(moves.transitions, moves.customers, mixed, moves.now), STATES)
+    assert again.equals(precursors(moves, STATES))
+
+
+def test_history_by_customer_with_coded_ids_gives_the_same(moves: Moves) -> None:
+    """As a run hands it over: customer by customer, repeated strings as dictionaries, only the columns needed."""
+    by_customer = moves.history.sort_by([("customer_id", "ascending"), ("event_at", "ascending")])
+    coded = by_customer.select(["event_at", "event_class", "state"]).append_column(
+        "customer_id", by_customer["customer_id"].dictionary_encode()
+    )
+    halves = pa.concat_tables([coded.slice(0, 1_000), coded.slice(1_000)])
+    again = precursors(Moves(moves.transitions, moves.customers, halves, moves.now), STATES)
     assert again.equals(precursors(moves, STATES))
 
 

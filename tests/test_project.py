@@ -54,7 +54,7 @@ def test_imports_only_point_down() -> None:
     tool = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 kept, 0 broken" in done.stdout, done.stdout
+    assert re.search(r"[1-9]\d* kept, 0 broken", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("path", MODULES, ids=MODULE_NAMES)

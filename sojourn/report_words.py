@@ -242,6 +242,7 @@ def write_trust(results: Results) -> list[str]:
     if thresholds.get("enter") is not None:
         said.append(_say_thresholds(thresholds))
     said += _compare_held_out(run.get("held_out") or {})
+    said += [f"Predicting {sentence}" for sentence in run.get("foresight_in_words") or []]
     return said
 
 

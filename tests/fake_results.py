@@ -413,6 +413,7 @@ def make_run(moves: Moves, classes: tuple[str, ...], quarantine: pa.Table) -> di
         "likelihood": [-3.0 * n * (1 + 0.2 * 0.6**k) for k in range(18)],
         "held_out": {"unit": "nats per event", "sojourn": -2.31, "textbook_hmm": -2.52, "markov_chain": -2.44},
         "flaps": {"before": 2.4, "after": 0.37},
+        "foresight_in_words": ["conversion within 28 days: the states add nothing that can be told from chance."],
         "delay_s": {"before": 600.0, "after": 5_400.0},
         "versions": {"python": "3.11.9", "numpy": "2.4.0"},
         "warnings": ["2 of the rows could not be used; see quarantine.parquet."],

@@ -236,7 +236,7 @@ def _find_rows(_: Playbook, facts: Mapping[str, Any]) -> list[Finding]:
     if not facts["rows"]["accepted"]:
         found.append(("rows", None, f"none of {n_read:,} rows can be used", None))
     return found + [
-        ("rows", None, f"{n:,} of {n_read:,} rows are quarantined by the rule '{rule}'", None)
+        ("rows", None, f"{n:,} of {n_read:,} rows {'is' if n == 1 else 'are'} quarantined by the rule '{rule}'", None)
         for rule, n in facts["quarantined_by_rule"].items()
     ]
 

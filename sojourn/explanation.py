@@ -29,6 +29,15 @@ def explain(out: str | Path, customer_id: str) -> dict[str, Any]:
     last event, or ``next_event`` and ``n_next``: that event so many times in a row; None when nothing of the kind
     flips it), ``features``, ``transitions`` (all) and ``events`` (the latest 20), times as ISO text.
     Raises :class:`~sojourn.errors.SojournError` when the folder holds no results, or not this customer.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from sojourn.pipeline import run
+    >>> from sojourn.simulate import simulate
+    >>> with TemporaryDirectory() as folder:
+    ...     results = run(simulate(30, days=40, seed=1).events, "shop", out=folder, n_threads=1)
+    ...     told = explain(folder, "c0000001")
+    >>> round(sum(told["posterior"].values()), 6)
+    1.0
     """
     folder = Path(out)
     if not (folder / "customers.parquet").exists():

@@ -241,7 +241,7 @@ def load_playbook(path_or_name: str | Path) -> Playbook:
     'discovery'
     """
     path = Path(path_or_name)
-    is_name = isinstance(path_or_name, str) and path_or_name.isidentifier() and not path.exists()
+    is_name = isinstance(path_or_name, str) and path_or_name.isidentifier() and not path.is_file()
     if is_name:
         ready = list_ready_playbooks()
         if path_or_name not in ready:

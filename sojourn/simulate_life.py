@@ -31,6 +31,8 @@ class Stays:
 
 @dataclass(frozen=True)
 class Visits:
+    """Visits in time order: whose, in which stay, when (seconds since the start)."""
+
     who: Ints
     stay: Ints
     at_s: Floats
@@ -38,6 +40,8 @@ class Visits:
 
 @dataclass(frozen=True)
 class Touches:
+    """What was sent: to whom, what kind, when (seconds since the start), and what it did."""
+
     who: Ints
     kind: Ints
     at_s: Floats
@@ -48,6 +52,8 @@ class Touches:
 
 @dataclass(frozen=True)
 class Lives:
+    """The lives of a block of customers: stays in states, visits, touches."""
+
     stays: Stays
     visits: Visits
     touches: Touches

@@ -20,7 +20,8 @@ HALF = 16_777_216.0
 SKETCH_SLOTS = 5
 SKETCH_BITS_PER_SLOT = 48
 
-# What an event does to one cell. Rows of the op table begin with one of these.
+# What an event does to one cell. Rows of the op table begin with one of these. The compiled loop keeps these numbers in
+# its cache, which Numba renews only when kernel.py itself changes: whoever changes them here touches that file too.
 (
     OP_COUNT, OP_AT, OP_FIRST_AT, OP_DECAY, OP_LATEST, OP_RING, OP_RHYTHM, OP_SESSION, OP_SESSION_ID,
     OP_CHANNELS, OP_CHANNEL, OP_HOURS, OP_SENT, OP_ANSWER, OP_MOMENT, OP_SKETCH,

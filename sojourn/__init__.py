@@ -50,7 +50,13 @@ _HOME = {
 }
 
 
+_SUBPACKAGES = ("fold", "hmm")
+"""Also reached as attributes: ``sojourn.hmm.fit``."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return import_module(f"sojourn.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'sojourn' has no attribute {name!r}")
     found = getattr(import_module(_HOME[name]), name)
@@ -59,7 +65,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})
 
 
 class _Package(ModuleType):

@@ -83,3 +83,9 @@ def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'runn'"):
         _ = sojourn.runn  # type: ignore[attr-defined]
+
+
+def test_subpackages_are_reached_without_importing_them() -> None:
+    code = "import sojourn; print(sojourn.hmm.fit([[0, 1, 0], [1, 1, 0]], 2, 2, n_starts=2, rng=0).n_iter > 0)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True"

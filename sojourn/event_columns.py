@@ -52,7 +52,8 @@ def _leads_somewhere(kind: pa.DataType, rest: Sequence[str]) -> bool:
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)  # reading sees them as text
+    return bool(is_bytes or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def list_paths(schema: pa.Schema) -> list[str]:

@@ -80,7 +80,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     playbook, places = reading.playbook, reading.places
     columns = Columns(chunk, places.paths(playbook), reading.connection)
     bad = _Bad(columns.n_rows)
-    ids = _read_ids(columns, places)
+    ids, previous = _read_ids(columns, places)
     first = pick_first(ids)
     bad.add("customer", first < 0, lambda at: _say_customer(columns, places, at))
     stamps, state = _read_times(columns, reading)
@@ -104,7 +104,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     good = bad.code == 0
     piece = Piece(
         n_rows=int(good.sum()),
-        ids=pair_ids(ids, first, good),
+        ids=pair_ids(ids, first, rows=good, extra=previous),
         event_id=event_id,
         seq=np.int64(reading.file) << FILE_BITS | chunk.rows,
         event_at=stamps,
@@ -142,12 +142,13 @@ def keep_rows(piece: Piece, rows: Flags) -> Piece:
     )
 
 
-def _read_ids(columns: Columns, places: Places) -> list[Coded]:
-    """The id columns in order of preference. An alias call has an earlier anonymous id too, of the last preference."""
+def _read_ids(columns: Columns, places: Places) -> tuple[list[Coded], Coded | None]:
+    """The id columns in order of preference, and the earlier anonymous ids of alias calls."""
     ids = [columns.ids(path) for path in places.customer]
     if places.previous is None or columns.raw(places.previous) is None:
-        return ids
-    return [*ids[:-1], *merge_column(ids[-1], columns.ids(places.previous))]
+        return ids, None
+    last, previous = merge_column(ids[-1], columns.ids(places.previous))
+    return [*ids[:-1], last], previous
 
 
 class _Bad:

@@ -118,7 +118,13 @@ def _to_text(column: pa.Array) -> pa.StringArray:
         return column.cast(pa.string())
     if pa.types.is_null(kind):
         return pa.nulls(len(column), pa.string())
-    return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+    return pa.array([_print_value(value) for value in column.to_pylist()], pa.string())
+
+
+def _print_value(value: object) -> str | None:
+    if isinstance(value, bytes):  # of fixed size, such as a UUID
+        return value.hex()
+    return None if value is None else str(value)
 
 
 def _is_plain(texts: pa.StringArray) -> bool:

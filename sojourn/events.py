@@ -29,6 +29,7 @@ from sojourn.event_mapping import (
     place_source,
 )
 from sojourn.event_rows import TOLERANCE, Reading, quarantine_broken, read_rows
+from sojourn.event_values import read_instants
 from sojourn.identity import Links
 from sojourn.playbook import Playbook
 from sojourn.source_rows import JSON_COLUMN, Chunk, Source
@@ -134,13 +135,23 @@ def read_events(
 
 
 def _connect(playbook: Playbook, n_threads: int) -> DuckDBPyConnection:
+    import duckdb
+
     from sojourn.duck import connect
 
+    where = f"{playbook.path or playbook.name}:{playbook.source.line}"
     try:
-        return connect(n_threads=n_threads, timezone=playbook.source.timezone)
+        connection = connect(n_threads=n_threads, timezone=playbook.source.timezone)
     except ValueError as error:
-        where = f"{playbook.path or playbook.name}:{playbook.source.line}"
         raise EventsError(Problem(where, f"source timezone: {error}")) from None
+    form = playbook.source.time_format
+    if form is not None:
+        try:
+            read_instants(pa.array([""]), form, connection)
+            read_instants(pa.array(["1"]), form, connection)
+        except duckdb.Error as error:
+            raise EventsError(Problem(where, f"source time_format '{form}' is no format: {error}")) from None
+    return connection
 
 
 def _place_table(source: Source, playbook: Playbook) -> Places:

@@ -64,16 +64,21 @@ def pick_first(columns: Sequence[Coded]) -> Codes:
     return first
 
 
-def pair_ids(columns: Sequence[Coded], first: Codes, rows: NDArray[np.bool_] | None = None) -> IdPiece:
-    """The ids of rows given their columns in order of preference, with the pairs seen in ``rows`` (None: in all)."""
+def pair_ids(
+    columns: Sequence[Coded], first: Codes, *, rows: NDArray[np.bool_] | None = None, extra: Coded | None = None
+) -> IdPiece:
+    """The ids of rows given their columns in order of preference, with the pairs seen in ``rows`` (None: in all).
+
+    ``extra`` are more ids of the last preference, numbered as that column (:func:`merge_column`).
+    """
     offset = 0
     found = [np.zeros(0, np.int64)]
-    for column in columns:
-        other = column.codes.astype(np.int64) + offset
-        both = (column.codes >= 0) & (first >= 0) & (first < offset)
-        if rows is not None:
-            both &= rows
-        found.append(find_distinct(other[both] << _BITS | first[both]))
+    for level, column in enumerate(columns):
+        for codes in (column.codes, extra.codes) if extra and level == len(columns) - 1 else (column.codes,):
+            both = (codes >= 0) & (first >= 0) & (first < offset)
+            if rows is not None:
+                both &= rows
+            found.append(find_distinct((codes[both].astype(np.int64) + offset) << _BITS | first[both]))
         offset += len(column.names)
     return IdPiece(tuple(column.names for column in columns), first, np.concatenate(found))
 

@@ -110,7 +110,7 @@ def _check_pieces(
     pieces: Iterator[pa.Table] | list[pa.Table], first: int, tell: Callable[[int], int]
 ) -> Iterator[Chunk]:
     """A chunk per piece, without the rows whose text is no UTF-8: these are broken."""
-    for piece in pieces:
+    for piece in map(_see_bytes_as_text, pieces):
         rows = first + np.arange(piece.num_rows, dtype=np.int64)
         first += piece.num_rows
         bad = find_invalid_text(piece)
@@ -123,6 +123,16 @@ def _check_pieces(
             keep = np.setdiff1d(np.arange(piece.num_rows), bad)
             piece, rows = piece.take(keep), rows[keep]
         yield Chunk(piece, rows, rows + 1, broken, tell(first), _make_show(piece))
+
+
+def _see_bytes_as_text(table: pa.Table) -> pa.Table:
+    """Columns of bytes as text, without a copy: some writers leave out that they are text."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            kind = pa.string() if pa.types.is_binary(field.type) else pa.large_string()
+            pieces = [piece.view(kind) for piece in table.column(i).chunks]
+            table = table.set_column(i, field.name, pa.chunked_array(pieces, kind))
+    return table
 
 
 def find_invalid_text(table: pa.Table) -> Integers:

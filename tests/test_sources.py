@@ -325,11 +325,11 @@ def test_a_gzip_cut_in_its_header_is_one_broken_row() -> None:
 
 
 def test_a_gzip_bomb_is_read_in_bounded_memory() -> None:
-    data = gzip.compress(b"x,y\n" + b"a,b\n" * 20_000_000, 9)
+    data = gzip.compress(b"x,y\n" + b"a,b\n" * 8_000_000, 9)
     [source] = open_sources("-", stdin=lambda: io.BytesIO(data))
     sizes = [chunk.n_read for chunk in source.read(None)]
-    assert sum(sizes) == 20_000_000
-    assert max(sizes) < 10_000_000
+    assert sum(sizes) == 8_000_000
+    assert max(sizes) < 5_000_000
 
 
 @pytest.mark.parametrize("cut", [4, 100, -4, -100])

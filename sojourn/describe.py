@@ -64,7 +64,7 @@ def describe_model(fit: StateFit, chosen: Calm, curve: Sequence[Calm]) -> dict[s
             }
             for point in curve
         ],
-        "alignment": [asdict(a) for a in fit.alignment],
+        "alignment": [{**asdict(a), "disagreements": [asdict(d) for d in a.disagreements]} for a in fit.alignment],
         "fit": {
             "is_converged": fit.fitted.is_converged,
             "n_iterations": len(fit.fitted.log_likelihoods) - 1,
@@ -156,11 +156,17 @@ def list_doubts(log: EventLog, fit: StateFit, chosen: Calm, is_within: bool, bud
     other = sum(c["n_rows"] for c in log.by_class if c["event_class"] == "other")
     if other > 0.05 * max(log.n_accepted, 1):
         doubts.append(f"{other / log.n_accepted:.0%} of the events match no event class of the playbook.")
+    strange = sorted(set(pc.unique(log.events["label"].drop_null()).to_pylist()) - set(fit.model.states))
+    if strange:
+        shown = ", ".join(f"'{name}'" for name in strange[:5]) + (", …" if len(strange) > 5 else "")
+        doubts.append(f"Known states that the playbook does not have were ignored: {shown}.")
     if not fit.fitted.is_converged:
         doubts.append(f"The fit had not settled after {len(fit.fitted.log_likelihoods) - 1} iterations.")
-    for a in fit.alignment:
-        if a.similarity < 0.7:
-            doubts.append(f"The data see state '{a.state}' quite differently from the playbook; see its disagreements.")
+    doubts += [
+        f"The data see state '{a.state}' quite differently from the playbook; see its disagreements."
+        for a in fit.alignment
+        if a.similarity < 0.7
+    ]
     if not fit.n_held_out:
         doubts.append("Too few customers to hold some out: the held-out likelihood is that of the fitted ones.")
     if isinstance(fit.held_out["sojourn"], float) and fit.held_out["sojourn"] < float(fit.held_out["markov_chain"]):

@@ -1,4 +1,4 @@
-"""What a person reads when something is wrong: where, which rule, what was found, the nearest match, the next command."""
+"""What a person reads when something is wrong: where, what was found, the nearest match, the next command."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from difflib import get_close_matches
 class Problem:
     """One finding about a person's input, printable in one line.
 
-    >>> print(Problem("playbook.yaml:41", "state 'lapsing' uses 'recncy', not a feature", near="recency",
-    ...               command="sojourn check playbook.yaml"))
-    playbook.yaml:41: state 'lapsing' uses 'recncy', not a feature. Did you mean 'recency'? Run: sojourn check playbook.yaml
+    >>> print(Problem("shop.yaml:41", "'recncy' is not a feature", near="recency", command="sojourn check shop.yaml"))
+    shop.yaml:41: 'recncy' is not a feature. Did you mean 'recency'? Run: sojourn check shop.yaml
     """
 
     where: str
@@ -36,9 +35,7 @@ class SojournError(Exception):
     """Input that cannot be used, with every problem found in it. Shown without a traceback by the command line."""
 
     def __init__(self, *problems: Problem | str) -> None:
-        self.problems: tuple[Problem, ...] = tuple(
-            p if isinstance(p, Problem) else Problem("", p) for p in problems
-        )
+        self.problems: tuple[Problem, ...] = tuple(p if isinstance(p, Problem) else Problem("", p) for p in problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
 

@@ -165,7 +165,7 @@ def _draft_hazards(
         if state.typical_gap_s is not None and n_bins > 2:
             # The first bin is the pace inside a visit; from the second on, a constant rate of return.
             hazards[s, 1:] = 1.0 - np.exp(-widths / state.typical_gap_s)
-    return np.clip(hazards, 1e-4, 1 - 1e-4)
+    return np.asarray(np.clip(hazards, 1e-4, 1 - 1e-4))
 
 
 def _bin_shares(data: Sequences, draft: Model) -> F8:
@@ -213,8 +213,10 @@ def _find_disagreements(written: Model, fitted: Model, i: int, j: int, n: int) -
             continue
         p, q = np.maximum(w.theta[i], 1e-12), np.maximum(f.theta[j], 1e-12)
         part = (q - p) * np.log(q / p)
-        for o in np.argsort(-part, kind="stable")[:n]:
-            if max(p[o] / q[o], q[o] / p[o]) >= 1.5:
-                found.append((float(part[o]), Disagreement(w.name, w.symbols[o], float(p[o]), float(q[o]))))
+        found += [
+            (float(part[o]), Disagreement(w.name, w.symbols[o], float(p[o]), float(q[o])))
+            for o in np.argsort(-part, kind="stable")[:n]
+            if max(p[o] / q[o], q[o] / p[o]) >= 1.5
+        ]
     found.sort(key=lambda item: -item[0])
     return tuple(d for _, d in found[:n])

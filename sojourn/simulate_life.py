@@ -6,6 +6,7 @@ All customers of a block go through their stays together: round r handles everyb
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def draw_lives(
     )
 
 
-def _join(parts: list[Stays] | list[Visits] | list[Touches]) -> list[NDArray[np.generic]]:
+def _join(parts: list[Stays] | list[Visits] | list[Touches]) -> list[NDArray[Any]]:
     return [np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])]
 
 
@@ -278,9 +279,9 @@ def _draw_touches(
     """What the campaigns plan: (row, kind, instant, instant of the visit that sets it off or inf)."""
     week = 7 * DAY
     send_s = 1.4 * DAY  # the weekly newsletter
-    first = np.ceil((from_s - send_s) / week)
+    first: Floats = np.ceil((from_s - send_s) / week)
     row, place = spread(np.maximum(np.ceil((until_s - send_s) / week) - first, 0).astype(np.int64))
-    at = (first[row] + place) * week + send_s
+    at: Floats = np.asarray((first[row] + place) * week + send_s, np.float64)
     chosen = rng.random(len(row)) < world.NEWSLETTER_P
     parts = [_planned(row[chosen], EMAIL, at[chosen], np.inf)]
 
@@ -305,9 +306,9 @@ def _draw_touches(
         if kind == PUSH:
             chosen &= people.has_app[now.who[rows]]
         parts.append(_planned(rows[chosen], kind, at[chosen], np.inf))
-    row, kinds, at, cause = (np.concatenate(column) for column in zip(*parts, strict=True))
-    soon = at < horizon_s
-    return row[soon], kinds[soon], at[soon], cause[soon]
+    rows, kinds, ats, causes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    soon = ats < horizon_s
+    return rows[soon], kinds[soon], ats[soon], causes[soon]
 
 
 def _planned(row: Ints, kind: int, at: Floats, cause: Floats | float) -> tuple[Ints, Ints, Floats, Floats]:

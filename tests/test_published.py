@@ -141,7 +141,9 @@ def test_compiled_walk_equals_plain_walk(seed, limit):
                 else:
                     np.testing.assert_allclose(chunk.filtered[i], posterior, rtol=1e-9, atol=1e-12)
             mine = chunk.moves[chunk.moves[:, publish.MOVE_CUSTOMER] == k - chunk.first]
-            assert [(int(m[0]), int(m[3]), int(m[4]), "event" if m[1] >= 0 else "silence", int(m[5])) for m in mine] == moves
+            causes = ["event" if m[1] >= 0 else "silence" for m in mine]
+            found = [(int(m[0]), int(m[3]), int(m[4]), c, int(m[5])) for m, c in zip(mine, causes, strict=True)]
+            assert found == moves
             if state is not None:
                 assert chunk.facts[k - chunk.first, publish.STATE] == state
                 np.testing.assert_allclose(chunk.at_now[k - chunk.first], p, rtol=1e-9, atol=1e-12)
@@ -180,9 +182,8 @@ def test_later_rows_never_change_what_was_filtered_and_published(seed, n_cut):
         if n == hi - lo or not own:
             continue
         one = take_rows(rows, np.array([k]))
-        data = replace(
-            one.data, starts=np.array([0, own]), code=one.data.code[:own], step=one.data.step[:own], end=np.zeros(1, int)
-        )
+        starts, code, step = np.array([0, own]), one.data.code[:own], one.data.step[:own]
+        data = replace(one.data, starts=starts, code=code, step=step, end=np.zeros(1, int))
         cut = replace(one, starts=np.array([0, n]), order=one.order[:n], at=one.at[:n], touch=one.touch[:n],
                       own_row=one.own_row[:own], data=data, now=now)  # fmt: skip
         part = next(infer_states(model, limit, cut))
@@ -293,7 +294,8 @@ def test_thresholds_tame_flaps_and_the_budget_is_kept():
     assert chosen.delay_s == min(c.delay_s for c in curve if c.flaps_per_month <= stability.flaps_per_month)
     assert chosen.delay_s > raw.delay_s
     fixed = SimpleNamespace(enter=0.7, margin=None, exit=None, min_dwell_s=0.0, flaps_per_month=0.0)
-    assert {(c.thresholds.enter, c.thresholds.min_dwell_s) for c in tune_thresholds(model, fixed, rows)[1]} == {(0.7, 0.0)}
+    tried = {(c.thresholds.enter, c.thresholds.min_dwell_s) for c in tune_thresholds(model, fixed, rows)[1]}
+    assert tried == {(0.7, 0.0)}
 
 
 def test_raw_publishing_is_the_likeliest_state():

@@ -233,7 +233,8 @@ def predict_symbols(n_states: int) -> Loop:
     def loop(starts, code, step, symbol, E, G, pi, theta, with_silence, log_p):  # type: ignore[no-untyped-def]
         """Fill ``log_p[i]`` with log P(symbol i | earlier events, the silence and touch before i).
 
-        With ``with_silence`` it is that of the silence bin and the symbol together. ``theta[s, symbol]`` is the channel's own table, untempered; the filter runs on all channels.
+        With ``with_silence`` it is that of the silence bin and the symbol together. ``theta[s, symbol]`` is
+        the channel's own table, untempered; the filter runs on all channels.
         """
         a = np.empty(S)
         p = np.empty(S)
@@ -358,7 +359,7 @@ def find_steps(starts, at, touch, boundaries, n_touches, now, own_starts, own_ro
     m = 0
     for k in range(starts.size - 1):
         own_starts[k] = m
-        last = np.int64(-1)
+        last = -1
         u = 0
         for i in range(starts[k], starts[k + 1]):
             if touch[i] > 0:

@@ -199,8 +199,16 @@ def expect(model: Model, data: Sequences, n_threads: int = 1) -> Counts:
 
     parts = run_chunks(run, len(bounds) - 1, n_threads)
     total = sum(p[0] for p in parts)
-    begun, codes, outer, closing = (sum(p[j] for p in parts) for j in range(1, 5))
+    begun, codes, outer, closing = (_add_up([p[j] for p in parts]) for j in range(1, 5))  # type: ignore[misc]
     return Counts(float(total + codes.sum(axis=1) @ scales), begun, codes, outer, closing)
+
+
+def _add_up(parts: Sequence[F8]) -> F8:
+    """The sum, in order: the same bits whichever thread was first."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def split_customers(starts: NDArray[np.int64], n_chunks: int) -> NDArray[np.int64]:
@@ -273,7 +281,7 @@ def normalise(counts: F8) -> F8:
     """Rows that sum to one; a row with no count at all is uniform."""
     totals = counts.sum(axis=-1, keepdims=True)
     even = np.full_like(counts, 1.0 / counts.shape[-1])
-    return np.divide(counts, totals, out=even, where=totals > 0)
+    return np.asarray(np.divide(counts, totals, out=even, where=totals > 0))
 
 
 def symbol_counts(combos: NDArray[np.uint8], mass: F8) -> F8:

@@ -119,7 +119,7 @@ def _open_postgres(dsn: str, table: str, name: str) -> Source:
 
     from sojourn.duck import connect
 
-    connection = connect()
+    connection = connect(database=":memory:")
     _need_extension(connection, "postgres", name)
     schema, _, plain = table.rpartition(".")
     try:
@@ -156,7 +156,7 @@ def _open_sqlite(path: str, table: str, name: str) -> Source:
     known = _list_sqlite_tables(path, name)
     if table not in known:
         raise _no_table(name, table, known)
-    connection = connect()
+    connection = connect(database=":memory:")
     try:
         connection.load_extension("sqlite")
     except duckdb.Error:
@@ -212,7 +212,7 @@ def open_remote(url: str) -> list[Source]:
 
     from sojourn.duck import connect
 
-    connection = connect()
+    connection = connect(database=":memory:")
     _need_extension(connection, "httpfs", hide_password(url))
     try:
         is_pattern = any(c in url for c in "*[") and not url.startswith("http")
@@ -229,7 +229,7 @@ def open_remote(url: str) -> list[Source]:
 def _open_object(url: str) -> Source:
     from sojourn.duck import connect
 
-    connection = connect()
+    connection = connect(database=":memory:")
     connection.load_extension("httpfs")
     name, file_name = hide_password(url), PurePosixPath(urlsplit(url).path).name
     if file_name.endswith((".parquet", ".pq")):

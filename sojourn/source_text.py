@@ -94,7 +94,7 @@ def _read_gzip(raw: BinaryIO) -> Iterator[bytes]:
                 decoder, is_begun = zlib.decompressobj(wbits=31), False
             before = decoder.copy() if is_begun else zlib.decompressobj(wbits=31)
             try:
-                out = decoder.decompress(piece, PAGE_BYTES)
+                out = decoder.decompress(piece, 4 * _PIECE)
             except zlib.error as error:
                 if rescued := _rescue(before, piece):
                     yield rescued

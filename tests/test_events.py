@@ -1,4 +1,4 @@
-"""Events in: what becomes of every kind of row, and that accepted, duplicate and quarantined add up, whatever the bytes."""
+"""Events in: what becomes of every kind of row, and that the three outcomes add up, whatever the bytes."""
 
 from __future__ import annotations
 
@@ -342,8 +342,9 @@ def test_other_rows_are_kept_or_quarantined() -> None:
         (None, math.nan),
         ("", math.nan),
         (float("nan"), math.nan),
-    ]
-    + [(True, 1.0), (Decimal("1.25"), 1.25)],
+        (True, 1.0),
+        (Decimal("1.25"), 1.25),
+    ],
 )
 def test_measures(value: Any, expected: float) -> None:
     [found] = read([row(what="Buy", total=value)]).events["m_spend"].to_pylist()
@@ -466,12 +467,14 @@ def test_repeats_are_those_that_were_seen_before(values: list[int]) -> None:
 
 NESTED = make_book(
     "source: {customer: user.id, time: at, event: what, channel: context.campaign.medium}\n",
-    "events: {buy: {name: Buy, where: properties.total > 0, measures: {spend: properties.total}, properties: {item: properties.item}}}\n",
+    "events:\n  buy: {name: Buy, where: properties.total > 0, measures: {spend: properties.total},\n"
+    "        properties: {item: properties.item}}\n",
 )
 NESTED_ROWS = [
     {"user": {"id": "u1"}, "at": "2026-01-05", "what": "Buy", "properties": {"total": 5.5, "item": "x"},
      "context": {"campaign": {"medium": "email"}}},
-    {"user": {"id": "u2"}, "at": "2026-01-05", "what": "Buy", "properties": {"total": None, "item": None}, "context": None},
+    {"user": {"id": "u2"}, "at": "2026-01-05", "what": "Buy", "properties": {"total": None, "item": None},
+     "context": None},
     {"user": None, "at": "2026-01-05", "what": "Buy", "properties": None, "context": {"campaign": None}},
 ]  # fmt: skip
 
@@ -543,8 +546,9 @@ def segment_rows() -> list[dict[str, Any]]:
     return [
         {"type": "track", "event": "Buy", "anonymousId": "a1", "timestamp": "2026-01-05T10:00:00Z", "messageId": "1",
          "properties": {"total": 3, "item": "x"}},
-        {"type": "page", "name": "Home", "anonymousId": "a1", "originalTimestamp": "2026-01-05T11:00:00Z", "messageId": "2"},
-        {"type": "identify", "userId": "u1", "anonymousId": "a1", "receivedAt": "2026-01-05T12:00:00Z", "messageId": "3"},
+        {"type": "page", "anonymousId": "a1", "originalTimestamp": "2026-01-05T11:00:00Z", "messageId": "2"},
+        {"type": "identify", "userId": "u1", "anonymousId": "a1", "receivedAt": "2026-01-05T12:00:00Z",
+         "messageId": "3"},
         {"type": "track", "event": "Buy", "userId": "u1", "timestamp": "2026-01-05T10:00:00Z", "messageId": "1"},
         {"type": "alias", "userId": "u2", "previousId": "a2", "timestamp": "2026-01-05T13:00:00Z", "messageId": "4"},
         {"type": "group", "anonymousId": "a2", "timestamp": "2026-01-05T14:00:00Z", "messageId": "5"},
@@ -553,7 +557,10 @@ def segment_rows() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-SEGMENT_EVENTS = "events: {page: {name: page}, buy: {name: Buy, measures: {spend: properties.total}}, call: {name: [identify, alias, group]}}\n"
+SEGMENT_EVENTS = (
+    "events: {page: {name: page}, buy: {name: Buy, measures: {spend: properties.total}},\n"
+    "  call: {name: [identify, alias, group]}}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -740,13 +747,16 @@ def check_any_bytes(data: bytes, name: str) -> None:
     stream = io.BytesIO(data)
     from unittest.mock import patch
 
+    refusal = ""
     with patch("sys.stdin") as stdin:
         stdin.buffer = stream
         try:
             log = read_events("-", BOOK, now=NOW)
         except EventsError as error:
-            assert any(word in str(error) for word in ("does not have", "no rows", "header", "UTF-16")), error
-            return
+            refusal = str(error)
+    if refusal:
+        assert any(word in refusal for word in ("does not have", "no rows", "header", "UTF-16"))
+        return
     check_law(log, BOOK)
     if name == "csv" and b'"' not in data and b"\r" not in data:
         # An independent count of rows: lines that are not blank, but for the header.
@@ -755,7 +765,7 @@ def check_any_bytes(data: bytes, name: str) -> None:
         assert log.n_read == sum(bool(line.strip()) for line in data.split(b"\n"))
 
 
-SLOW = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SLOW
@@ -898,7 +908,8 @@ def count_sessions_plainly(events: list[tuple[str, datetime, str]], touches: set
 
 def test_coverage_counts_rows_customers_sessions_and_sums() -> None:
     book = make_book(
-        events="events: {view: {name: [View, Look]}, buy: {name: Buy, measures: {spend: total}}, mail: {name: Sneeze, touch: true}}\n"
+        events="events: {view: {name: [View, Look]}, buy: {name: Buy, measures: {spend: total}},\n"
+        "  mail: {name: Sneeze, touch: true}}\n"
     )
     log = read(many_rows(), book)
     events = log.events.to_pylist()
@@ -993,7 +1004,7 @@ def test_online_retail_has_the_published_figures(data_dir: Path) -> None:
 @pytest.mark.data
 def test_ecom_has_the_published_shares_of_sessions(data_dir: Path) -> None:
     book = make_book(
-        "source: {customer: user_id, time: timestamp, event: event, session: session_id, channel: acquisition_channel}\n",
+        "source: {customer: user_id, time: timestamp, event: event, session: session_id}\n",
         "events: {view: {name: cart}, shipping: {name: shipping_details}, purchase: {name: purchase}}\n",
     )
     log = read(str(data_dir / "ecom_v5" / "ecom_v5.csv.gz"), book)

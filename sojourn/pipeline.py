@@ -352,13 +352,15 @@ def _trace_examples(
     fit: StateFit, calm: _Calm, rows: Rows, events: pa.Table, names: pa.Array, moved: pa.Table,
     rng: np.random.Generator,
 ) -> tuple[pa.Table, ...]:  # fmt: skip
-    """Traces of a few customers who moved, of a length that can be looked at, in different states if possible."""
+    """Traces of a few customers who moved, of a length that can be looked at; failing that of the shortest ones."""
     sizes = np.diff(rows.starts)
     n_moves = np.zeros(rows.n_customers, np.int64)
     counts = pc.value_counts(pc.index_in(moved["customer_id"], names))
     n_moves[counts.field(0).to_numpy()] = counts.field(1).to_numpy()
-    fits = (sizes >= 8) & (sizes <= 300) & (n_moves >= 2)
-    pool = np.flatnonzero(fits) if fits.sum() >= _N_EXAMPLES else np.flatnonzero(np.diff(rows.data.starts) > 0)
+    has_own = np.diff(rows.data.starts) > 0
+    pool = np.flatnonzero(has_own & (sizes >= 8) & (sizes <= 300) & (n_moves >= 2))
+    if len(pool) < _N_EXAMPLES:
+        pool = np.flatnonzero(has_own & (sizes <= max(300, np.sort(sizes[has_own])[:_N_EXAMPLES].max())))
     pool = rng.permutation(pool)[: 40 * _N_EXAMPLES]
     chosen = np.sort(pool[np.argsort(-np.minimum(n_moves[pool], 8), kind="stable")][:_N_EXAMPLES])
     return trace_customers(fit.model, calm.chosen.thresholds, take_rows(rows, chosen), events, names.take(chosen))

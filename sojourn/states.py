@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sojourn.guidance import LABELS
 from sojourn.hmm.model import (
+    MISSING,
     Model,
     Sequences,
     channel_logs,
@@ -67,12 +68,19 @@ def own_classes(playbook: Playbook) -> tuple[str, ...]:
     return tuple(name for name in playbook.class_names if name not in touches)
 
 
-def label_kinds(n_states: int, step: float = 0.05) -> F8:
-    """Likelihoods [1 + kinds, S] of a label: row 0 no label, then each state at rising confidences.
+def label_levels(n_states: int) -> F8:
+    """The confidences of a label that are told apart: up to 19, the highest 0.95, fewer the more states there are.
 
-    Confidences are rounded to ``step`` so that labels stay a small alphabet.
+    >>> label_levels(5)[[0, 1, -1]].round(2).tolist(), len(label_levels(40))
+    ([0.05, 0.1, 0.95], 6)
     """
-    levels = np.arange(1, round(1 / step)) * step
+    n = min(19, (MISSING - 1) // n_states)  # a symbol is one byte, and one of them means that it is missing
+    return np.asarray(0.95 * np.arange(1, n + 1) / n)
+
+
+def label_kinds(n_states: int) -> F8:
+    """Likelihoods [1 + kinds, S] of a label: row 0 no label, then each state at rising confidences."""
+    levels = label_levels(n_states)
     rows = [np.ones(n_states)]
     for s in range(n_states):
         for p in levels:
@@ -82,10 +90,11 @@ def label_kinds(n_states: int, step: float = 0.05) -> F8:
     return np.array(rows)
 
 
-def label_symbols(labels: NDArray[np.int64], label_p: F8, n_states: int, step: float = 0.05) -> NDArray[np.uint8]:
-    """The row of :func:`label_kinds` for each (state index or -1, confidence)."""
-    n_levels = round(1 / step) - 1
-    level = np.clip(np.rint(np.nan_to_num(label_p, nan=0.95) / step), 1, n_levels).astype(np.int64)
+def label_symbols(labels: NDArray[np.int64], label_p: F8, n_states: int) -> NDArray[np.uint8]:
+    """The row of :func:`label_kinds` for each (state index or -1, confidence); confidences are rounded."""
+    levels = label_levels(n_states)
+    n_levels = len(levels)
+    level = np.clip(np.rint(np.nan_to_num(label_p, nan=0.95) / levels[0]), 1, n_levels).astype(np.int64)
     return np.where(labels < 0, 0, 1 + labels * n_levels + level - 1).astype(np.uint8)
 
 
@@ -136,7 +145,10 @@ def arrange_rows(
 
 
 def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_labels: bool) -> ChannelPlan:
-    """The channels of this playbook with these cuts: event class, fingerprint features, indicators, labels."""
+    """The channels of this playbook with these cuts: event class, fingerprint features, indicators, labels.
+
+    Names are unique: one that is taken already gets a number.
+    """
     names, kinds, symbols = ["event_class"], ["event class"], [own_classes(playbook)]
     for feature, edges in zip(playbook.fingerprint, cuts, strict=True):
         names.append(feature)
@@ -152,6 +164,9 @@ def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_
         names.append(LABELS)
         kinds.append("label")
         symbols.append(tuple(str(i) for i in range(len(kinds_of_label))))
+    for i, name in enumerate(names):
+        n_before = names[:i].count(name)
+        names[i] = f"{name} ({n_before + 1})" if n_before else name
     return ChannelPlan(tuple(names), tuple(kinds), tuple(symbols))
 
 

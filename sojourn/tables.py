@@ -233,10 +233,10 @@ def _trace_customer(
         n = int(((moves[:, publish.MOVE_AT] < t) | ((moves[:, publish.MOVE_AT] == t) & by_silence)).sum())
         return int(moves[n - 1, publish.MOVE_TO]) if n else begun
 
+    reasons = iter(_reasons_of_events(chunk, rows, model, customer))
     entries: list[_Entry] = []
     p: F8 | None = None
-    own, crossed, before, last_own, touch = int(rows.data.starts[customer]), 0, p, 0, 0
-    n_own = 0
+    crossed, last_own = 0, 0
     for i in range(lo, hi + 1):
         t = int(rows.at[i]) if i < hi else rows.now
         while p is not None and crossed < len(boundaries) and last_own + boundaries[crossed] <= t:
@@ -248,24 +248,31 @@ def _trace_customer(
         if i == hi:
             break
         state = int(chunk.published[i - chunk.lo])
-        if rows.touch[i] > 0:
-            touch = int(rows.touch[i])
-            if p is not None:
-                entries.append(_Entry(t, "touch", event_ids[i - lo], classes[i - lo], state, p, None))
-            continue
-        n_own += 1
-        posterior = chunk.filtered[i - chunk.lo]
-        facts = np.zeros((1, len(publish.FACTS)), np.int64)
-        facts[0, [publish.N_OWN, publish.STEP_TICKS, publish.STEP_TOUCH]] = n_own, crossed, touch
-        carried = posterior[None] if before is None else before[None]
-        against = find_runner_up(posterior[None], np.array([state]))
-        parts = split_odds(
-            model, rows.data.combos, carried, facts, rows.data.code[own : own + 1], np.array([state]), against
-        )
-        reasons = reasons_column(model, parts, 5).to_pylist()[0]
-        entries.append(_Entry(t, "event", event_ids[i - lo], classes[i - lo], state, posterior, reasons))
-        p, before, own, crossed, last_own, touch = posterior, posterior, own + 1, 0, t, 0
+        if rows.touch[i] == 0:
+            p, crossed, last_own = chunk.filtered[i - chunk.lo], 0, t
+            entries.append(_Entry(t, "event", event_ids[i - lo], classes[i - lo], state, p, next(reasons)))
+        elif p is not None:
+            entries.append(_Entry(t, "touch", event_ids[i - lo], classes[i - lo], state, p, None))
     return _trace_table(entries, model, customer_id)
+
+
+def _reasons_of_events(
+    chunk: Chunk, rows: Rows, model: Model, customer: int, n_most: int = 5
+) -> list[list[dict[str, object]]]:
+    """The reasons for the published state right after each own event of one customer."""
+    a, b = rows.data.starts[customer : customer + 2]
+    own = rows.own_row[a:b] - chunk.lo
+    posterior, state = chunk.filtered[own], chunk.published[own].astype(np.int64)
+    facts = np.zeros((len(own), len(publish.FACTS)), np.int64)
+    facts[:, publish.N_OWN] = np.arange(1, len(own) + 1)
+    facts[:, publish.STEP_TICKS], facts[:, publish.STEP_TOUCH] = np.divmod(
+        rows.data.step[a:b], len(model.event_transitions)
+    )
+    carried = np.concatenate([posterior[:1], posterior[:-1]])
+    against = find_runner_up(posterior, state)
+    parts = split_odds(model, rows.data.combos, carried, facts, rows.data.code[a:b], state, against)
+    found: list[list[dict[str, object]]] = reasons_column(model, parts, n_most).to_pylist()
+    return found
 
 
 def _trace_table(entries: Sequence[_Entry], model: Model, customer_id: str) -> pa.Table:

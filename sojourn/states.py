@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +152,7 @@ def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_
     for feature, edges in zip(playbook.fingerprint, cuts, strict=True):
         names.append(feature)
         kinds.append("feature")
-        symbols.append(_level_names(edges))
+        symbols.append(name_levels(edges))
     for state in playbook.states:
         for indicator in state.indicators:
             names.append(f"{state.name}: {indicator.when.text}")
@@ -170,18 +169,24 @@ def plan_channels(playbook: Playbook, cuts: Sequence[NDArray[np.float64]], with_
     return ChannelPlan(tuple(names), tuple(kinds), tuple(symbols))
 
 
-def _level_names(edges: NDArray[np.float64]) -> tuple[str, ...]:
-    """Words for the levels that ``edges`` cut a feature into: ``< 1``, ``1 to 3``, ``>= 3``.
+def name_levels(edges: NDArray[np.float64]) -> tuple[str, ...]:
+    """Words for the levels that ``edges`` cut a feature into, one more than there are edges.
 
-    A cut just above zero sets the customers who have none of it apart: ``0`` and ``> 0``.
+    An edge just above a round number sets that number apart from what is above it.
+
+    >>> name_levels(np.array([1.0, np.nextafter(1.0, 2.0), 3.0]))
+    ('< 1', '1', '> 1 to 3', '>= 3')
     """
     if not len(edges):
         return ("any",)
-    has_none = 0 < edges[0] < 1e-300
-    shown = ["> 0" if has_none and i == 0 else f"{e:.4g}" for i, e in enumerate(edges)]
-    middle = [f"{a} to {b}" for a, b in pairwise(shown)]
-    last = shown[-1] if len(shown) == 1 and has_none else f">= {shown[-1]}"
-    return ("0" if has_none else f"< {shown[0]}", *middle, last)
+    below = np.nextafter(edges, -np.inf)
+    is_above = [float(f"{b:.6g}") == b for b in below]
+    shown = [f"{b if up else e:.4g}" for e, b, up in zip(edges, below, is_above, strict=True)]
+    names = [f"<= {shown[0]}" if is_above[0] else f"< {shown[0]}"]
+    for i in range(len(edges) - 1):
+        exact = shown[i] == shown[i + 1] and is_above[i + 1] and not is_above[i]
+        names.append(shown[i] if exact else f"{'> ' if is_above[i] else ''}{shown[i]} to {shown[i + 1]}")
+    return (*names, f"{'>' if is_above[-1] else '>='} {shown[-1]}")
 
 
 def take_customers(data: Sequences, chosen: NDArray[np.int64]) -> Sequences:

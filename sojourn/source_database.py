@@ -100,16 +100,28 @@ def _no_table(name: str, table: str, known: Sequence[str]) -> EventsError:
 
 def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, is_sorted: bool) -> Source:
     """The source of a relation. Rows without an order of their own are sorted by all columns, for equal results."""
-    schema = relation.limit(0).to_arrow_table().schema
+    import duckdb
+
+    def refuse(error: Exception) -> EventsError:
+        return EventsError(Problem(name, f"reading stopped: {_first_line(error)}"))
+
+    try:
+        schema = relation.limit(0).to_arrow_table().schema
+    except duckdb.Error as error:
+        raise refuse(error) from None
     names = schema.names
 
     def read(wanted: Sequence[str] | None) -> Iterator[Chunk]:
         chosen = [quote_name(c) for c in names if wanted is None or c in wanted] or [quote_name(names[0])]
-        picked = relation.project(", ".join(chosen))
-        if not is_sorted:
-            picked = picked.order(", ".join(chosen))
-        yield from open_table(picked.to_arrow_reader(CHUNK_ROWS), name).read(None)
-        connection.close()
+        try:
+            picked = relation.project(", ".join(chosen))
+            if not is_sorted:
+                picked = picked.order(", ".join(chosen))
+            yield from open_table(picked.to_arrow_reader(CHUNK_ROWS), name).read(None)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise refuse(error) from None
+        finally:
+            connection.close()
 
     return Source(name, schema, 0, read)
 
@@ -125,7 +137,7 @@ def _open_postgres(dsn: str, table: str, name: str) -> Source:
     try:
         relation = connection.table_function("postgres_scan", [dsn, schema or "public", plain])
     except duckdb.Error as error:
-        raise EventsError(Problem(name, f"PostgreSQL: {_first_line(error)}")) from None
+        raise EventsError(Problem(name, f"PostgreSQL: {_first_line(error).replace(dsn, name)}")) from None
     return _open_relation(connection, relation, name, is_sorted=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ _TUNE_EVENTS = 40_000
 _FORESIGHT_CUSTOMERS = 5_000
 _N_EXAMPLES = 5
 _COLUMNS = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")  # of a batch
+_TOLD_COLUMNS = ["event_id", "event_class", "label", "label_p"]  # what is read of the events once they are numbered
 _MOVE_COLUMNS = ["customer_id", "event_at", "event_class", "state"]  # what the analysis of moves reads of the history
 
 
@@ -90,11 +91,17 @@ def run(
     with open_output(out) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
-        folded = _fold(layout, batch, at, rng, threads, watch)
-        rows, fit = _fit(book, log, batch, folded, at, rng, threads, watch)
+        log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
+        folded, symbols = _fold(layout, batch, at, rng, threads, watch)
+        rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
+        names, past = batch.ids.names(), _keep_past(batch, rng.spawn(1)[0])
+        del batch, symbols
+        fit = _fit(book, log, rows, boundaries, folded, rng, threads, watch)
         calm = _calm(book, fit, rows, rng, threads, watch)
-        found = _infer(fit, calm, rows, log, batch, layout, folded, rng, folder, threads, watch)
-        foreseen = _foresee(book, fit, rows, batch, layout, rng, threads, watch)
+        found = _infer(fit, calm, rows, log, names, layout, folded, rng, folder, threads, watch)
+        foreseen = _foresee(book, fit, rows, past, layout, rng, threads, watch)
+        del rows, past, folded
+        log = _keep_columns(log, ["label"])
         moves = _analyse(book, fit, found, at, rng, folder, watch)
         results = Results(
             playbook=book,
@@ -169,24 +176,30 @@ def _number(log: EventLog, book: Playbook, watch: Stages) -> tuple[Layout, Batch
         return build_layout(book), make_batch(log.events, book)
 
 
+def _keep_columns(log: EventLog, names: Sequence[str]) -> EventLog:
+    """The log with these columns of its events only."""
+    return replace(log, events=log.events.select(list(names)).combine_chunks())
+
+
 @dataclass(frozen=True)
 class _Folded:
-    """Features as of now, what each event looked like when it happened, and a sample of raw values.
+    """Features as of now, where the fingerprint is cut, and a sample of raw values.
 
     ``sample`` are customers drawn at random, ``sample_rows`` their events (rows of the events table),
     ``sample_values`` the fingerprint at those.
     """
 
     features: F8
-    symbols: NDArray[np.uint8]
     cuts: tuple[F8, ...]
     sample: NDArray[np.int64]
     sample_rows: NDArray[np.int64]
     sample_values: F8
 
 
-def _fold(layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, threads: int, watch: Stages) -> _Folded:
-    """Fold a sample to learn where to cut the fingerprint, then everybody."""
+def _fold(
+    layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, threads: int, watch: Stages
+) -> tuple[_Folded, NDArray[np.uint8]]:
+    """Fold a sample to learn where to cut the fingerprint, then everybody; and what each event looked like."""
     from sojourn.fold import Observe, choose_cuts, fold_events, read_features, take_events
 
     with watch("fold events") as report:
@@ -203,34 +216,44 @@ def _fold(layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, 
         report(2, 3)
         assert folded.symbols is not None
         features = read_features(layout, folded.vectors, instant_us(at))
-    return _Folded(features, folded.symbols, cuts, sample, rows, values)
+    return _Folded(features, cuts, sample, rows, values), folded.symbols
+
+
+def _arrange(
+    book: Playbook, log: EventLog, batch: Batch, symbols: NDArray[np.uint8], at: datetime, watch: Stages
+) -> tuple[Rows, tuple[float, ...]]:
+    """Everybody's rows in order of customer and time, and the silence boundaries that they were made with."""
+    with watch("arrange events"):
+        boundaries = _set_boundaries(book, batch, at)
+        rows = arrange_rows(
+            book, batch.customer, batch.event_at, batch.event_class, symbols, _read_labels(book, log), boundaries,
+            batch.n_customers, instant_us(at),
+        )  # fmt: skip
+    return rows, boundaries
 
 
 def _fit(
-    book: Playbook, log: EventLog, batch: Batch, folded: _Folded, at: datetime, rng: np.random.Generator,
-    threads: int, watch: Stages,
-) -> tuple[Rows, StateFit]:  # fmt: skip
-    """Everybody's rows in order, and the state model fitted on the sample."""
+    book: Playbook, log: EventLog, rows: Rows, boundaries: Sequence[float], folded: _Folded,
+    rng: np.random.Generator, threads: int, watch: Stages,
+) -> StateFit:  # fmt: skip
+    """The state model, fitted on the sample."""
     with watch("fit states") as report:
-        labels = _read_labels(book, log)
-        boundaries = _set_boundaries(book, batch, at)
-        rows = arrange_rows(
-            book, batch.customer, batch.event_at, batch.event_class, folded.symbols, labels, boundaries,
-            batch.n_customers, instant_us(at),
-        )  # fmt: skip
-        plan = plan_channels(book, folded.cuts, labels is not None)
+        plan = plan_channels(book, folded.cuts, _has_labels(log))
         sample = take_customers(rows.data, folded.sample)
         if not sample.n_events:
             raise EventsError(Problem("events", "all of them are touches: no customer has done anything themselves"))
-        fit = fit_states(book, plan, sample, boundaries, rng=rng, n_threads=threads, progress=report)
-    return rows, fit
+        return fit_states(book, plan, sample, boundaries, rng=rng, n_threads=threads, progress=report)
+
+
+def _has_labels(log: EventLog) -> bool:
+    return bool(log.events["label"].null_count < log.events.num_rows)
 
 
 def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
     """Known states as symbols of the label channel; None when no event has one."""
-    column = log.events["label"]
-    if column.null_count == len(column):
+    if not _has_labels(log):
         return None
+    column = log.events["label"]
     known = pc.index_in(column, pa.array(book.state_names)).fill_null(-1).to_numpy().astype(np.int64)
     label_p = log.events["label_p"].to_numpy(zero_copy_only=False).astype(np.float64)
     return label_symbols(known, label_p, len(book.states) + book.model.extra_states)
@@ -260,9 +283,7 @@ class _Calm:
     is_within: bool
 
 
-def _calm(
-    book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, threads: int, watch: Stages
-) -> _Calm:
+def _calm(book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, threads: int, watch: Stages) -> _Calm:
     """Thresholds that keep the flap budget, tuned on a sample of histories."""
     with watch("tune thresholds"):
         sample = take_rows(rows, draw_customers(np.diff(rows.starts), rng, _TUNE_EVENTS))
@@ -270,27 +291,41 @@ def _calm(
         return _Calm(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
 
 
+@dataclass(frozen=True)
+class _Past:
+    """The events of customers drawn at random, for :func:`_foresee`: who they are, and their batch, numbered alike."""
+
+    chosen: NDArray[np.int64]
+    batch: Batch
+
+
+def _keep_past(batch: Batch, rng: np.random.Generator) -> _Past:
+    from sojourn.fold import take_events
+
+    chosen = np.sort(rng.permutation(batch.n_customers)[:_FORESIGHT_CUSTOMERS])
+    place = np.full(batch.n_customers, -1, np.int32)
+    place[chosen] = np.arange(len(chosen))
+    theirs = np.flatnonzero(place[batch.customer] >= 0)
+    taken = replace(take_events(batch, theirs), customer=place[batch.customer[theirs]], n_customers=len(chosen))
+    return _Past(chosen, taken)
+
+
 def _foresee(
-    book: Playbook, fit: StateFit, rows: Rows, batch: Batch, layout: Layout, rng: np.random.Generator,
+    book: Playbook, fit: StateFit, rows: Rows, past: _Past, layout: Layout, rng: np.random.Generator,
     threads: int, watch: Stages,
 ) -> tuple[Foresight, ...]:  # fmt: skip
     """What the states add to predicting the playbook's outcomes, on a sample of customers."""
-    from sojourn.fold import fold_events, read_features, take_events
+    from sojourn.fold import fold_events, read_features
+
+    def features_at(instant: int) -> F8:
+        n = int(np.searchsorted(past.batch.event_at, instant, side="right"))
+        until = replace(past.batch, **{name: getattr(past.batch, name)[:n] for name in _COLUMNS})
+        return read_features(layout, fold_events(layout, until, n_threads=threads).vectors, instant)
 
     with watch("measure foresight"):
-        chosen = np.sort(rng.permutation(rows.n_customers)[:_FORESIGHT_CUSTOMERS])
-        place = np.full(rows.n_customers, -1, np.int32)
-        place[chosen] = np.arange(len(chosen))
-        theirs = np.flatnonzero(place[batch.customer] >= 0)
-        numbered = replace(take_events(batch, theirs), customer=place[batch.customer[theirs]], n_customers=len(chosen))
-
-        def features_at(instant: int) -> F8:
-            n = int(np.searchsorted(numbered.event_at, instant, side="right"))
-            past = replace(numbered, **{name: getattr(numbered, name)[:n] for name in _COLUMNS})
-            return read_features(layout, fold_events(layout, past, n_threads=threads).vectors, instant)
-
-        sample = take_rows(rows, chosen)
-        return measure_foresight(book, fit.model, sample, batch.event_class[sample.order], features_at, rng=rng)
+        by_customer = np.argsort(past.batch.customer, kind="stable")
+        event_class = past.batch.event_class[by_customer]
+        return measure_foresight(book, fit.model, take_rows(rows, past.chosen), event_class, features_at, rng=rng)
 
 
 @dataclass(frozen=True)
@@ -306,12 +341,11 @@ class _Found:
 
 
 def _infer(
-    fit: StateFit, calm: _Calm, rows: Rows, log: EventLog, batch: Batch, layout: Layout, folded: _Folded,
+    fit: StateFit, calm: _Calm, rows: Rows, log: EventLog, names: pa.Array, layout: Layout, folded: _Folded,
     rng: np.random.Generator, folder: Path | None, threads: int, watch: Stages,
 ) -> _Found:  # fmt: skip
     """Every posterior, published state, switch and reason, a chunk of customers at a time."""
-    model, names = fit.model, batch.ids.names()
-    events = log.events.select(["event_id", "event_class"]).combine_chunks()
+    model, events = fit.model, log.events.select(["event_id", "event_class"])
     customers, transitions, history, last_seen = [], [], [], []
     with watch("infer states") as report:
         writer = open_parquet(folder / "history.parquet", HISTORY) if folder else None

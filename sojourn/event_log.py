@@ -152,13 +152,12 @@ class LogBuilder:
     def _take_event_ids(self, order: Integers | None) -> pa.ChunkedArray:
         """The ids, with ``file:row`` where there is none."""
         named = [_name_events(piece.event_id, piece.seq) for piece in self._pieces]
-        self._pieces = [replace(piece, event_id=_NO_TEXTS, keys=None, exact=None) for piece in self._pieces]
+        self._pieces = [
+            replace(piece, event_id=pa.nulls(0, pa.string()), keys=None, exact=None) for piece in self._pieces
+        ]
         ids = pa.chunked_array(named, pa.string())
         del named
         return ids if order is None else take_texts(ids, order)
-
-
-_NO_TEXTS = pa.array([], pa.string())
 
 
 def _join(pieces: list[NDArray[Any]], kind: Any) -> NDArray[Any]:

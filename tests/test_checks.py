@@ -117,7 +117,7 @@ def test_indicators_and_features(facts: dict[str, Any]) -> None:
 def test_findings_have_lines_and_near_misses(facts: dict[str, Any]) -> None:
     found = [finding["text"] for finding in find_all(parse_playbook(BOOK), facts, "p.yaml")]
     for expected in [
-        "1 of 6 rows are quarantined by the rule 'time'.",
+        "1 of 6 rows is quarantined by the rule 'time'.",
         "p.yaml:6: event class 'ride' matches no row. Did you mean 'bike_ridden'?",
         "p.yaml:5: event class 'buy' matches no row.",
         "'bike_ridden' (40 rows) belongs to no event class. Did you mean 'ride'?",

@@ -80,6 +80,7 @@ def hash_bytes(data: Any, size: Any, first: Any, end: Any, seed: Any) -> Any:
 
 @njit(forceinline=True)
 def hash_record(arena: Any, place: Any, seed: Any) -> Any:
+    """The hash of an id in the arena: the same as that of its bytes."""
     length = np.int64(arena[place] >> HALF)
     state = seed ^ START
     for k in range((length + 7) >> 3):
@@ -89,6 +90,7 @@ def hash_record(arena: Any, place: Any, seed: Any) -> Any:
 
 @njit(forceinline=True)
 def is_equal(arena: Any, place: Any, data: Any, size: Any, first: Any, end: Any) -> Any:
+    """Whether the id in the arena is, byte for byte, the one at ``first … end - 1`` of ``data``."""
     if np.int64(arena[place] >> HALF) != end - first:
         return False
     i = first

@@ -180,6 +180,7 @@ def bucket_count(v: Any, s: Any, place: Any) -> Any:
 
 @njit(**PART)
 def add_to_ring(v: Any, s: Any, b: Any) -> None:
+    """Count one event in bucket ``b`` of the ring of 32 buckets at slot ``s``; older events are not counted."""
     newest = v[s]
     if math.isnan(newest):
         v[s] = b
@@ -202,6 +203,7 @@ def add_to_ring(v: Any, s: Any, b: Any) -> None:
 
 @njit(**PART)
 def add_to_sums(v: Any, s: Any, b: Any, x: Any) -> None:
+    """Add ``x`` to bucket ``b`` of the ring of 32 sums at slot ``s``."""
     newest = v[s]
     if b - newest >= 32.0:
         for i in range(1, 33):
@@ -307,6 +309,7 @@ def apply_op(
 
 @njit(**PART)
 def apply_measure(code: Any, v: Any, s: Any, at: Any, x: Any, t: Any, measure: Any) -> None:
+    """Apply one operation on a measure that the event has; ``at`` is the slot of its instant."""
     if code == OP_M_COUNT:
         v[s] += 1.0
     elif code == OP_M_AT:
@@ -343,6 +346,7 @@ def read_ring(v: Any, s: Any, b: Any) -> Any:
 
 @njit(**PART)
 def read_sums(v: Any, s: Any, b: Any) -> Any:
+    """The sum of the buckets of the ring at slot ``s`` that are in the window which ends in bucket ``b``."""
     newest = v[s]
     total = 0.0
     if b - newest < 32.0:
@@ -353,6 +357,7 @@ def read_sums(v: Any, s: Any, b: Any) -> Any:
 
 @njit(**PART)
 def read_latest(v: Any, s: Any, n: Any, size: Any, k: Any, within: Any, now: Any) -> Any:
+    """How many of the last ``k`` of ``n`` instants, kept in ``size`` slots at ``s``, are within the window."""
     found = 0.0
     for j in range(1, min(n, k) + 1):
         if now - v[s + (n - j) % size] > within:
@@ -363,6 +368,7 @@ def read_latest(v: Any, s: Any, n: Any, size: Any, k: Any, within: Any, now: Any
 
 @njit(**PART)
 def read_distinct(v: Any, s: Any) -> Any:
+    """The estimate of distinct values from the 240 bits in five slots at ``s`` (linear counting)."""
     n_zero = 240
     for k in range(5):
         bits = np.int64(v[s + k])
@@ -456,6 +462,7 @@ def compute(code: Any, p: Any, q: Any) -> Any:
 
 @njit(**PART)
 def run_program(first: Any, end: Any, codes: Any, operands: Any, values: Any, stack: Any) -> Any:
+    """The value of one program's codes ``first … end - 1`` on the values of its calls."""
     if end == first + 1 and codes[first] == LOAD:  # most features are one call
         return values[np.int64(operands[first])]
     top = -1
@@ -483,6 +490,7 @@ def run_program(first: Any, end: Any, codes: Any, operands: Any, values: Any, st
 
 @njit(**PART)
 def quantise(value: Any, first: Any, end: Any, cuts: Any) -> Any:
+    """How many of the cuts ``first … end - 1`` are at or below the value; 255 for a missing value."""
     if math.isnan(value):
         return MISSING
     symbol = 0

@@ -176,11 +176,14 @@ def _bin_shares(data: Sequences, draft: Model) -> F8:
     return np.asarray(reached / max(data.n_events, 1), np.float64)
 
 
-def align_states(written: Model, fitted: Model, n_disagreements: int = 5) -> tuple[tuple[Alignment, ...], list[int]]:
+def align_states(
+    written: Model, fitted: Model, n_disagreements: int = 5, *, has_labels: bool = False
+) -> tuple[tuple[Alignment, ...], list[int]]:
     """Which fitted state is which written one, and the order of fitted states that says so.
 
     Likeness of two states is the Bhattacharyya coefficient of their tables, averaged over the learned
-    channels by weight; the assignment maximises its sum. Extra states stay where they are.
+    channels by weight; the assignment maximises its sum. With labels every state keeps its name: people have said
+    which is which, and their labels would pull to the wrong one under another.
     Source: Bhattacharyya 1943; Kuhn 1955, doi:10.1002/nav.3800020109.
     """
     from scipy.optimize import linear_sum_assignment
@@ -192,7 +195,7 @@ def align_states(written: Model, fitted: Model, n_disagreements: int = 5) -> tup
             likeness += w.weight * np.sqrt(w.theta[:, None, :] * f.theta[None, :, :]).sum(axis=2)
             total += w.weight
     likeness /= max(total, 1e-12)
-    order = [int(j) for j in linear_sum_assignment(-likeness)[1]]
+    order = list(range(len(likeness))) if has_labels else [int(j) for j in linear_sum_assignment(-likeness)[1]]
     found = tuple(
         Alignment(
             written.states[i],

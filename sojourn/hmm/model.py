@@ -330,10 +330,11 @@ def log_prior(model: Model, prior: Prior) -> float:
     hazards = np.stack([model.hazards, 1.0 - model.hazards], axis=-1)
     total = term(prior.initial, model.initial) + term(prior.hazards, hazards)
     total += term(prior.event_transitions, model.event_transitions[0])
-    total += term(
-        np.broadcast_to(prior.shrink * model.event_transitions[0], model.event_transitions[1:].shape),
-        model.event_transitions[1:],
-    )
+    # How far each touched matrix is from the untouched one. Without the second term, a prior's own entropy, the
+    # total would fall as the untouched one sharpens, and the fit would stop too early.
+    drawn_to = np.broadcast_to(prior.shrink * model.event_transitions[0], model.event_transitions[1:].shape)
+    total += term(drawn_to, model.event_transitions[1:])
+    total -= term(drawn_to, np.broadcast_to(model.event_transitions[0], drawn_to.shape))
     total += term(prior.silent_transitions, model.silent_transitions)
     for channel, guide in zip(model.channels, prior.channels, strict=True):
         if channel.is_learned and channel.weight > 0:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +125,7 @@ def run(
 
 
 class Stages:
-    """Seconds and peak memory per stage, and progress to whoever asked for it."""
+    """Seconds, CPU seconds of all threads and peak memory so far per stage, and progress to whoever asked for it."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
@@ -139,13 +139,18 @@ class Stages:
             if self.progress:
                 self.progress(stage, n_done, n_all)
 
-        start = perf_counter()
+        start, cpu_start = perf_counter(), process_time()
         report(0, 1)
         yield report
         report(1, 1)
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.done.append(
-            {"stage": stage, "seconds": round(perf_counter() - start, 3), "peak_mb": round(peak_kb / 1024, 1)}
+            {
+                "stage": stage,
+                "seconds": round(perf_counter() - start, 3),
+                "cpu_s": round(process_time() - cpu_start, 3),
+                "peak_mb": round(peak_kb / 1024, 1),
+            }
         )
 
 

@@ -125,6 +125,7 @@ def digests(folder: Path) -> dict[str, str]:
 # -- the same again ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fresh_processes_write_the_same_bytes_also_with_ties(tmp_path):
     events = make_rows(draw_events(5, has_ties=True))
     assert len(set(events["at"].to_pylist())) < events.num_rows

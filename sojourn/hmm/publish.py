@@ -94,36 +94,42 @@ def _follow_path(mem, state, t, stats):  # type: ignore[no-untyped-def]
     stats[STAYS] += 1
 
 
+@njit(**_OPTIONS)
+def _advance(  # type: ignore[no-untyped-def]
+    mem, v, w, last_own, ticks, t, k, boundaries, tick, enter, margin, leave, min_dwell, moves, stats
+):
+    """Cross every boundary and pending expiry up to ``t``; return the ticks crossed, or -1 when full.
+
+    Not inside the loop that calls it: Numba finds a loop in its cache only if all that it closes over is plain.
+    """
+    while True:
+        tick_at = last_own + boundaries[ticks] if ticks < boundaries.size else _NEVER
+        expiry = mem[PENDING_SINCE] + min_dwell if mem[PENDING] >= 0 else _NEVER
+        instant = min(tick_at, expiry)
+        if instant > t:
+            return ticks
+        if expiry <= tick_at:
+            to = mem[PENDING]
+        else:
+            c = 0.0
+            for s in range(v.size):
+                x = 0.0
+                for r in range(v.size):
+                    x += v[r] * tick[ticks, r, s]
+                w[s] = x
+                c += x
+            for s in range(v.size):
+                v[s] = w[s] / c
+            ticks += 1
+            to = _consider(mem, v, instant, False, enter, margin, leave, min_dwell)
+        if to >= 0 and not _switch(mem, instant, to, -1, k, moves, stats):
+            return -1
+
+
 @cache
 def walk(n_states: int) -> Loop:
     """The loop over rows (own events and touches, by customer and time) up to ``now``."""
     S = n_states
-
-    @njit(**_OPTIONS)
-    def advance(mem, v, w, last_own, ticks, t, k, boundaries, tick, enter, margin, leave, min_dwell, moves, stats):  # type: ignore[no-untyped-def]
-        """Cross every boundary and pending expiry up to ``t``; return the ticks crossed, or -1 when full."""
-        while True:
-            tick_at = last_own + boundaries[ticks] if ticks < boundaries.size else _NEVER
-            expiry = mem[PENDING_SINCE] + min_dwell if mem[PENDING] >= 0 else _NEVER
-            instant = min(tick_at, expiry)
-            if instant > t:
-                return ticks
-            if expiry <= tick_at:
-                to = mem[PENDING]
-            else:
-                c = 0.0
-                for s in range(S):
-                    x = 0.0
-                    for r in range(S):
-                        x += v[r] * tick[ticks, r, s]
-                    w[s] = x
-                    c += x
-                for s in range(S):
-                    v[s] = w[s] / c
-                ticks += 1
-                to = _consider(mem, v, instant, False, enter, margin, leave, min_dwell)
-            if to >= 0 and not _switch(mem, instant, to, -1, k, moves, stats):
-                return -1
 
     @njit(**_OPTIONS)
     def loop(  # type: ignore[no-untyped-def]
@@ -152,8 +158,8 @@ def walk(n_states: int) -> Loop:
             u = 0
             for i in range(starts[k], starts[k + 1]):
                 if n_own > 0:
-                    ticks = advance(mem, v, w, last_own, ticks, at[i], k, boundaries, tick,
-                                    enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+                    ticks = _advance(mem, v, w, last_own, ticks, at[i], k, boundaries, tick,
+                                     enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
                     if ticks < 0:
                         return -1
                 if touch[i] > 0:
@@ -196,8 +202,8 @@ def walk(n_states: int) -> Loop:
                 ticks = 0
                 u = 0
             if n_own > 0:
-                ticks = advance(mem, v, w, last_own, ticks, now, k, boundaries, tick,
-                                enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+                ticks = _advance(mem, v, w, last_own, ticks, now, k, boundaries, tick,
+                                 enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
                 if ticks < 0:
                     return -1
                 if path.size > 0 and mem[IS_DETECTED] == 0:

@@ -21,6 +21,7 @@ _ROUGH_ITER = 12
 _ROUGH_EVENTS = 60_000
 _WEIGHT_ROUNDS, _SETTLED = 12, 0.03
 _CLASS_WEIGHT, _DERIVED_SCALE = 0.6, 0.1  # where the search for weights begins
+_FEWEST_TO_CHOOSE = 20  # validation customers; with fewer, chance would choose
 DERIVED_SCALES = (0.0, 0.1, 0.3, 1.0)
 """How much of the weight of fingerprint and indicators is tried: they are made of the same events."""
 
@@ -125,13 +126,14 @@ def weigh_evidence(
     First, each channel at one over its dispersion (:func:`sojourn.evidence.measure_dispersion`). Second, the
     fingerprint and the indicators are made of the same events as the event class: counted beside it they
     repeat it. So of :data:`DERIVED_SCALES` the largest is taken that foresees the next event (its class and
-    the silence before it) on the validation customers as well as the best does, to within one standard error.
+    the silence before it) on the validation customers as well as the best does, to within one standard error. With
+    few of them 0.1 is taken.
 
     Third, where they count, dispersion is measured again on better and better paths until it settles: a feature
     that says something new looks dispersed on the paths of a model that hardly listens to it.
     """
-    rough = take_customers(data, _first_events(data, split.train, _ROUGH_EVENTS))
-    check = take_customers(data, _first_events(data, split.validation, _ROUGH_EVENTS))
+    rough = take_customers(data, _thin_out(data, split.train, _ROUGH_EVENTS))
+    check = take_customers(data, _thin_out(data, split.validation, _ROUGH_EVENTS))
     is_derived = np.array([kind in ("feature", "indicator") for kind in plan.kinds])
     weights = weigh_by_change(plan, rough)
     weights[0] = _CLASS_WEIGHT
@@ -139,7 +141,9 @@ def weigh_evidence(
     model, prior = draft(weights, rough)
     dispersed = 1.0 / measure_dispersion(fit_em(model, rough, prior, max_iter=_ROUGH_ITER).model, rough)
     scores, fits = [], []
-    for scale in DERIVED_SCALES if is_derived.any() else (0.0,):
+    scales = DERIVED_SCALES if len(check.end) >= _FEWEST_TO_CHOOSE else (_DERIVED_SCALE,)
+    scales = scales if is_derived.any() else (0.0,)
+    for scale in scales:
         weights = np.where(is_derived, scale * dispersed, dispersed)
         model, prior = draft(weights, rough)
         seen = merge_codes(rough, weights > 0)
@@ -152,7 +156,7 @@ def weigh_evidence(
         loss = scores[best] - scores[j]
         if loss.sum() <= loss.std() * np.sqrt(len(loss)):
             chosen = j
-    scale = DERIVED_SCALES[chosen]
+    scale = scales[chosen]
     model, weights = fits[chosen], np.array([c.weight for c in fits[chosen].channels])
     for _ in range(_WEIGHT_ROUNDS if scale > 0 else 1):
         before, dispersed = weights, 1.0 / measure_dispersion(model, rough)
@@ -165,9 +169,10 @@ def weigh_evidence(
     return Weighed(weights, scale)
 
 
-def _first_events(data: Sequences, customers: NDArray[np.int64], n_events: int) -> NDArray[np.int64]:
-    """As many of the customers as have about ``n_events`` together."""
-    return customers[: int(np.searchsorted(np.cumsum(np.diff(data.starts)[customers]), n_events)) + 1]
+def _thin_out(data: Sequences, customers: NDArray[np.int64], n_events: int) -> NDArray[np.int64]:
+    """One in so many of the customers, so that they have about ``n_events`` together."""
+    step = max(1, round(int(np.diff(data.starts)[customers].sum()) / n_events))
+    return customers[::step]
 
 
 def merge_codes(data: Sequences, is_used: NDArray[np.bool_]) -> Sequences:

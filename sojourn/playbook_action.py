@@ -100,7 +100,5 @@ def read_stability(reader: Reader, node: Yaml | None) -> Stability:
     enter, margin, leave = (
         reader.read_number(section.get(key), f"stability {key}", 0.0, 1.0) for key in ("enter", "margin", "exit")
     )
-    if enter is not None and leave is not None and leave > enter:
-        reader.fail(section.line, f"stability exit ({leave:g}) must not be above enter ({enter:g})")
-    dwell = reader.read_duration(section.get("min_dwell"), "stability min_dwell")
+    dwell = reader.read_duration(section.get("min_dwell"), "stability min_dwell", least_s=0.0)
     return Stability(0.5 if flaps is None else flaps, enter, margin, leave, dwell)

@@ -169,8 +169,8 @@ class Reader:
             return None
         return value
 
-    def read_duration(self, node: Yaml | None, what: str) -> float | None:
-        """The duration in seconds, or None when there is nothing."""
+    def read_duration(self, node: Yaml | None, what: str, *, least_s: float | None = None) -> float | None:
+        """The duration in seconds, or None when there is nothing. Longer than nothing, or at least ``least_s``."""
         text = self.read_text(node, what)
         if text is None or node is None:
             return None
@@ -180,6 +180,8 @@ class Reader:
             self.fail(node.line, f"{what} must be a duration such as 30m, 48h or 7d, not '{text[:80]}'", hint)
             return None
         seconds = float(match[1]) * UNIT_SECONDS[match[2]]
+        if seconds == least_s:
+            return seconds
         if not 0 < seconds <= LONGEST_S:
             self.fail(node.line, f"{what} must be longer than nothing and at most ten years (3650d), not {text}")
             return None

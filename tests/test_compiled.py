@@ -8,7 +8,16 @@ from sojourn.hmm import kernel, publish
 
 
 @pytest.mark.parametrize(
-    "make", [kernel.accumulate, kernel.smooth, kernel.decode, kernel.predict_symbols, publish.walk]
+    "make",
+    [
+        kernel.accumulate,
+        kernel.smooth,
+        kernel.decode,
+        kernel.predict_symbols,
+        kernel.score_codes,
+        kernel.count_symbols,
+        publish.walk,
+    ],
 )
 def test_loops_close_over_plain_numbers_only(make):
     """Numba's key has the values that a loop closes over; another loop among them has a new one in each process."""

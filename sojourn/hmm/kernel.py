@@ -263,38 +263,51 @@ def predict_symbols(n_states: int) -> Loop:
     return loop  # type: ignore[no-any-return]
 
 
-@njit(**_OPTIONS)
-def score_codes(combos, logs, first, last, table, top):  # type: ignore[no-untyped-def]
-    """Fill ``table[code, s]`` with likelihoods whose largest is 1, and ``top[code]`` with the log of its scale.
+@cache
+def score_codes(n_states: int) -> Loop:
+    """The likelihoods of codes, from those of their symbols."""
+    S = n_states
 
-    ``combos`` uint8[n, C] symbols, ``logs`` [C, 256, S] weighted log-likelihoods.
-    """
-    n_channels, _, n_states = logs.shape
-    for j in range(first, last):
-        for s in range(n_states):
-            table[j, s] = 0.0
-        for c in range(n_channels):
-            o = combos[j, c]
-            for s in range(n_states):
-                table[j, s] += logs[c, o, s]
-        best = table[j, 0]
-        for s in range(1, n_states):
-            best = max(best, table[j, s])
-        # A symbol that no state can emit has likelihood zero, and its scale is moot.
-        top[j] = 0.0 if best == -np.inf else best
-        for s in range(n_states):
-            table[j, s] = np.exp(table[j, s] - top[j])
+    @njit(**_OPTIONS)
+    def loop(combos, logs, first, last, table, top):  # type: ignore[no-untyped-def]
+        """Fill ``table[code, s]`` with likelihoods whose largest is 1, and ``top[code]`` with the log of its scale.
+
+        ``combos`` uint8[n, C] symbols, ``logs`` [C, 256, S] weighted log-likelihoods.
+        """
+        total = np.empty(S)
+        for j in range(first, last):
+            for s in range(S):
+                total[s] = 0.0
+            for c in range(logs.shape[0]):
+                o = combos[j, c]
+                for s in range(S):
+                    total[s] += logs[c, o, s]
+            best = total[0]
+            for s in range(1, S):
+                best = max(best, total[s])
+            # A symbol that no state can emit has likelihood zero, and its scale is moot.
+            top[j] = 0.0 if best == -np.inf else best
+            for s in range(S):
+                table[j, s] = np.exp(total[s] - top[j])
+
+    return loop  # type: ignore[no-any-return]
 
 
-@njit(**_OPTIONS)
-def count_symbols(combos, mass, first, last, counts):  # type: ignore[no-untyped-def]
-    """Add the posterior mass [n, S] of each code to its symbols: ``counts`` [C, 256, S]."""
-    n_channels, _, n_states = counts.shape
-    for j in range(first, last):
-        for c in range(n_channels):
-            o = combos[j, c]
-            for s in range(n_states):
-                counts[c, o, s] += mass[j, s]
+@cache
+def count_symbols(n_states: int) -> Loop:
+    """The posterior mass of symbols, from that of codes."""
+    S = n_states
+
+    @njit(**_OPTIONS)
+    def loop(combos, mass, first, last, counts):  # type: ignore[no-untyped-def]
+        """Add the posterior mass [n, S] of each code to its symbols: ``counts`` [C, 256, S]."""
+        for j in range(first, last):
+            for c in range(counts.shape[0]):
+                o = combos[j, c]
+                for s in range(S):
+                    counts[c, o, s] += mass[j, s]
+
+    return loop  # type: ignore[no-any-return]
 
 
 @njit(**_OPTIONS)

@@ -148,7 +148,7 @@ def emission_table(model: Model, combos: NDArray[np.uint8]) -> tuple[F8, F8]:
 
     logs = np.array([channel_logs(channel) for channel in model.channels])
     table, top = np.empty((len(combos), len(model.states))), np.empty(len(combos))
-    score_codes(combos, logs, 0, len(combos), table, top)
+    score_codes(len(model.states))(combos, logs, 0, len(combos), table, top)
     return table, top
 
 
@@ -289,7 +289,7 @@ def symbol_counts(combos: NDArray[np.uint8], mass: F8) -> F8:
     from sojourn.hmm.kernel import count_symbols
 
     counts = np.zeros((combos.shape[1], MISSING + 1, mass.shape[1]))
-    count_symbols(combos, mass, 0, len(combos), counts)
+    count_symbols(mass.shape[1])(combos, mass, 0, len(combos), counts)
     return counts
 
 

@@ -34,9 +34,12 @@ def number_sessions(customer: Codes, at: Integers, session: Codes | None) -> tup
         found[has_id] = np.searchsorted(known, key)
         return found, len(known)
     order = sort_stably(customer)
-    who, when = customer[order], at[order]
     begins = np.ones(len(order), bool)
-    begins[1:] = (who[1:] != who[:-1]) | (np.diff(when) > SESSION_GAP_US)
+    when = at[order]
+    begins[1:] = np.diff(when) > SESSION_GAP_US
+    del when
+    who = customer[order]
+    begins[1:] |= who[1:] != who[:-1]
     numbers = np.cumsum(begins, dtype=np.int32)
     numbers -= 1
     found = np.empty(len(order), np.int32)
@@ -71,10 +74,15 @@ def cover_classes(
 
     Touches belong to no session. ``measures`` has the sums of those measures that the class has.
     """
-    own = np.flatnonzero(~is_touch[event_class])
-    numbers, n_sessions = number_sessions(customer[own], at[own], None if session is None else session[own])
-    of_row = np.full(len(customer), -1, np.int32)
-    of_row[own] = numbers
+    is_own = ~is_touch[event_class]
+    if is_own.all():
+        of_row, n_sessions = number_sessions(customer, at, session)
+    else:
+        numbers, n_sessions = number_sessions(
+            customer[is_own], at[is_own], None if session is None else session[is_own]
+        )
+        of_row = np.full(len(customer), -1, np.int32)
+        of_row[is_own] = numbers
     order = sort_stably(event_class)
     sums_of = {name: _sum_by_class(column, event_class, len(class_names)) for name, column in measures.items()}
     ends = np.cumsum(np.bincount(event_class, minlength=len(class_names)))

@@ -15,7 +15,7 @@ from sojourn.coded import Coded, code_texts, join_coded
 from sojourn.event_coverage import cover_classes
 from sojourn.event_order import find_order, find_repeats, take_texts
 from sojourn.event_rows import FILE_BITS, Piece, keep_rows
-from sojourn.frames import NAME, QUARANTINE, events_schema
+from sojourn.frames import INSTANT, NAME, QUARANTINE, events_schema
 from sojourn.identity import link_customers
 from sojourn.playbook import Playbook
 from sojourn.source_rows import Flags, Integers
@@ -55,15 +55,23 @@ class LogBuilder:
     def close(self) -> dict[str, Any]:
         """The fields of an :class:`~sojourn.events.EventLog`, but for its sources. The builder is empty after it."""
         n_duplicate = self._drop_duplicates()
+        at = _join([piece.event_at for piece in self._pieces], np.int64)
+        order = find_order(at)
+        ids = self._take_event_ids(order)  # first, since ordering them takes the most room
+        event_class = _join([piece.event_class for piece in self._pieces], np.int16)
         customer, links = link_customers([piece.ids for piece in self._pieces], self._id_columns)
         session = self._join_texts("session")
-        at = _join([piece.event_at for piece in self._pieces], np.int64)
-        event_class = _join([piece.event_class for piece in self._pieces], np.int16)
-        order = find_order(at)
         if order is not None:
             at, event_class, customer = at[order], event_class[order], customer.take(order)
             session = None if session is None else session.take(order)
-        events = self._make_table(order, event_class, customer, session)
+        made = {
+            "event_at": pa.array(at).cast(INSTANT),
+            "event_class": pa.DictionaryArray.from_arrays(pa.array(event_class), pa.array(self._playbook.class_names)),
+            "session": _spell(session, len(at)),
+            "customer_id": customer.spell(),
+            "event_id": ids,
+        }
+        events = self._make_table(order, made)
         quarantine = pa.concat_tables(self._quarantine)
         if events.num_rows + n_duplicate + quarantine.num_rows != self.n_read:
             counts = f"{events.num_rows} accepted, {n_duplicate} duplicate and {quarantine.num_rows} quarantined"
@@ -89,18 +97,23 @@ class LogBuilder:
 
     def _drop_duplicates(self) -> int:
         """Drops rows that repeat an earlier one; how many there were."""
-        has_key = np.flatnonzero(_join([_has_key(piece) for piece in self._pieces], bool))
-        if not has_key.size:
+        may_repeat = _join([_has_key(piece) for piece in self._pieces], bool)
+        if not may_repeat.any():
             return 0
-        keys = _join([_fill(piece.keys, piece.n_rows) for piece in self._pieces], np.uint64)[has_key]
-        repeats = find_repeats(keys, lambda rows: self._read_exact(has_key[rows]))
+        rows = None if may_repeat.all() else np.flatnonzero(may_repeat)
+        keys = _join([_fill(piece.keys, piece.n_rows) for piece in self._pieces], np.uint64)
+        self._pieces = [replace(piece, keys=None) for piece in self._pieces]
+        if rows is None:
+            repeats = find_repeats(keys, self._read_exact)
+        else:
+            repeats = np.zeros(len(keys), bool)
+            repeats[rows] = find_repeats(keys[rows], lambda some: self._read_exact(rows[some]))
+        del keys
         if not repeats.any():
             return 0
-        is_kept = np.ones(sum(piece.n_rows for piece in self._pieces), bool)
-        is_kept[has_key[repeats]] = False
         first = 0
         for i, piece in enumerate(self._pieces):
-            kept = is_kept[first : first + piece.n_rows]
+            kept = ~repeats[first : first + piece.n_rows]
             first += piece.n_rows
             if not kept.all():
                 self._pieces[i] = keep_rows(piece, kept)
@@ -110,25 +123,17 @@ class LogBuilder:
         """What tells rows apart whose keys are equal: the rest of the content's hash, or the id itself."""
         if any(piece.exact is not None for piece in self._pieces):
             return _join([_fill(piece.exact, piece.n_rows) for piece in self._pieces], np.uint64)[rows]
-        ids = pa.chunked_array([piece.event_id for piece in self._pieces], pa.string())
-        return code_texts(take_texts(ids, rows).combine_chunks()).codes
+        texts = take_texts([piece.event_id for piece in self._pieces], rows)
+        return code_texts(pa.concat_arrays(texts.chunks)).codes
 
     def _join_texts(self, name: str) -> Coded | None:
         pieces = [piece.texts.pop(name) for piece in self._pieces]
         return join_coded(pieces, [piece.n_rows for piece in self._pieces])
 
-    def _make_table(
-        self, order: Integers | None, event_class: NDArray[np.int16], customer: Coded, session: Coded | None
-    ) -> pa.Table:
+    def _make_table(self, order: Integers | None, made: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
         """The events in order. Each column is taken from the pieces as it is made: the log is never there twice."""
         schema = events_schema(self._playbook.measure_names, self._playbook.property_names)
-        n = len(event_class)
-        made: dict[str, pa.Array | pa.ChunkedArray] = {
-            "event_class": pa.DictionaryArray.from_arrays(pa.array(event_class), pa.array(self._playbook.class_names)),
-            "session": _spell(session, n),
-            "customer_id": customer.spell(),
-            "event_id": self._take_event_ids(order),
-        }
+        n = len(made["event_at"])
         for field in schema:
             if field.name in made:
                 continue
@@ -142,22 +147,22 @@ class LogBuilder:
         return pa.Table.from_arrays([made[field.name] for field in schema], schema=schema)
 
     def _take_numbers(self, name: str, order: Integers | None) -> pa.ChunkedArray:
-        """A column of numbers in order; pieces without any share one block of NaN."""
-        if name in ("seq", "event_at"):
-            return _chunk([getattr(piece, name) for piece in self._pieces], order, pa.int64())
+        """A column of numbers in order. Where there are none, one block of NaN stands for all."""
+        if name == "seq":
+            return _chunk([piece.seq for piece in self._pieces], order, pa.int64())
         pieces = [(piece.numbers.pop(name), piece.n_rows) for piece in self._pieces]
         blank = np.full(max((n for values, n in pieces if values is None), default=0), np.nan)
-        return _chunk([blank[:n] if values is None else values for values, n in pieces], order, pa.float64())
+        is_empty = all(values is None for values, _ in pieces)
+        arrays = [blank[:n] if values is None else values for values, n in pieces]
+        return _chunk(arrays, None if is_empty else order, pa.float64())
 
     def _take_event_ids(self, order: Integers | None) -> pa.ChunkedArray:
         """The ids, with ``file:row`` where there is none."""
-        named = [_name_events(piece.event_id, piece.seq) for piece in self._pieces]
-        self._pieces = [
-            replace(piece, event_id=pa.nulls(0, pa.string()), keys=None, exact=None) for piece in self._pieces
-        ]
-        ids = pa.chunked_array(named, pa.string())
-        del named
-        return ids if order is None else take_texts(ids, order)
+        named = []
+        for i, piece in enumerate(self._pieces):
+            named.append(_name_events(piece.event_id, piece.seq))
+            self._pieces[i] = replace(piece, event_id=pa.nulls(0, pa.string()), exact=None)
+        return pa.chunked_array(named, pa.string()) if order is None else take_texts(named, order)
 
 
 def _join(pieces: list[NDArray[Any]], kind: Any) -> NDArray[Any]:

@@ -23,10 +23,15 @@ def find_repeats(keys: NDArray[np.uint64], read_exact: Callable[[Integers], NDAr
     is_repeat = np.zeros(len(keys), bool)
     ordered = np.sort(keys)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
     if not repeated.size:
         return is_repeat
-    at = np.searchsorted(repeated, keys)
-    rows = np.flatnonzero(repeated[np.minimum(at, repeated.size - 1)] == keys)
+    found = []
+    for first in range(0, len(keys), _SLICE):  # in slices, for the room that positions of all rows would take
+        some = keys[first : first + _SLICE]
+        at = np.minimum(np.searchsorted(repeated, some), repeated.size - 1)
+        found.append(first + np.flatnonzero(repeated[at] == some))
+    rows = np.concatenate(found)
     exact = np.unique(read_exact(rows), return_inverse=True)[1]
     pairs = np.stack([keys[rows], exact.astype(np.uint64)], axis=1)
     order = np.lexsort((rows, pairs[:, 1], pairs[:, 0]))
@@ -36,16 +41,31 @@ def find_repeats(keys: NDArray[np.uint64], read_exact: Callable[[Integers], NDAr
 
 
 def find_order(at: Integers) -> Integers | None:
-    """The rows in order of time, equal instants as they stand; None when they are in order."""
-    return None if bool((at[1:] >= at[:-1]).all()) else np.argsort(at, kind="stable")
+    """The rows in order of time, equal instants as they stand; None when they are in order.
+
+    >>> find_order(np.array([5, 3, 5, 3])).tolist()
+    [1, 3, 0, 2]
+    """
+    if bool((at[1:] >= at[:-1]).all()):
+        return None
+    order: Integers = np.argsort(at)  # not stable, but three times quicker than what is: ties are put right below
+    is_tie = np.diff(at[order]) == 0
+    rows = np.flatnonzero(np.append(is_tie, False) | np.append(False, is_tie))
+    if rows.size:
+        run = np.cumsum(np.append(True, ~is_tie))[rows]
+        order[rows] = order[rows][np.lexsort((order[rows], run))]
+    return order
 
 
-def take_texts(column: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
-    """The column's texts at these rows. Together they may have more than two GiB.
+def take_texts(pieces: list[pa.StringArray], rows: Integers) -> pa.ChunkedArray:
+    """The texts at these rows of all pieces put end to end; the list is emptied, so that they need no room twice.
 
-    >>> take_texts(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0])).to_pylist()
+    Together they may have more than two GiB.
+
+    >>> take_texts([pa.array(["a", "b"]), pa.array(["c"])], np.array([2, 0])).to_pylist()
     ['c', 'a']
     """
-    whole = pa.concat_arrays([chunk.cast(pa.large_string()) for chunk in column.chunks])
+    whole = pa.concat_arrays([piece.cast(pa.large_string()) for piece in pieces])
+    pieces.clear()
     slices = [whole.take(pa.array(rows[at : at + _SLICE])).cast(pa.string()) for at in range(0, len(rows), _SLICE)]
     return pa.chunked_array(slices, pa.string())

@@ -57,7 +57,7 @@ class Chunk:
 class Source:
     """Something with rows. ``schema`` is None for JSON lines, whose chunks have the one column ``json``.
 
-    ``size`` is in bytes where that is known, else 0. ``read`` may be called once, with the columns that are needed
+    ``size`` is in bytes or rows, 0 where it is not known. ``read`` may be called once, with the columns that are needed
     (None: all of them). A source without rows and without a header has an empty schema.
     """
 

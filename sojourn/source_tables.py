@@ -13,16 +13,16 @@ import pyarrow as pa
 from sojourn.errors import EventsError, Problem
 from sojourn.source_rows import NO_COLUMNS, RAW_CHARACTERS, Broken, Chunk, Integers, Source, chunk_broken
 
-CHUNK_ROWS = 1 << 19
+CHUNK_ROWS = 1 << 18
 """Rows that are handed out at once."""
 
 
-def open_table(table: Any, name: str, *, size: int = 0) -> Source:
+def open_table(table: Any, name: str) -> Source:
     """The source of an object with the Arrow PyCapsule stream interface; it is read once, batch by batch.
 
     >>> source = open_table(pa.table({"user": ["u1", None]}), "people")
     >>> source.columns, [chunk.show(chunk.rows) for chunk in source.read(None)]
-    (('user',), [['{"user": "u1"}', '{"user": null}']])
+    (('user',), [['{"user":"u1"}', '{"user":null}']])
     """
     try:
         reader = pa.RecordBatchReader.from_stream(table)
@@ -30,11 +30,12 @@ def open_table(table: Any, name: str, *, size: int = 0) -> Source:
         raise EventsError(Problem(name, f"cannot be read as an Arrow table: {error}")) from None
     names = reader.schema.names
     refuse_repeated(names, name)
+    size = table.num_rows if isinstance(table, pa.Table) else 0
 
     def read(wanted: Sequence[str] | None) -> Iterator[Chunk]:
         chosen = _choose(names, wanted)
         pieces = (pa.Table.from_batches([batch]).select(chosen) for batch in reader)
-        yield from _check_pieces(_slice(pieces), 0, lambda n_rows: 0)
+        yield from _check_pieces(_slice(pieces), 0, lambda n_rows: n_rows if size else 0)
 
     return Source(name, reader.schema, size, read)
 
@@ -191,10 +192,18 @@ def _is_ascii(column: pa.Array) -> bool:
 
 def _make_show(table: pa.Table) -> Callable[[Integers], list[str]]:
     def show(positions: Integers) -> list[str]:
-        found = []
-        for at in range(0, len(positions), 10_000):
-            rows = table.take(pa.array(positions[at : at + 10_000])).to_pylist()
-            found += [json.dumps(row, ensure_ascii=False, default=str)[:RAW_CHARACTERS] for row in rows]
+        import duckdb
+
+        from sojourn.duck import connect
+
+        rows = table.take(pa.array(positions))
+        connection = connect()
+        connection.register("t", rows)
+        query = "SELECT left(CAST(to_json(shown_row) AS VARCHAR), $1) AS raw FROM t AS shown_row"
+        try:
+            found: list[str] = connection.sql(query, params=[RAW_CHARACTERS]).to_arrow_table()["raw"].to_pylist()
+        except duckdb.Error:  # a type of Arrow that DuckDB does not have
+            found = [json.dumps(row, ensure_ascii=False, default=str)[:RAW_CHARACTERS] for row in rows.to_pylist()]
         return found
 
     return show

@@ -209,6 +209,20 @@ def test_what_has_no_zone_is_in_the_playbook_s(value: Any) -> None:
     assert instant_of(read([row(at=date(2026, 1, 5))], book)) == datetime(2026, 1, 5, 5, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2025-07-01 12:00", datetime(2025, 7, 1, 10, tzinfo=UTC)),
+        ("2025-10-26 02:30", datetime(2025, 10, 26, 1, 30, tzinfo=UTC)),  # twice: the second, in winter time
+        ("2025-03-30 02:30", datetime(2025, 3, 30, 1, 30, tzinfo=UTC)),  # never: an hour on
+    ],
+)
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_summer_time(value: str, expected: datetime, is_typed: bool) -> None:
+    book = make_book("source: {customer: who, time: at, event: what, timezone: Europe/Berlin}\n")
+    assert instant_of(read([row(at=datetime.fromisoformat(value) if is_typed else value)], book)) == expected
+
+
 def test_a_time_format_is_the_only_one_that_is_read() -> None:
     book = make_book(
         "source: {customer: who, time: at, event: what, time_format: '%d.%m.%Y %H:%M', timezone: Europe/Paris}\n"
@@ -885,6 +899,9 @@ def test_progress_goes_up_to_the_end(tmp_path: Path) -> None:
     )
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1]
+    table: list[int] = []
+    read_events(pa.concat_tables([many_rows()] * 300), BOOK, now=NOW, progress=lambda done, _: table.append(done))
+    assert len(set(table)) > 2
 
 
 # -- coverage ----------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ def read_events(
                 progress(min(done + chunk.done, total), total)
         done += max(1, source.size)
         if found_keys:
+            present |= set(found_keys)  # a key that is always null is there
             _check_keys(source, places, playbook, present, found_keys)
         unseen = {path: use for path, use in unseen.items() if path not in present}
         builder.warnings += source.warnings

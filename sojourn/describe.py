@@ -150,7 +150,7 @@ def _count_rules(quarantine: pa.Table) -> dict[str, int]:
 
 def list_doubts(log: EventLog, fit: StateFit, chosen: Calm, is_within: bool, budget: float) -> list[str]:
     """What a person should know before trusting the results, in sentences."""
-    doubts = []
+    doubts = list(log.warnings)
     if log.n_quarantined:
         doubts.append(f"{log.n_quarantined:,} of {log.n_read:,} rows could not be used; see quarantine.parquet.")
     other = sum(c["n_rows"] for c in log.by_class if c["event_class"] == "other")

@@ -245,9 +245,7 @@ def _smooth_touches(
                 out[touched[chosen]] = both / both.sum(axis=1, keepdims=True)
 
 
-def measure_calm(
-    model: Model, thresholds: Sequence[Thresholds], rows: Rows, n_threads: int = 1
-) -> tuple[Calm, ...]:
+def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows, n_threads: int = 1) -> tuple[Calm, ...]:
     """Flaps and detection delay of each setting, on the rows given.
 
     Delay is the mean time from the start of a stay of the Viterbi path until the published state agrees
@@ -261,6 +259,7 @@ def measure_calm(
     has_own = np.diff(rows.data.starts) > 0
     first_at = rows.at[rows.own_row[rows.data.starts[:-1][has_own]]]
     months = float((rows.now - first_at).sum()) / 1e6 / _MONTH_S
+
     def measure(i: int) -> Calm:
         stats = _walk(tables, rows, code, 0, rows.n_customers, thresholds[i], path)[-1]
         return Calm(

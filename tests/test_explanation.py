@@ -20,7 +20,7 @@ from sojourn.reasons import name_symbol
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import START, draw_events, make_book, make_rows
 
-ODD = ["é", "a b", 'x\'y"', "../z", "漢字", "1e5", "0", "<b>"]
+ODD = ["é", "a b", "x'y\"", "../z", "漢字", "1e5", "0", "<b>"]
 
 
 @pytest.fixture(scope="module", params=["at once", "later"])

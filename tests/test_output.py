@@ -130,6 +130,7 @@ def test_a_place_that_cannot_be_written(tmp_path, monkeypatch, out):
 
 def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     """Told before the work begins. Root may write anywhere, so the refusal is made up."""
+
     def refuse(self, *args, **kwargs):
         raise PermissionError(13, "Permission denied", str(self))
 

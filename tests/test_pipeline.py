@@ -131,10 +131,7 @@ def test_fresh_processes_write_the_same_bytes_also_with_ties(tmp_path):
     assert len(set(events["at"].to_pylist())) < events.num_rows
     pq.write_table(events, tmp_path / "events.parquet")
     (tmp_path / "small.yaml").write_text(make_book().text)
-    code = (
-        "import sys, sojourn; a = sys.argv; "
-        "sojourn.run(a[1], a[2], out=a[3], seed=3, n_threads=int(a[4]))"
-    )
+    code = "import sys, sojourn; a = sys.argv; sojourn.run(a[1], a[2], out=a[3], seed=3, n_threads=int(a[4]))"
     found = []
     for n_threads in (1, 2):
         out = tmp_path / f"out{n_threads}"

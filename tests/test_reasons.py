@@ -108,9 +108,7 @@ def test_no_smaller_change_flips(seed, first, second):
         p = np.log(at_event) + logs[0][a] - logs[0][first] + logs[1][b] - logs[1][second]
         return int(p.argmax())
 
-    flipping = [
-        (int(a != first) + int(b != second)) for a in range(3) for b in range(2) if after(a, b) != state
-    ]
+    flipping = [(int(a != first) + int(b != second)) for a in range(3) for b in range(2) if after(a, b) != state]
     assert symbols_of(model) == [0, 1]
     if flipping:
         assert flip is not None

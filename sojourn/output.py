@@ -1,4 +1,8 @@
-"""Writing results so that a folder holds either the old ones or the new ones, never half of either."""
+"""Writing results so that an error or Ctrl-C leaves a folder as it was, never half old and half new.
+
+A process killed outright (SIGKILL, power) cannot tidy up: a hidden ``.sojourn.*.partial`` folder stays, and in the
+instant in which files are moved into a folder that holds an earlier run, some of them may be the new ones already.
+"""
 
 from __future__ import annotations
 

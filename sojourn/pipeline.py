@@ -88,6 +88,7 @@ def run(
     watch = Stages(progress)
     rng = np.random.default_rng(seed)
     threads = n_threads or os.cpu_count() or 1
+    home = Path(out).resolve() if out is not None else Path()  # now: the caller may change directory before asking
     with open_output(out) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
@@ -106,7 +107,7 @@ def run(
         results = Results(
             playbook=book,
             customers=found.customers,
-            load_history=lambda: found.history if found.history is not None else read_history(Path(out or ".")),
+            load_history=lambda: found.history if found.history is not None else read_history(home),
             transitions=found.transitions,
             quarantine=log.quarantine,
             fingerprints=found.fingerprints,

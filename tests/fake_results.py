@@ -418,3 +418,16 @@ def make_run(moves: Moves, classes: tuple[str, ...], quarantine: pa.Table) -> di
         "versions": {"python": "3.11.9", "numpy": "2.4.0"},
         "warnings": ["2 of the rows could not be used; see quarantine.parquet."],
     }  # fmt: skip
+
+
+UNUSUAL: list[dict[str, Any]] = [
+    {"never": ("commitment",)},
+    {"is_moving": False},
+    {"n_customers": 1},
+    {"n_customers": 1, "is_moving": False, "n_days": 3},
+    {"states": tuple(f"state-{i}" for i in range(12))},
+    {"states": ("an-exceedingly-long-name-" * 4, "b" * 200, "c")},
+    {"is_clean": True, "n_examples": 0},
+    {"states": ("only",)},
+]
+"""Runs that figures and report must cope with: what is different from a usual one."""

@@ -15,7 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent))
 import itertools
 
-from fake_results import CLASSES, PLANTED, STATES, make_results
+from fake_results import CLASSES, PLANTED, STATES, UNUSUAL, make_results
 
 from sojourn.figure_people import find_marks, say_mark, strength_of
 from sojourn.figure_precedes import find_signals
@@ -209,20 +209,7 @@ def test_hostile_names_are_drawn_as_they_are_and_never_as_markup() -> None:
     assert templates == {"%{customdata}<extra></extra>"}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        {"never": ("commitment",)},
-        {"is_moving": False},
-        {"n_customers": 1},
-        {"n_customers": 1, "is_moving": False, "n_days": 3},
-        {"states": tuple(f"state-{i}" for i in range(12))},
-        {"states": ("an-exceedingly-long-name-" * 4, "b" * 200, "c")},
-        {"is_clean": True, "n_examples": 0},
-        {"states": ("only",)},
-    ],
-    ids=lambda case: ",".join(case),
-)
+@pytest.mark.parametrize("case", UNUSUAL, ids=lambda case: ",".join(case))
 def test_unusual_runs_are_drawn(case: dict[str, Any]) -> None:
     results = make_results(**{"n_customers": 40, **case})
     for name, figure in draw_all(results).items():

@@ -464,3 +464,11 @@ def test_a_smaller_run_leaves_no_file_of_a_larger_one(tmp_path):
     examples = sorted(f.name for f in out.glob("example_*"))
     assert examples == ["example_1.parquet", "example_notes.parquet"]
     assert pq.read_table(out / "customers.parquet").num_rows == 1
+
+
+def test_history_is_found_after_the_working_directory_has_changed(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    results = run(make_rows(draw_events(1)), make_book(), out="here", n_threads=1)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert results.history.num_rows == results.run["rows"]["accepted"]

@@ -20,7 +20,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent))
 import itertools
 
-from fake_results import CLASSES, PLANTED, STATES, make_quarantine, make_results
+from fake_results import CLASSES, PLANTED, STATES, UNUSUAL, make_quarantine, make_results
 
 from sojourn.report import LOADER, render_report
 from sojourn.report_words import write_page
@@ -238,20 +238,7 @@ def test_hostile_names_change_no_tag_of_the_page() -> None:
             json.loads(text)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        {"never": ("commitment",)},
-        {"is_moving": False},
-        {"n_customers": 1},
-        {"n_customers": 1, "is_moving": False, "n_days": 3},
-        {"states": tuple(f"state-{i}" for i in range(12))},
-        {"states": ("an-exceedingly-long-name-" * 4, "b" * 200, "c")},
-        {"is_clean": True, "n_examples": 0},
-        {"states": ("only",)},
-    ],
-    ids=lambda case: ",".join(case),
-)
+@pytest.mark.parametrize("case", UNUSUAL, ids=lambda case: ",".join(case))
 def test_unusual_runs_have_a_report(case: dict[str, Any]) -> None:
     page = Page(render_report(make_results(**{"n_customers": 40, **case})))
     assert not re.search(r"\b(nan|None|inf)\b", page.text)

@@ -1,0 +1,128 @@
+"""Sets of 64-bit and 128-bit keys, compact and quick: which messages and which pairs of ids have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALLEST = 1 << 10
+
+
+class KeySet:
+    """A set of keys of one or two words. The first word of a key is never 0.
+
+    >>> seen = KeySet(1)
+    >>> seen.add(np.array([7, 9, 7], np.uint64)).tolist(), seen.add(np.array([9], np.uint64)).tolist(), len(seen)
+    ([True, True, False], [False], 2)
+    """
+
+    def __init__(self, n_words: int) -> None:
+        """An empty set of keys with ``n_words`` words: 1 or 2."""
+        if n_words not in (1, 2):
+            raise ValueError("keys have one or two words")
+        self.n_words = n_words
+        self._table = np.zeros((_SMALLEST, n_words), np.uint64)
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the table takes."""
+        return self._table.nbytes
+
+    def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which keys are new, shape (n,); all are in the set afterwards. Of equal keys in one call the first is new."""
+        from sojourn.fold.key_kernel import add_all
+
+        keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
+        self._make_room(len(keys))
+        is_new = np.empty(len(keys), np.bool_)
+        self._n += int(add_all(keys, self._table, is_new))
+        return is_new
+
+    def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which keys are in the set, shape (n,)."""
+        from sojourn.fold.key_kernel import find_keys
+
+        keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
+        found = np.empty(len(keys), np.bool_)
+        find_keys(keys, self._table, found)
+        return found
+
+    def keys(self) -> NDArray[np.uint64]:
+        """Every key, in no particular order, shape (n, words)."""
+        return self._table[self._table[:, 0] != 0]
+
+    def to_arrays(self) -> dict[str, NDArray[np.uint64]]:
+        """What :meth:`from_arrays` makes the same set of."""
+        return {"table": self._table}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.uint64]]) -> KeySet:
+        """The set that :meth:`to_arrays` described; it takes the array over."""
+        table = np.ascontiguousarray(arrays["table"], dtype=np.uint64)
+        made = cls(table.shape[1])
+        made._table, made._n = table, int(np.count_nonzero(table[:, 0]))
+        return made
+
+    def _make_room(self, n_more: int) -> None:
+        """At most half of the places are taken, whatever comes."""
+        size = len(self._table)
+        while 2 * (self._n + n_more) > size:
+            size *= 2
+        if size > len(self._table):
+            from sojourn.fold.key_kernel import add_all
+
+            old, self._table = self.keys(), np.zeros((size, self.n_words), np.uint64)
+            add_all(old, self._table, np.empty(len(old), np.bool_))
+
+
+class RecentKeys:
+    """Which two-word keys were seen within a window: surely within it, at most within twice as long.
+
+    Two sets take turns: when the younger one is a window old, the older one is let go. So what is kept is bounded by
+    what comes in two windows, and depends on the instants given alone, not on when a clock was looked at.
+    """
+
+    def __init__(self, within_us: int) -> None:
+        """Nothing seen yet."""
+        self.within_us = within_us
+        self.begun_at: int | None = None
+        self._young, self._old = KeySet(2), KeySet(2)
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that both sets take."""
+        return self._young.n_bytes + self._old.n_bytes
+
+    def add(self, keys: NDArray[np.uint64], at: int) -> NDArray[np.bool_]:
+        """Which keys were not seen lately, given that it is ``at`` (microseconds); all are seen afterwards."""
+        if self.begun_at is None:
+            self.begun_at = at
+        n_windows = (at - self.begun_at) // self.within_us
+        if n_windows > 0:
+            self._old, self._young = self._young if n_windows == 1 else KeySet(2), KeySet(2)
+            self.begun_at += n_windows * self.within_us
+        is_old = self._old.has(keys)
+        return self._young.add(keys) & ~is_old
+
+    def to_arrays(self) -> dict[str, NDArray[np.uint64]]:
+        """What :meth:`from_arrays` makes the same of."""
+        begun = np.array([0 if self.begun_at is None else 1, self.begun_at or 0], np.int64).view(np.uint64)
+        return {"young": self._young.to_arrays()["table"], "old": self._old.to_arrays()["table"], "begun": begun}
+
+    @classmethod
+    def from_arrays(cls, within_us: int, arrays: Mapping[str, NDArray[np.uint64]]) -> RecentKeys:
+        """What :meth:`to_arrays` described."""
+        made = cls(within_us)
+        made._young, made._old = (KeySet.from_arrays({"table": arrays[name]}) for name in ("young", "old"))
+        is_begun, begun = arrays["begun"].view(np.int64).tolist()
+        made.begun_at = begun if is_begun else None
+        return made

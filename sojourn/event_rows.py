@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,8 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     ids, previous = _read_ids(columns, places)
     first = pick_first(ids)
     bad.add("customer", first < 0, lambda at: _say_customer(columns, places, at))
-    stamps, state = _read_times(columns, reading)
+    form = playbook.source.time_format
+    stamps, state = read_times(columns, places.time, form, reading.connection)
     bad.add("time", state != 0, lambda at: _say_time(columns, places, state, at))
     _check_range(stamps, bad, reading.latest)
     names = _read_names(columns, places)
@@ -206,15 +207,17 @@ def _say_customer(columns: Columns, places: Places, at: Integers) -> list[str]:
     return found
 
 
-def _read_times(columns: Columns, reading: Reading) -> tuple[Integers, NDArray[np.uint8]]:
-    """The first time that is there, of those that the format has."""
+def read_times(
+    columns: Columns, paths: Sequence[str], time_format: str | None, connection: DuckDBPyConnection
+) -> tuple[Integers, NDArray[np.uint8]]:
+    """The first time that is there, of those that the format has; as :func:`read_instants` gives it."""
     stamps = np.zeros(columns.n_rows, np.int64)
     state = np.full(columns.n_rows, MISSING, np.uint8)
-    for path in reading.places.time:
+    for path in paths:
         raw = columns.raw(path)
         if raw is None or not (state == MISSING).any():
             continue
-        new, new_state = read_instants(raw, reading.playbook.source.time_format, reading.connection)
+        new, new_state = read_instants(raw, time_format, connection)
         if (state == MISSING).all():
             stamps, state = new, new_state
         else:

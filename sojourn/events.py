@@ -93,7 +93,7 @@ def read_events(
         raise ValueError("give now, or the clock: an event of the future is a mistake")
     latest = (limit if limit.tzinfo else limit.replace(tzinfo=UTC)).astimezone(UTC) + TOLERANCE
     sources = open_sources(events, stdin=lambda: sys.stdin.buffer)
-    connection = _connect(playbook, n_threads)
+    connection = open_connection(playbook, n_threads)
     tables = [(s, _place_table(s, playbook)) for s in sources if s.schema is not None and s.schema.names]
     has_json = any(source.schema is None for source in sources)
     check_places(tables, playbook, has_json=has_json)
@@ -135,7 +135,8 @@ def read_events(
     return EventLog(sources=tuple(source.name for source in sources), **builder.close())
 
 
-def _connect(playbook: Playbook, n_threads: int) -> DuckDBPyConnection:
+def open_connection(playbook: Playbook, n_threads: int) -> DuckDBPyConnection:
+    """A connection to read values with, in the zone of the source. Raises EventsError for an unknown zone or format."""
     import duckdb
 
     from sojourn.duck import connect

@@ -265,6 +265,7 @@ def _make_track_calls(rows: Sequence[Row | None], columns: Columns, setting: _Se
     names = columns.texts(places.event).to_pylist() if places.event else [NO_NAME] * columns.n_rows
     told = {*places.customer[:2], *places.time, places.event, places.id if places.duplicates == "id" else None}
     told -= {path for path, _, _ in list_event_paths(setting.playbook)}
+    told -= {places.session, places.channel, places.label, places.label_p}  # one column may serve two ends
     for i, row in enumerate(rows):
         call = {"type": "track", "userId": ids[0][i], "anonymousId": ids[1][i] if len(ids) > 1 else None}
         call["event"] = names[i]

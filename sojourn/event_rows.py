@@ -184,7 +184,8 @@ class _Bad:
         return pa.table([[source] * len(rows), *columns[1:]], schema=QUARANTINE)
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """The value in quotes, cut where it is long."""
     text = str(value)
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[: _SHOWN - 1]}…'"
 
@@ -196,15 +197,17 @@ def _show_raw(columns: Columns, path: str, at: Integers) -> list[Any]:
 
 def _say_customer(columns: Columns, places: Places, at: Integers) -> list[str]:
     raws = [_show_raw(columns, path, at) for path in places.customer]
-    found = []
-    for values in zip(*raws, strict=True):
-        said = [
-            f"{path} is {_show(v)}, which is no id"
-            for path, v in zip(places.customer, values, strict=True)
-            if str(v or "").strip()
-        ]
-        found.append("; ".join(said) or f"{' and '.join(places.customer)} {'is' if len(values) == 1 else 'are'} empty")
-    return found
+    return [explain_no_customer(places.customer, values) for values in zip(*raws, strict=True)]
+
+
+def explain_no_customer(paths: Sequence[str], values: Sequence[str | None]) -> str:
+    """What to say of a row with these texts where its ids should be."""
+    said = [
+        f"{path} is {show_value(v)}, which is no id"
+        for path, v in zip(paths, values, strict=True)
+        if str(v or "").strip()
+    ]
+    return "; ".join(said) or f"{' and '.join(paths)} {'is' if len(values) == 1 else 'are'} empty"
 
 
 def read_times(
@@ -234,18 +237,25 @@ def _say_time(columns: Columns, places: Places, state: NDArray[np.uint8], at: In
         value = next((v for v in values if str(v if v is not None else "").strip()), None)
         if state[i] != UNREADABLE:
             found.append(f"{names} {'is' if len(values) == 1 else 'are'} empty")
-        elif zone := re.search(r"\d\s+([A-Za-z][A-Za-z_]*(?:/[A-Za-z_/+-]+)*)$", str(value)):
-            found.append(f"{_show(value)} is no instant: '{zone[1]}' is no known time zone")
         else:
-            found.append(f"{_show(value)} is no instant (ISO 8601 or an epoch number; else set source time_format)")
+            found.append(explain_no_instant(value))
     return found
+
+
+def explain_no_instant(value: Any) -> str:
+    """What to say of a value that cannot be read as an instant."""
+    zone = re.search(r"\d\s+([A-Za-z][A-Za-z_]*(?:/[A-Za-z_/+-]+)*)$", str(value))
+    if zone:
+        return f"{show_value(value)} is no instant: '{zone[1]}' is no known time zone"
+    return f"{show_value(value)} is no instant (ISO 8601 or an epoch number; else set source time_format)"
 
 
 def _to_us(at: datetime) -> int:
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 
-def _say_instant(stamp: int) -> str:
+def say_instant(stamp: int) -> str:
+    """An instant in microseconds since 1970, as ISO 8601."""
     try:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp)
     except OverflowError:
@@ -256,8 +266,8 @@ def _say_instant(stamp: int) -> str:
 def _check_range(stamps: Integers, bad: _Bad, latest: datetime) -> None:
     first, last = _to_us(EARLIEST), _to_us(latest)
     limit = latest.isoformat(timespec="seconds").replace("+00:00", "Z")
-    bad.add("early", stamps < first, lambda at: [f"{_say_instant(s)} is before 1990" for s in stamps[at].tolist()])
-    bad.add("future", stamps > last, lambda at: [f"{_say_instant(s)} is after {limit}" for s in stamps[at].tolist()])
+    bad.add("early", stamps < first, lambda at: [f"{say_instant(s)} is before 1990" for s in stamps[at].tolist()])
+    bad.add("future", stamps > last, lambda at: [f"{say_instant(s)} is after {limit}" for s in stamps[at].tolist()])
 
 
 def _read_names(columns: Columns, places: Places) -> Coded:
@@ -305,7 +315,7 @@ def classify_rows(playbook: Playbook, names: Coded, columns: Columns) -> NDArray
 
 def _say_class(names: Coded, at: Integers) -> list[str]:
     shown = names.names.take(pa.array(names.codes[at], mask=names.codes[at] < 0)).to_pylist()
-    return ["no event class matches this row" if v is None else f"no event class matches {_show(v)}" for v in shown]
+    return [f"no event class matches {'this row' if v is None else show_value(v)}" for v in shown]
 
 
 def _count_names(names: Coded, where: Flags) -> Counter[str]:
@@ -351,7 +361,7 @@ def _say_number(columns: Columns, name: str, rule: RowRule, at: Integers) -> lis
         is_bad = columns.numbers(path)[1][at]
         for i, value in enumerate(_show_raw(columns, path, at)):
             if is_bad[i]:
-                said[i] = f"{name}: {path} is {_show(value)}, which is no finite number"
+                said[i] = f"{name}: {path} is {show_value(value)}, which is no finite number"
     return said
 
 
@@ -375,7 +385,7 @@ def _read_label(columns: Columns, places: Places, bad: _Bad) -> tuple[Coded | No
         is_bad = (is_bad | (values <= 0) | (values > 1)) & is_known
 
     def say(at: Integers) -> list[str]:
-        return [f"{path} is {_show(value)}, which is no probability" for value in _show_raw(columns, path, at)]
+        return [f"{path} is {show_value(value)}, which is no probability" for value in _show_raw(columns, path, at)]
 
     bad.add("label", is_bad, say)
     sure[is_known] = np.where(np.isnan(values), _SURE, values)[is_known]

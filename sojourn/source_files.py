@@ -187,7 +187,7 @@ def _drop_bad_json(page: Page, is_object: np.ndarray) -> Page:
     bad = np.flatnonzero(~is_object)
     broken = [
         Broken(
-            int(page.rows[i]), int(page.lines[i]), "json", _explain_json(page.data[page.starts[i] : page.ends[i]]), raw
+            int(page.rows[i]), int(page.lines[i]), "json", explain_json(page.data[page.starts[i] : page.ends[i]]), raw
         )
         for i, raw in zip(bad, page.show(bad), strict=True)
     ]
@@ -206,7 +206,8 @@ def _make_texts(page: Page) -> pa.StringArray:
 _KINDS = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 
 
-def _explain_json(text: bytes) -> str:
+def explain_json(text: bytes) -> str:
+    """What to say of a text that should be a JSON object and is none."""
     try:
         value = json.loads(text)
     except RecursionError:

@@ -257,10 +257,7 @@ def _check_text(page: Page, complaints: dict[int, str]) -> Page:
             try:
                 page.data[start:end].decode("utf-8")
             except UnicodeDecodeError as error:
-                found[i] = (
-                    "utf-8",
-                    f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the row is no UTF-8",
-                )
+                found[i] = ("utf-8", explain_utf8(error))
     if not found:
         return page
     order = sorted(found)
@@ -276,6 +273,11 @@ def _check_text(page: Page, complaints: dict[int, str]) -> Page:
     keep = np.ones(page.rows.size, bool)
     keep[order] = False
     return page.select(keep, broken)
+
+
+def explain_utf8(error: UnicodeDecodeError) -> str:
+    """What to say of a row that is no UTF-8."""
+    return f"byte 0x{error.object[error.start]:02x} at byte {error.start + 1} of the row is no UTF-8"
 
 
 def _join_quoted(

@@ -122,7 +122,7 @@ def make_batch(events: pa.Table, playbook: Playbook | Layout, ids: IdTable | Non
         measures=_read_measures(events, layout.measures),
         channel=_code_channels(events["channel"], layout.channels) if layout.channels else np.empty(0, np.int32),
         properties=_stack([hash_strings(events[f"p_{name}"]) for name in layout.properties], n, np.uint64),
-        session=_hash_sessions(events["session"]) if layout.has_sessions else np.empty(0, np.uint64),
+        session=hash_sessions(events["session"]) if layout.has_sessions else np.empty(0, np.uint64),
         ids=table,
         n_customers=len(table),
     )
@@ -328,7 +328,8 @@ def _code_channels(column: Any, channels: Sequence[str]) -> NDArray[np.int32]:
     return coded
 
 
-def _hash_sessions(column: Any) -> NDArray[np.uint64]:
+def hash_sessions(column: Any) -> NDArray[np.uint64]:
+    """The hash of each session's name, below 2^53 so that a float holds it; 0 for null."""
     hashes = hash_strings(column)
     short = hashes & _SESSION_BITS
     return np.where((short == 0) & (hashes != 0), np.uint64(1), short)

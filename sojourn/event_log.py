@@ -59,7 +59,10 @@ class LogBuilder:
         order = find_order(at)
         ids = self._take_event_ids(order)  # first, since ordering them takes the most room
         event_class = _join([piece.event_class for piece in self._pieces], np.int16)
-        customer, links = link_customers([piece.ids for piece in self._pieces], self._id_columns)
+        kinds = [kind for kind, _ in self._playbook.source.identifier_kinds]
+        customer, links = link_customers([piece.ids for piece in self._pieces], self._id_columns, kinds)
+        if len(links.aliases):
+            self.warnings.append(_say_aliases(links.aliases))
         session = self._join_texts("session")
         if order is not None:
             at, event_class, customer = at[order], event_class[order], customer.take(order)
@@ -163,6 +166,14 @@ class LogBuilder:
             named.append(_name_events(piece.event_id, piece.seq))
             self._pieces[i] = replace(piece, event_id=pa.nulls(0, pa.string()), exact=None)
         return pa.chunked_array(named, pa.string()) if order is None else take_texts(named, order)
+
+
+def _say_aliases(aliases: pa.Table) -> str:
+    first = aliases.slice(0, 1).to_pylist()[0]
+    return (
+        f"{len(aliases):,} alias calls name an earlier id that is a known user's, such as '{first['previous_id']}' for "
+        f"'{first['customer_id']}'; known users are never merged by an event"
+    )
 
 
 def _join(pieces: list[NDArray[Any]], kind: Any) -> NDArray[Any]:

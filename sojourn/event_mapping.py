@@ -21,6 +21,7 @@ class Places:
     """Paths of one source. Of several customers or times the first that is not empty counts."""
 
     customer: tuple[str, ...]
+    identifiers: tuple[tuple[str, tuple[str, ...]], ...]  # (kind, paths)
     time: tuple[str, ...]
     event: str | None
     type: str | None  # Segment: the raw event name is this, but for "track"
@@ -34,7 +35,15 @@ class Places:
 
     def paths(self, playbook: Playbook) -> list[str]:
         """All paths that reading needs, those of the playbook's events included."""
-        own = [*self.customer, *self.time, self.event, self.type, self.previous, self.id]
+        own = [
+            *self.customer,
+            *(path for _, paths in self.identifiers for path in paths),
+            *self.time,
+            self.event,
+            self.type,
+            self.previous,
+            self.id,
+        ]
         own += [self.session, self.channel, self.label, self.label_p if isinstance(self.label_p, str) else None]
         return list(dict.fromkeys([path for path in own if path] + [path for path, _, _ in list_event_paths(playbook)]))
 
@@ -54,6 +63,7 @@ def place_source(source: words.Source, *, is_segment: bool) -> Places:
     """The paths of a source. In Segment's format, what the playbook leaves out or writes alike is the format's."""
     plain = Places(
         customer=source.customer,
+        identifiers=source.identifier_kinds,
         time=(source.time,) if source.time else (),
         event=source.event,
         type=None,
@@ -73,6 +83,7 @@ def place_source(source: words.Source, *, is_segment: bool) -> Places:
     return replace(
         plain,
         customer=customer,
+        identifiers=tuple((kind, _find_traits(paths)) for kind, paths in source.identifier_kinds),
         time=_SEGMENT_TIMES if source.time in (None, "timestamp") else plain.time,
         event=source.event or "event",
         type="type" if source.event in (None, "event") else None,
@@ -80,6 +91,12 @@ def place_source(source: words.Source, *, is_segment: bool) -> Places:
         id=source.id or "messageId",
         duplicates="id" if source.duplicates == "keep" and not is_keep_meant else source.duplicates,
     )
+
+
+def _find_traits(paths: Iterable[str]) -> tuple[str, ...]:
+    """In Segment's format a trait may sit in the context too, where it counts after the call's own."""
+    own = tuple(paths)
+    return tuple(dict.fromkeys([*own, *(f"context.{path}" for path in own if path.startswith("traits."))]))
 
 
 def looks_like_segment(present: Iterable[str], source: words.Source) -> bool:
@@ -134,6 +151,8 @@ def list_optional(playbook: Playbook) -> list[tuple[str, str, int]]:
     if source.format != "table":  # columns of the format itself may all be absent
         own = {what: path for what, path in own.items() if path != "messageId"}
     found = [(path, f"source {what}", source.line) for what, path in own.items() if path]
+    if source.format == "table":
+        found += [(path, "source identifiers", source.line) for path in source.identifiers]
     return list(dict.fromkeys(found + list_event_paths(playbook)))
 
 

@@ -21,7 +21,7 @@ from sojourn.event_mapping import Places
 from sojourn.event_rules import match_rows, measure_rows
 from sojourn.event_values import MISSING, UNREADABLE, read_instants
 from sojourn.frames import QUARANTINE
-from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first
+from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first, recode_identifiers
 from sojourn.playbook import Playbook
 from sojourn.rules import RowRule
 from sojourn.source_rows import Chunk, Flags, Integers
@@ -81,6 +81,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     columns = Columns(chunk, places.paths(playbook), reading.connection)
     bad = _Bad(columns.n_rows)
     ids, previous = _read_ids(columns, places)
+    identifiers = _read_identifiers(columns, places)
     first = pick_first(ids)
     bad.add("customer", first < 0, lambda at: _say_customer(columns, places, at))
     form = playbook.source.time_format
@@ -105,7 +106,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
     good = bad.code == 0
     piece = Piece(
         n_rows=int(good.sum()),
-        ids=pair_ids(ids, first, rows=good, extra=previous),
+        ids=pair_ids(ids, first, rows=good, extra=previous, identifiers=identifiers),
         event_id=event_id,
         seq=np.int64(reading.file) << FILE_BITS | chunk.rows,
         event_at=stamps,
@@ -150,6 +151,18 @@ def _read_ids(columns: Columns, places: Places) -> tuple[list[Coded], Coded | No
         return ids, None
     last, previous = merge_column(ids[-1], columns.ids(places.previous))
     return [*ids[:-1], last], previous
+
+
+def _read_identifiers(columns: Columns, places: Places) -> list[Coded]:
+    """The identifiers of each kind."""
+    found = []
+    for kind, paths in places.identifiers:
+        coded = [recode_identifiers(kind, columns.ids(path)) for path in paths]
+        while len(coded) > 1:
+            first, second = merge_column(*coded[:2])
+            coded[:2] = [Coded(np.where(first.codes < 0, second.codes, first.codes), first.names)]
+        found += coded
+    return found
 
 
 class _Bad:

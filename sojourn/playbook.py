@@ -23,6 +23,7 @@ class Source:
 
     format: str = "auto"  # "auto", "table" or "segment"
     customer: tuple[str, ...] = ()  # the first that is not empty is the id
+    identifiers: tuple[str, ...] = ()  # e-mail, phone: what joins customers
     time: str | None = None
     time_format: str | None = None
     timezone: str = "UTC"  # of times without a zone
@@ -35,6 +36,19 @@ class Source:
     duplicates: str = "keep"  # "id", "content" or "keep"
     other: str = "keep"  # "keep" or "quarantine"
     line: int = 0
+
+    @property
+    def identifier_kinds(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The kinds of identifiers, each with its paths; of these the first that is not empty counts.
+
+        >>> Source(identifiers=("traits.email", "phone", "properties.email")).identifier_kinds
+        (('email', ('traits.email', 'properties.email')), ('phone', ('phone',)))
+        """
+        kinds: dict[str, tuple[str, ...]] = {}
+        for path in self.identifiers:
+            kind = path.rpartition(".")[2]
+            kinds[kind] = (*kinds.get(kind, ()), path)
+        return tuple(kinds.items())
 
 
 @dataclass(frozen=True, slots=True)

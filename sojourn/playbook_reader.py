@@ -19,8 +19,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "outcomes", "segments", "audiences", "protected", "consent", "activations", "stability",
     ),
     "source": (
-        "format", "customer", "time", "time_format", "timezone", "event", "id", "session", "channel", "label",
-        "label_p", "duplicates", "other",
+        "format", "customer", "identifiers", "time", "time_format", "timezone", "event", "id", "session", "channel",
+        "label", "label_p", "duplicates", "other",
     ),
     "events": ("name", "where", "measures", "properties", "touch"),
     "model": ("silence", "extra_states"),
@@ -48,6 +48,8 @@ MOST_FINGERPRINT = 64
 MOST_STEPS = 16
 """Event classes of a moment's sequence."""
 MOST_BOUNDARIES = 16
+MOST_KINDS = 16
+"""Kinds of identifiers."""
 
 RESERVED = frozenset({"other", "any", "none", "and", "or", "not", "in", "true", "false", "state", "state_p"})
 """Words with a meaning of their own, which nothing in a playbook may be called."""

@@ -6,7 +6,7 @@ import zoneinfo
 
 from sojourn.errors import nearest
 from sojourn.playbook import EventClass, Source
-from sojourn.playbook_reader import KEYS, Reader
+from sojourn.playbook_reader import KEYS, MOST_KINDS, Reader
 from sojourn.playbook_yaml import Mapped, Scalar, Yaml
 from sojourn.rule_rows import RowUnit, compile_row_rule, explain_protected
 from sojourn.rules import RowRule
@@ -20,7 +20,9 @@ def read_source(reader: Reader, node: Yaml | None, protected: tuple[str, ...]) -
     section = reader.read_section(node, "source", KEYS["source"])
     form = reader.read_choice(section.get("format"), "source format", ("auto", "table", "segment"), "auto")
     read = {
-        key: reader.read_text(section.get(key), f"source {key}") or None for key in KEYS["source"] if key != "customer"
+        key: reader.read_text(section.get(key), f"source {key}") or None
+        for key in KEYS["source"]
+        if key not in ("customer", "identifiers")
     }
     defaults = _SEGMENT if form == "segment" else {}
     customer = tuple(text for text, _ in reader.read_texts(section.get("customer"), "source customer"))
@@ -35,6 +37,7 @@ def read_source(reader: Reader, node: Yaml | None, protected: tuple[str, ...]) -
     return Source(
         format=form,
         customer=customer or tuple(defaults.get("customer", ())),
+        identifiers=_read_identifiers(reader, section.get("identifiers"), customer, protected),
         time=str(time) if time else None,
         time_format=read["time_format"],
         timezone=_read_timezone(reader, section.get("timezone")),
@@ -48,6 +51,24 @@ def read_source(reader: Reader, node: Yaml | None, protected: tuple[str, ...]) -
         other=reader.read_choice(section.get("other"), "source other", ("keep", "quarantine"), "keep"),
         line=section.line,
     )
+
+
+def _read_identifiers(
+    reader: Reader, node: Yaml | None, customer: tuple[str, ...], protected: tuple[str, ...]
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for path, line in reader.read_texts(node, "source identifiers"):
+        if path in customer:
+            reader.fail(line, f"source identifiers: '{path}' is a customer column already")
+        elif path in found:
+            reader.fail(line, f"source identifiers names '{path}' twice")
+        else:
+            _check_protected(reader, path, node, "source identifiers", protected)
+            found.append(path)
+    n_kinds = len({path.rpartition(".")[2] for path in found})
+    if n_kinds > MOST_KINDS and node is not None:
+        reader.fail(node.line, f"source identifiers has {n_kinds} kinds; at most {MOST_KINDS} are allowed")
+    return tuple(found)
 
 
 def _read_duplicates(reader: Reader, section: Mapped, form: str, *, is_id_known: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +22,14 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from tracking_proxy import TrackingProxy, open_proxy
 
+from sojourn.calls import NO_INSTANT, CallReader
 from sojourn.errors import EventsError, SojournError
-from sojourn.playbook import Playbook, parse_playbook
+from sojourn.events import read_events
+from sojourn.fold import build_layout, make_batch
+from sojourn.playbook import Playbook, load_playbook, parse_playbook
 from sojourn.replay import Clock, Replayed, ReplayError, Target, parse_speed, replay
 from sojourn.replay_calls import read_calls
+from sojourn.simulate import simulate
 
 STATES = "states: {keen: {about: Keen.}, away: {about: Away.}}"
 KEY = "sj_w_test"
@@ -329,3 +335,45 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 def test_the_key_is_not_shown() -> None:
     assert KEY not in repr(Target("http://127.0.0.1:1", KEY))
+
+
+# Read live, the calls are what batch reading makes of the rows
+
+
+def check_calls_are_the_rows(events: Any, playbook: Playbook) -> None:
+    layout = build_layout(playbook)
+    log = read_events(events, playbook, now=None, clock=datetime(2030, 1, 1, tzinfo=UTC))
+    batch = make_batch(log.events, layout)
+    calls = read_calls(events, playbook)
+    n = len(calls)
+    received_at = np.full(n, int(datetime(2030, 1, 1, tzinfo=UTC).timestamp() * 1e6))
+    live = CallReader(playbook, layout).read(calls.write(0, n), [0] * n, received_at, np.full(n, NO_INSTANT))
+    first = np.sort(np.unique([id or f"#{i}" for i, id in enumerate(live.event_id)], return_index=True)[1])
+    assert len(first) == log.n_accepted
+    assert live.event_at[first].tolist() == batch.event_at.tolist()
+    assert live.event_class[first].tolist() == batch.event_class.tolist()
+    np.testing.assert_array_equal(live.measures[first], batch.measures)
+    np.testing.assert_array_equal(live.channel[first] if len(live.channel) else live.channel, batch.channel)
+    np.testing.assert_array_equal(live.properties[first], batch.properties)
+    np.testing.assert_array_equal(live.session[first] if len(live.session) else live.session, batch.session)
+    labels = log.events["label"].cast(pa.string()).to_pylist()
+    names = [*playbook.state_names, None]
+    assert [names[i] for i in live.label[first].tolist()] == labels
+    rules = Counter(log.quarantine["rule"].to_pylist())
+    unusable = sum(rules.pop(rule, 0) for rule in ("time", "json", "utf-8", "fields"))
+    assert calls.n_unusable == unusable
+    assert Counter(rule for _, rule, _ in live.rejected) == rules
+    users = pc.unique(log.events["customer_id"]).to_pylist()
+    assert {id for level in live.ids for id in level if id} >= set(users)
+
+
+@pytest.mark.data
+def test_calls_of_ecom_v5_are_its_rows(data_dir: Path) -> None:
+    book = load_playbook(Path(__file__).resolve().parent.parent / "examples/ecom_v5/playbook.yaml")
+    check_calls_are_the_rows(str(data_dir / "ecom_v5" / "ecom_v5.csv.gz"), book)
+
+
+@pytest.mark.parametrize("blemishes", [0.0, 0.1])
+def test_calls_of_simulated_customers_are_their_rows(blemishes: float) -> None:
+    made = simulate(40, days=60, seed=3, is_resolved=False, blemishes=blemishes)
+    check_calls_are_the_rows(made.events, load_playbook("shop"))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sojourn.store_outbox import OutboxRow, add_outbox
 from sojourn.store_rows import read_meta, split_long, write_json, write_meta
-from sojourn.store_schema import changes, insert_new, insert_or_update, outbox, profiles, quarantine, shorten
+from sojourn.store_schema import INDEXED, changes, insert_new, insert_or_update, outbox, profiles, quarantine, shorten
 
 if TYPE_CHECKING:
     from sojourn.engines.service import Change
@@ -170,11 +170,10 @@ def _forget(connection: sa.Connection, forgotten: Forgotten) -> None:
 
 def _is_of(customer_ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """Whose changes; by the indexed beginning of the id, and then the whole."""
-    starts = list(dict.fromkeys(id[:_INDEXED] for id in customer_ids))
+    starts = list(dict.fromkeys(id[:INDEXED] for id in customer_ids))
     return shorten(changes.c.customer_id).in_(starts) & changes.c.customer_id.in_(customer_ids)
 
 
-_INDEXED = 128
 _COLUMNS = [changes.c[name] for name in StoredChange.__slots__]
 
 

@@ -40,7 +40,8 @@ class StoredText(sa.types.TypeDecorator[str]):
 
 metadata = sa.MetaData()
 _WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # a key of SQLite is the row number only as INTEGER
-_SHORT = 128
+INDEXED = 128
+"""Characters of a customer id that are indexed: an id can be longer than PostgreSQL takes into an index."""
 
 
 def _key(name: str) -> sa.Column[int]:
@@ -87,8 +88,8 @@ changes = sa.Table(
 
 
 def shorten(text: Any) -> sa.ColumnElement[str]:
-    """What of a customer id is indexed: an id can be longer than PostgreSQL takes into an index."""
-    return sa.func.substr(text, sa.literal_column("1"), sa.literal_column(str(_SHORT)))
+    """What of a customer id is indexed."""
+    return sa.func.substr(text, sa.literal_column("1"), sa.literal_column(str(INDEXED)), type_=StoredText)
 
 
 sa.Index("changes_customer", shorten(changes.c.customer_id), changes.c.at)
@@ -139,7 +140,7 @@ meta = sa.Table("meta", metadata, _text("name", primary_key=True), _text("value"
 
 def _make_tables(connection: sa.Connection) -> None:
     # The first change of a table must give this migration its own, older tables.
-    metadata.create_all(connection, [table for table in metadata.sorted_tables if table is not schema_version])
+    metadata.create_all(connection, checkfirst=False)
 
 
 Migration = Callable[[sa.Connection], None]
@@ -161,8 +162,7 @@ def migrate(begin: Callable[[], Any], where: str) -> None:
     """
     with begin() as connection:
         found = read_version(connection)
-        check_version(found, where, may_be_old=True)
-        schema_version.create(connection, checkfirst=True)
+    check_version(found, where, may_be_old=True)
     for version in range(found + 1, len(MIGRATIONS) + 1):
         with begin() as connection:
             MIGRATIONS[version - 1](connection)

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 _LIBRARIES = ("numpy", "scipy", "numba", "pyarrow", "duckdb", "statsmodels", "plotly")
 
 
-def describe_model(fit: StateFit, chosen: Calm, curve: Sequence[Calm]) -> dict[str, Any]:
-    """Every parameter of the state model by name, the thresholds, and where people and data disagree."""
+def describe_model(
+    fit: StateFit, chosen: Calm, curve: Sequence[Calm], cuts: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Every parameter of the state model by name, the thresholds, and where people and data disagree.
+
+    ``cuts`` are where each feature of the fingerprint is cut into levels.
+    """
     model = fit.model
     names = model.states
 
@@ -54,6 +59,7 @@ def describe_model(fit: StateFit, chosen: Calm, curve: Sequence[Calm]) -> dict[s
             "hazards": {name: [float(h) for h in model.hazards[s]] for s, name in enumerate(names)},
             "transitions": [matrix(values) for values in model.silent_transitions],
         },
+        "cuts": {name: [float(cut) for cut in edges] for name, edges in cuts.items()},
         "thresholds": asdict(chosen.thresholds),
         "tradeoff": [
             {

@@ -101,6 +101,7 @@ def run(
         calm = _calm(book, fit, rows, rng, threads, watch)
         found = _infer(fit, calm, rows, log, names, layout, folded, rng, folder, threads, watch)
         foreseen = _foresee(book, fit, rows, past, layout, rng, threads, watch)
+        cuts = dict(zip(book.fingerprint, folded.cuts, strict=True))
         del rows, past, folded
         log = _keep_columns(log, ["label"])
         moves = _analyse(book, fit, found, at, rng, folder, watch)
@@ -113,7 +114,7 @@ def run(
             fingerprints=found.fingerprints,
             moves=moves,
             examples=found.examples,
-            model=describe_model(fit, calm.chosen, calm.curve),
+            model=describe_model(fit, calm.chosen, calm.curve, cuts),
             run=describe_run(
                 log, fit, n_customers=found.customers.num_rows, now=at, seed=seed, before=calm.raw,
                 after=calm.chosen, foreseen=foreseen, stages=watch.done,

@@ -139,3 +139,17 @@ def test_codes_are_numbered_in_the_order_of_appearance() -> None:
     numbers, order = number_codes(np.array([3, 3, 0, 2, 0], np.int32), 4)
     assert numbers.tolist() == [0, 0, 1, 2, 1]
     assert order.tolist() == [3, 0, 2]
+
+
+@given(st.lists(st.lists(st.text(max_size=40), max_size=30), max_size=5))
+@settings(deadline=None)
+def test_a_name_at_a_time_and_the_table_from_arrays(calls: list[list[str]]) -> None:
+    table, rows = IdTable(), dict[str, int]()
+    for ids in calls:
+        rows |= dict(zip(ids, table.add(pa.array(ids, pa.string())).tolist(), strict=True))
+        assert all(table.name(row) == text for text, row in rows.items())
+        table = IdTable.from_arrays({name: array.copy() for name, array in table.to_arrays().items()})
+    assert len(table) == len(rows)
+    assert table.lookup(pa.array(list(rows), pa.string())).tolist() == list(rows.values())
+    with pytest.raises(IndexError):
+        table.name(len(rows))

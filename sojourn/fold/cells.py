@@ -34,6 +34,9 @@ SKETCH_BITS_PER_SLOT = 48
     READ_REGULARITY, READ_MOMENTUM, READ_DEPTH, READ_DURATION, READ_VELOCITY, READ_DISTINCT, READ_MATCHED,
 ) = range(15)  # fmt: skip
 
+STATE, STATE_P, SEGMENT, TRAIT, NOTHING = range(5)
+"""What rules of audiences read beside cells: the state, a belief, another rule, a trait; and what is not known."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:

@@ -237,3 +237,14 @@ def list_codes(codes: Any, number_of: Any, order: Any, numbers: Any) -> Any:
             n += 1
         numbers[i] = number_of[code]
     return n
+
+
+@njit(types.void(WORDS, I64, types.Array(I64, 1, "C")), **SETTINGS)
+def list_places(arena: Any, first: Any, places: Any) -> Any:
+    """Where the record of each row lies, for rows from ``first`` on; those before are in ``places`` already."""
+    place = np.int64(1)
+    if first > 0:
+        place = places[first - 1] + 1 + ((np.int64(arena[places[first - 1]] >> HALF) + 7) >> 3)
+    for row in range(first, len(places)):
+        places[row] = place
+        place += 1 + ((np.int64(arena[place] >> HALF) + 7) >> 3)

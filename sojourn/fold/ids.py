@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class IdTable:
         self._table = np.zeros(1 << 10, np.uint64)
         self._arena = np.zeros(1 << 12, np.uint64)
         self._state = np.array([0, 1, 0], np.int64)  # rows, arena words in use, why the last search stopped
+        self._places = np.empty(0, np.int64)  # of the records of rows whose names were asked for one by one
 
     def __len__(self) -> int:
         return int(self._state[0])
@@ -61,6 +62,36 @@ class IdTable:
         data = np.empty(int(offsets[-1]), np.uint8)
         copy_names(self._arena, offsets, data)
         return pa.Array.from_buffers(pa.large_string(), len(self), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+    def name(self, row: int) -> str:
+        """The id of one row."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"there is no row {row}")
+        if row >= len(self._places):
+            from sojourn.fold.id_kernel import list_places
+
+            places = np.empty(len(self), np.int64)
+            places[: len(self._places)] = self._places
+            list_places(self._arena, len(self._places), places)
+            self._places = places
+        place = int(self._places[row])
+        size = int(self._arena[place]) >> 32
+        return self._arena[place + 1 : place + 1 + (size + 7) // 8].tobytes()[:size].decode()
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What :meth:`from_arrays` makes the same table of."""
+        state = np.append(self._state, np.array([self._seed], np.uint64).view(np.int64))
+        return {"table": self._table, "arena": self._arena[: int(self._state[1])], "state": state}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> IdTable:
+        """The table that :meth:`to_arrays` described."""
+        state = np.array(arrays["state"], np.int64)
+        made = cls(seed=int(state[3:].view(np.uint64)[0]))
+        made._table, made._state = np.array(arrays["table"], np.uint64), state[:3].copy()
+        made._arena = np.zeros(max(1 << 12, len(arrays["arena"]) * 5 // 4), np.uint64)
+        made._arena[: len(arrays["arena"])] = arrays["arena"]
+        return made
 
     def _find(self, ids: pa.Array | pa.ChunkedArray, *, is_adding: bool) -> NDArray[np.int32]:
         found = [self._find_chunk(chunk, is_adding) for chunk in _chunks(ids)]

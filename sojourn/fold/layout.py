@@ -66,7 +66,8 @@ class Layout:
     features: Programs
     fingerprint: tuple[int, ...]  # features of the fingerprint, as positions in feature_names
     indicators: tuple[tuple[str, Program], ...]  # (state, condition), in the order of the playbook
-    observed: Programs  # the fingerprint's features, then the indicators
+    moments: tuple[str, ...]  # moments whose completion is observed; none but in a live layout
+    observed: Programs  # the fingerprint's features, then the indicators, then the moments
 
     @property
     def n_bytes(self) -> int:
@@ -83,8 +84,10 @@ class Layout:
         return vectors
 
 
-def build_layout(playbook: Playbook) -> Layout:
+def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     """The layout of a playbook: the same for every playbook that keeps the same cells of the same events.
+
+    A live layout also keeps what segments and audiences read, and observes at each event which moments it completes.
 
     >>> from sojourn.playbook import load_playbook
     >>> layout = build_layout(load_playbook("shop"))
@@ -93,9 +96,12 @@ def build_layout(playbook: Playbook) -> Layout:
     """
     conditions = [(state.name, ind.when) for state in playbook.states for ind in state.indicators]
     features = [feature.program for feature in playbook.features]
-    programs = features + [program for _, program in conditions]
-    calls = tuple(dict.fromkeys(call for program in programs for call in program.calls))
     moments = {moment.name: moment for moment in playbook.moments}
+    completions = [_complete(name) for name in moments] if is_live else []
+    programs = features + [program for _, program in conditions] + completions
+    rules = [*playbook.segments, *playbook.audiences] if is_live else []
+    in_rules = [call for rule in rules for call in rule.when.calls]
+    calls = tuple(dict.fromkeys([call for program in programs for call in program.calls] + in_rules))
     has_sessions = playbook.source.session is not None
     readings = _share_latest([plan_reading(call, moments, has_sessions) for call in calls])
     slots, initial = _place({cell for reading in readings for cell, _ in reading.cells})
@@ -129,8 +135,15 @@ def build_layout(playbook: Playbook) -> Layout:
         features=_join_programs(features, calls),
         fingerprint=fingerprint,
         indicators=tuple(conditions),
-        observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions], calls),
+        moments=tuple(moments) if is_live else (),
+        observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions] + completions, calls),
     )
+
+
+def _complete(moment: str) -> Program:
+    """Whether a moment was completed at this very instant."""
+    call = Call("matches", (moment,), (("within", 0.0),))
+    return Program((LOAD,), (0.0,), (call,), "boolean", call.text)
 
 
 def _share_latest(readings: Sequence[Reading]) -> list[Reading]:

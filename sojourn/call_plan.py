@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sojourn.call_instants import ReadInstants, make_instant_reader
 from sojourn.call_rules import FindPath, make_condition, make_measure
-from sojourn.call_shape import Call, Get, Parts, Shape, make_shape, read_first
-from sojourn.call_values import ReadInstants, make_instant_reader, read_text
+from sojourn.call_shape import Call, Column, Get, Parts, Shape, make_shape, read_column, read_first
+from sojourn.call_values import read_text
 from sojourn.event_mapping import Places, place_source
 from sojourn.fold.layout import Layout
 from sojourn.playbook import EventClass, Playbook, Source
@@ -68,26 +69,26 @@ class Purposes:
     """Purposes by what decides them: a category of the call's own consent, or a path of the playbook's."""
 
     categories: tuple[tuple[str, str], ...]  # (purpose, category)
-    paths: tuple[tuple[str, Get], ...]
+    paths: tuple[tuple[str, Column], ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Functions from a decoded call to its parts, in the order in which ids are preferred and times are asked."""
+    """Functions from decoded calls to their parts, in the order in which ids are preferred and times are asked."""
 
     shape: Shape
     id_names: tuple[str, ...]
-    ids: tuple[Get, ...]
-    identifiers: tuple[tuple[str, tuple[Get, ...]], ...]  # (kind, where it may be)
-    previous: Get | None
-    event_id: Get
-    type: Get
-    event: Get | None
+    ids: tuple[Column, ...]
+    identifiers: tuple[tuple[str, tuple[Column, ...]], ...]  # (kind, where it may be)
+    previous: Column | None
+    event_id: Column
+    type: Column
+    event: Column | None
     event_path: str
     is_type_named: bool  # the raw name is the type, but for "track"
-    clocks: tuple[Get, Get] | None  # timestamp and originalTimestamp, where these are the time
-    sent: Get
-    time: Get | None  # of a path of the playbook's own
+    clocks: tuple[Column, Column] | None  # timestamp and originalTimestamp, where these are the time
+    sent: Column
+    time: Column | None  # of a path of the playbook's own
     time_path: str
     read_time: ReadInstants
     read_clock: ReadInstants
@@ -96,15 +97,15 @@ class Plan:
     keeps_others: bool
     classes: tuple[ClassPlan, ...]  # the last one is "other"
     channels: Mapping[str, int]  # those that features read, by their place in the layout
-    channel: Get | None
-    session: Get | None
+    channel: Column | None
+    session: Column | None
     states: Mapping[str, int]
-    label: Get | None
-    label_p: Get | float
+    label: Column | None
+    label_p: Column | float
     label_path: str
-    traits: Get
-    context_traits: Get
-    consent: Get
+    traits: Column
+    context_traits: Column
+    consent: Column
     purposes: Purposes
     find: FindPath
 
@@ -123,27 +124,30 @@ def make_plan(playbook: Playbook, layout: Layout) -> Plan:
     def find(path: str) -> Get:
         return read_first(shape, wanted[path])
 
-    def top(path: str) -> Get:
-        return find(path) if is_segment else read_first(shape, [(path,)])
+    def column(path: str) -> Column:
+        return read_column(shape, wanted[path])
 
-    def optional(path: str | None) -> Get | None:
-        return find(path) if path else None
+    def top(*parts: str) -> Column:
+        return read_column(shape, [parts])
+
+    def own(path: str) -> Column:
+        return column(path) if is_segment else top(path)
 
     is_clock = not is_segment or places.time == _SEGMENT.time
     return Plan(
         shape=shape,
         id_names=places.customer,
-        ids=tuple(top(path) if i < 2 else find(path) for i, path in enumerate(places.customer)),
-        identifiers=tuple((kind, tuple(map(find, paths))) for kind, paths in places.identifiers),
-        previous=top(places.previous) if places.previous else None,
-        event_id=top(places.id or "messageId"),
-        type=read_first(shape, [("type",)]),
-        event=top(places.event) if places.event else None,
+        ids=tuple(own(path) if i < 2 else column(path) for i, path in enumerate(places.customer)),
+        identifiers=tuple((kind, tuple(map(column, paths))) for kind, paths in places.identifiers),
+        previous=own(places.previous) if places.previous else None,
+        event_id=own(places.id or "messageId"),
+        type=top("type"),
+        event=own(places.event) if places.event else None,
         event_path=places.event or "",
         is_type_named=places.type is not None,
-        clocks=(read_first(shape, [(_CLOCKS[0],)]), read_first(shape, [(_CLOCKS[1],)])) if is_clock else None,
-        sent=read_first(shape, [("sentAt",)]),
-        time=optional(source.time) if not is_segment or not is_clock else None,
+        clocks=(top(_CLOCKS[0]), top(_CLOCKS[1])) if is_clock else None,
+        sent=top("sentAt"),
+        time=column(source.time) if source.time and not (is_segment and is_clock) else None,
         time_path=source.time or "",
         read_time=make_instant_reader(source.timezone, source.time_format),
         read_clock=make_instant_reader(source.timezone, source.time_format if is_segment and is_clock else None),
@@ -152,16 +156,16 @@ def make_plan(playbook: Playbook, layout: Layout) -> Plan:
         keeps_others=source.other != "quarantine",
         classes=(*(_plan_class(event, layout, find) for event in playbook.events), ClassPlan((), ())),
         channels={name: i for i, name in enumerate(layout.channels)},
-        channel=optional(places.channel) if layout.channels else None,
-        session=optional(places.session) if layout.has_sessions else None,
+        channel=column(places.channel) if places.channel and layout.channels else None,
+        session=column(places.session) if places.session and layout.has_sessions else None,
         states={name: i for i, name in enumerate(playbook.state_names)},
-        label=optional(places.label),
-        label_p=find(places.label_p) if isinstance(places.label_p, str) else places.label_p,
+        label=column(places.label) if places.label else None,
+        label_p=column(places.label_p) if isinstance(places.label_p, str) else places.label_p,
         label_path=str(places.label_p),
-        traits=read_first(shape, [_TRAITS]),
-        context_traits=read_first(shape, [_CONTEXT_TRAITS]),
-        consent=read_first(shape, [_CONSENT]),
-        purposes=_plan_purposes(playbook, find),
+        traits=top(*_TRAITS),
+        context_traits=top(*_CONTEXT_TRAITS),
+        consent=top(*_CONSENT),
+        purposes=_plan_purposes(playbook, column),
         find=find,
     )
 
@@ -249,10 +253,10 @@ def _plan_class(event: EventClass, layout: Layout, find: FindPath) -> ClassPlan:
     return ClassPlan(tuple(measures), tuple((column, find(path)) for column, path in properties if column >= 0))
 
 
-def _plan_purposes(playbook: Playbook, find: FindPath) -> Purposes:
+def _plan_purposes(playbook: Playbook, column: Callable[[str], Column]) -> Purposes:
     inside = ".".join(_CONSENT) + "."
     paths = [(purpose.name, purpose.path) for purpose in playbook.consent if purpose.path]
     return Purposes(
         tuple((name, path.removeprefix(inside)) for name, path in paths if path.startswith(inside)),
-        tuple((name, find(path)) for name, path in paths if not path.startswith(inside)),
+        tuple((name, column(path)) for name, path in paths if not path.startswith(inside)),
     )

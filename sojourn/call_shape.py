@@ -21,6 +21,7 @@ Parts = tuple[str, ...]
 Call = Any
 """A decoded call: a struct of the shape's own, whose fields only :func:`read_first` can name."""
 Get = Callable[[Call], Any]
+Column = Callable[[Sequence[Call]], list[Any]]
 
 _NESTED = ("properties", "context")
 _LONGEST_WHOLE = 400
@@ -160,6 +161,36 @@ def read_first(shape: Shape, paths: Sequence[Parts]) -> Get:
         return None
 
     return read
+
+
+def read_column(shape: Shape, paths: Sequence[Parts]) -> Column:
+    """The same as :func:`read_first` for many calls at once, which costs less of each.
+
+    >>> shape = make_shape([("userId",), ("traits", "id")])
+    >>> calls = [shape.decode(b'{"userId": 1}'), shape.decode(b'{"traits": {"id": 2}}'), shape.decode(b"{}")]
+    >>> read_column(shape, [("userId",), ("traits", "id")])(calls)
+    [1, 2, None]
+    """
+    columns = [_follow_all(*_find(shape, parts)) for parts in paths]
+
+    def read(calls: Sequence[Call]) -> list[Any]:
+        values = columns[0](calls)
+        for column in columns[1:]:
+            if None not in values:
+                break
+            others = column(calls)
+            if others.count(None) < len(others):
+                values = [b if a is None else a for a, b in zip(values, others, strict=True)]
+        return values
+
+    return read
+
+
+def _follow_all(attribute: str, rest: Parts) -> Column:
+    get = attrgetter(attribute)
+    if not rest:
+        return lambda calls: list(map(get, calls))
+    return lambda calls: [value if value is None else _walk(value, rest) for value in map(get, calls)]
 
 
 def _read_first_plain(attributes: Sequence[str]) -> Get:

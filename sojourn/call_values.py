@@ -1,4 +1,4 @@
-"""Values of tracking calls: what a JSON value is as a text, an id, a number or an instant.
+"""Values of tracking calls: what a JSON value is as a text, an id, a number or a condition.
 
 The same meaning as :mod:`sojourn.event_values` gives whole columns, for one value at a time and without their cost.
 """
@@ -7,19 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from sojourn.event_values import GOOD, MISSING, NO_IDS, read_instants
-from sojourn.source_rows import Flags, Integers
+from sojourn.event_values import NO_IDS
 
 NAN, INF = math.nan, math.inf
-ReadInstants = Callable[[Sequence[Any]], tuple[Integers, NDArray[np.uint8]]]
 
 _NO_IDS = frozenset(NO_IDS)
 _NO_ID_SIZES = frozenset(map(len, NO_IDS))
@@ -136,64 +129,3 @@ def read_truth(value: Any) -> bool | None:
     """
     text = read_text(value)
     return None if text is None else text.lower() in ("true", "1")
-
-
-def make_instant_reader(timezone: str, time_format: str | None) -> ReadInstants:
-    """A function from JSON values to what :func:`sojourn.event_values.read_instants` says of their texts.
-
-    Instants that end in ``Z`` or ``+00:00`` are read at once. Only for others a connection is opened, on first use.
-
-    >>> read = make_instant_reader("UTC", None)
-    >>> read(["1970-01-01T00:00:01.500Z", None, 2])[0].tolist()
-    [1500000, 0, 2000000]
-    """
-    connections: list[Any] = []
-
-    def read_others(texts: pa.StringArray) -> tuple[Integers, NDArray[np.uint8]]:
-        from sojourn.duck import connect
-
-        if not connections:
-            connections.append(connect(timezone=timezone))
-        return read_instants(texts, time_format, connections[0])
-
-    def read(values: Sequence[Any]) -> tuple[Integers, NDArray[np.uint8]]:
-        try:
-            texts = pa.array(values, pa.string())
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            texts = pa.array(list(map(print_value, values)), pa.string())
-        is_null = texts.is_null().to_numpy(zero_copy_only=False)
-        stamps, state = np.zeros(len(texts), np.int64), np.where(is_null, MISSING, GOOD).astype(np.uint8)
-        if is_null.all():
-            return stamps, state
-        is_plain = _find_plain(texts) if time_format is None else np.zeros(len(texts), bool)
-        is_odd = ~(is_plain | is_null)
-        try:
-            some = texts.filter(pa.array(is_plain))
-            stamps[is_plain] = some.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-        except pa.ArrowInvalid:  # such as 30 February
-            is_odd |= is_plain
-        if is_odd.any():
-            stamps[is_odd], state[is_odd] = read_others(texts.filter(pa.array(is_odd)))
-        return stamps, state
-
-    return read
-
-
-def _find_plain(texts: pa.StringArray) -> Flags:
-    """Texts as long as ``2026-11-21T21:15:03`` with at most six decimals, and then ``Z`` or ``+00:00``.
-
-    Where such a text is an instant at all, its zone is sure and it can have been written in one way only.
-    """
-    _, offset_buffer, data_buffer = texts.buffers()
-    n = len(texts)
-    offsets = np.frombuffer(offset_buffer, np.int32)[texts.offset : texts.offset + n + 1].astype(np.int64)
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-    sizes, ends = np.diff(offsets), offsets[1:]
-    if not data.size:
-        return np.zeros(n, bool)
-    is_plain = (sizes >= 20) & (sizes <= 27) & (data[np.maximum(ends - 1, 0)] == ord("Z"))
-    if not is_plain.all():
-        rest = np.flatnonzero(~is_plain & (sizes >= 25) & (sizes <= 32))
-        tails = data[ends[rest, None] + np.arange(-6, 0)]
-        is_plain[rest] = (tails == np.frombuffer(b"+00:00", np.uint8)).all(axis=1)
-    return np.asarray(is_plain)

@@ -7,7 +7,7 @@ some microseconds. What is read where, and what becomes of which call, is decide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.call_plan import GROUP, KINDS, TRACK, Measure, Plan, make_plan
-from sojourn.call_shape import Call, Get, decode_calls
+from sojourn.call_shape import Call, Column, decode_calls
 from sojourn.call_values import INF, print_value, read_id, read_number, read_text, read_truth
 from sojourn.event_rows import (
     EARLIEST,
@@ -137,9 +137,9 @@ class CallReader:
             session=_read_sessions(plan, decoded),
             label=label[rows],
             label_p=label_p[rows],
-            event_id=list(map(read_text, map(plan.event_id, decoded))),
+            event_id=_read_each(read_text, plan.event_id(decoded)),
             ids=[keep(level) for level in ids],
-            previous=list(map(read_id, map(plan.previous, decoded))) if plan.previous else [None] * len(decoded),
+            previous=_read_each(read_id, plan.previous(decoded)) if plan.previous else [None] * len(decoded),
             traits=_read_traits(plan, decoded, kind),
             consent=consent,
             purposes=_read_purposes(plan, decoded, consent),
@@ -161,76 +161,80 @@ def _decode(plan: Plan, calls: Sequence[bytes]) -> tuple[list[Call], list[int], 
     return decoded, [short[i] for i in place], long + [(short[i], rule, found) for i, rule, found in rejected]
 
 
+def _read_each(read: Callable[[Any], str | None], values: list[Any]) -> list[str | None]:
+    return [None if value is None else read(value) for value in values]
+
+
 def _read_ids(plan: Plan, calls: Sequence[Call], reasons: Reasons) -> list[list[str | None]]:
     """The ids of each level; calls without any id of a customer are rejected."""
-    levels = [list(map(read_id, map(get, calls))) for get in plan.ids]
+    levels = [_read_each(read_id, column(calls)) for column in plan.ids]
     if None in levels[0]:
         for i, found in enumerate(zip(*levels, strict=True)):
             if found.count(None) == len(found):
-                texts = [print_value(get(calls[i])) for get in plan.ids]
+                texts = [print_value(column(calls[i : i + 1])[0]) for column in plan.ids]
                 reasons[i] = ("customer", explain_no_customer(plan.id_names, texts))
-    return levels + [_read_identifiers(kind, gets, calls) for kind, gets in plan.identifiers]
+    return levels + [_read_identifiers(kind, columns, calls) for kind, columns in plan.identifiers]
 
 
-def _read_identifiers(kind: str, gets: Sequence[Get], calls: Sequence[Call]) -> list[str | None]:
-    found = [next((id for get in gets if (id := read_id(get(call)))), None) for call in calls]
+def _read_identifiers(kind: str, columns: Sequence[Column], calls: Sequence[Call]) -> list[str | None]:
+    found: list[str | None] = [None] * len(calls)
+    for column in columns:
+        found = [a or b for a, b in zip(found, _read_each(read_id, column(calls)), strict=True)]
     return [id and spell_identifier(kind, id) for id in found]
 
 
 def _read_times(plan: Plan, calls: Sequence[Call], received: Integers, sent: Integers, reasons: Reasons) -> Integers:
     """The instant of each call; those without a usable one are rejected."""
-    own = list(map(plan.time, calls)) if plan.time and not plan.clocks else None
-    if own is not None:
-        stamps, state = plan.read_time(own)
+    if plan.clocks:
+        stamps, state, told = _read_clocks(plan, plan.clocks, calls, received, sent)
     else:
-        stamps, state = _read_clocks(plan, calls, received, sent)
+        told = plan.time(calls) if plan.time else [None] * len(calls)
+        stamps, state = plan.read_time(told)
     latest = received + _TOLERANCE_US
     for i in np.flatnonzero((state != GOOD) | (stamps < _EARLIEST_US) | (stamps > latest)).tolist():
-        if i not in reasons:
-            reasons[i] = _explain_time(plan, calls[i], int(stamps[i]), int(state[i]), int(latest[i]))
+        if i in reasons:
+            continue
+        if state[i] == MISSING:
+            reasons[i] = ("time", f"{plan.time_path} is empty")
+        elif state[i] == UNREADABLE:
+            reasons[i] = ("time", explain_no_instant(print_value(told[i])))
+        elif stamps[i] < _EARLIEST_US:
+            reasons[i] = ("early", f"{say_instant(int(stamps[i]))} is before 1990")
+        else:
+            limit = (_EPOCH + int(latest[i]) * _MICROSECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
+            reasons[i] = ("future", f"{say_instant(int(stamps[i]))} is after {limit}")
     return stamps
 
 
 def _read_clocks(
-    plan: Plan, calls: Sequence[Call], received: Integers, sent: Integers
-) -> tuple[Integers, NDArray[np.uint8]]:
-    """Instants by the sender's clock, moved by what that clock was off when the call was sent.
+    plan: Plan, clocks: tuple[Column, Column], calls: Sequence[Call], received: Integers, sent: Integers
+) -> tuple[Integers, NDArray[np.uint8], list[Any]]:
+    """Instants by the sender's clock, moved by what that clock was off when the call was sent; and what was read.
 
     A call that says nothing of when it was is of the instant of its arrival.
     """
-    assert plan.clocks
-    stamps, state = plan.read_clock(list(map(plan.clocks[0], calls)))
-    original, original_state = plan.read_clock(list(map(plan.clocks[1], calls)))
-    own, own_state = plan.read_sent(list(map(plan.sent, calls)))
+    told, originals = (clock(calls) for clock in clocks)
+    stamps, state = plan.read_clock(told)
+    original, original_state = plan.read_clock(originals)
+    own, own_state = plan.read_sent(plan.sent(calls))
     sent = np.where(own_state == GOOD, own, sent)
     is_sent = sent != NO_INSTANT
     is_original = (original_state != MISSING) & (is_sent | (state == MISSING))
     if is_original.any():
         stamps, state = np.where(is_original, original, stamps), np.where(is_original, original_state, state)
+        told = [b if chosen else a for a, b, chosen in zip(told, originals, is_original.tolist(), strict=True)]
     if is_sent.any():
         delay = sent.clip(-_FARTHEST_US, _FARTHEST_US) - stamps.clip(-_FARTHEST_US, _FARTHEST_US)
         stamps = np.where(is_sent & (state == GOOD), received - delay, stamps)
     rest = np.flatnonzero(state == MISSING)
-    if rest.size:
-        stamps, state = stamps.copy(), state.copy()
-        stamps[rest], state[rest] = received[rest], GOOD
-        if plan.time:  # a flat row may carry its time as any other column
-            late, late_state = plan.read_time([plan.time(calls[i]) for i in rest.tolist()])
-            is_told = late_state != MISSING
-            stamps[rest[is_told]], state[rest[is_told]] = late[is_told], late_state[is_told]
-    return stamps, state
-
-
-def _explain_time(plan: Plan, call: Call, stamp: int, state: int, latest: int) -> tuple[str, str]:
-    if state == MISSING:
-        return "time", f"{plan.time_path} is empty"
-    if state == UNREADABLE:
-        gets = [get for get in (*(plan.clocks or ()), plan.time) if get]
-        return "time", explain_no_instant(next((text for get in gets if read_text(text := print_value(get(call)))), ""))
-    if stamp < _EARLIEST_US:
-        return "early", f"{say_instant(stamp)} is before 1990"
-    limit = (_EPOCH + latest * _MICROSECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return "future", f"{say_instant(stamp)} is after {limit}"
+    stamps[rest], state[rest] = received[rest], GOOD
+    if rest.size and plan.time:  # a flat row may carry its time as any other column
+        values = plan.time([calls[i] for i in rest.tolist()])
+        late, late_state = plan.read_time(values)
+        for i, value, stamp, found in zip(rest.tolist(), values, late.tolist(), late_state.tolist(), strict=True):
+            if found != MISSING:
+                stamps[i], state[i], told[i] = stamp, found, value
+    return stamps, state, told
 
 
 def _read_kinds(
@@ -238,18 +242,22 @@ def _read_kinds(
 ) -> list[int]:
     """The kind of each call: as given, else as the call says; 0 where it says no kind that is known."""
     given = kinds.tolist() if isinstance(kinds, np.ndarray) else kinds
-    told = (_KIND_OF.get(value, 0) if value.__class__ is str else 0 for value in map(plan.type, calls))
+    told = [_KIND_OF.get(value, 0) if value.__class__ is str else 0 for value in plan.type(calls)]
     found = [given[i] or kind for i, kind in zip(place, told, strict=True)]
     if 0 in found:
         for i, kind in enumerate(found):
             if kind == 0:
-                found[i] = _KIND_OF.get(read_text(plan.type(calls[i])) or "", 0)
+                found[i] = _KIND_OF.get(read_text(_read_type(plan, calls[i])) or "", 0)
     return found
+
+
+def _read_type(plan: Plan, call: Call) -> Any:
+    return plan.type([call])[0]
 
 
 def _classify(plan: Plan, calls: Sequence[Call], kinds: Sequence[int], reasons: Reasons) -> list[int]:
     """The class of each call; those that name no event, or none that the playbook wants, are rejected."""
-    names = list(map(plan.event, calls)) if plan.event else [None] * len(calls)
+    names = plan.event(calls) if plan.event else [None] * len(calls)
     if plan.event and plan.is_type_named:
         names = [name if kind <= TRACK else KINDS[kind] for name, kind in zip(names, kinds, strict=True)]
     n_classes = len(plan.classes) - 1
@@ -263,7 +271,7 @@ def _classify(plan: Plan, calls: Sequence[Call], kinds: Sequence[int], reasons: 
                     reasons[i] = found
     for i, kind in enumerate(kinds) if 0 in kinds else ():
         if kind == 0 and reasons.get(i, ("event",))[0] in ("event", "class"):
-            reasons[i] = ("event", _explain_kind(print_value(plan.type(calls[i]))))
+            reasons[i] = ("event", _explain_kind(print_value(_read_type(plan, calls[i]))))
     return codes
 
 
@@ -314,16 +322,19 @@ def _read_labels(plan: Plan, calls: Sequence[Call], reasons: Reasons) -> tuple[I
     label, label_p = np.full(len(calls), -1, np.int64), np.full(len(calls), np.nan)
     if plan.label is None:
         return label, label_p
-    for i, call in enumerate(calls):
-        text = read_text(plan.label(call))
+    for i, value in enumerate(plan.label(calls)):
+        text = None if value is None else read_text(value)
         if text is None:
             continue
-        sure = plan.label_p if isinstance(plan.label_p, float) else read_number(given := plan.label_p(call))
-        if sure != sure:
-            sure = _SURE
-        elif not isinstance(plan.label_p, float) and not 0 < sure <= 1:
-            found = f"{plan.label_path} is {show_value(print_value(given))}, which is no probability"
-            reasons.setdefault(i, ("label", found))
+        sure = plan.label_p
+        if not isinstance(sure, float):
+            given = sure(calls[i : i + 1])[0]
+            sure = read_number(given)
+            if sure != sure:
+                sure = _SURE
+            elif not 0 < sure <= 1:
+                found = f"{plan.label_path} is {show_value(print_value(given))}, which is no probability"
+                reasons.setdefault(i, ("label", found))
         label[i] = plan.states.get(text, -1)
         label_p[i] = sure if text in plan.states else np.nan
     return label, label_p
@@ -333,14 +344,14 @@ def _read_channels(plan: Plan, calls: Sequence[Call]) -> NDArray[np.int32]:
     if plan.channel is None:
         return np.zeros(len(calls) if plan.channels else 0, np.int32) - 1
     n = len(plan.channels)
-    texts = map(read_text, map(plan.channel, calls))
+    texts = _read_each(read_text, plan.channel(calls))
     return np.array([-1 if text is None else plan.channels.get(text, n) for text in texts], np.int32)
 
 
 def _read_sessions(plan: Plan, calls: Sequence[Call]) -> NDArray[np.uint64]:
     if plan.session is None:
         return np.zeros(0, np.uint64)
-    return hash_sessions(pa.array(list(map(read_text, map(plan.session, calls))), pa.string()))
+    return hash_sessions(pa.array(_read_each(read_text, plan.session(calls)), pa.string()))
 
 
 def _read_properties(plan: Plan, calls: Sequence[Call], codes: Sequence[int], n_properties: int) -> NDArray[np.uint64]:
@@ -362,7 +373,7 @@ def _read_properties(plan: Plan, calls: Sequence[Call], codes: Sequence[int], n_
 def _read_traits(plan: Plan, calls: Sequence[Call], kinds: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
     """What calls say about the customer. The traits of a group call are the group's."""
     found = []
-    for i, parts in enumerate(zip(map(plan.context_traits, calls), map(plan.traits, calls), strict=True)):
+    for i, parts in enumerate(zip(plan.context_traits(calls), plan.traits(calls), strict=True)):
         if parts == (None, None):
             continue
         some = parts[:1] if kinds[i] == GROUP else parts
@@ -374,7 +385,7 @@ def _read_traits(plan: Plan, calls: Sequence[Call], kinds: Sequence[int]) -> lis
 def _read_consent(plan: Plan, calls: Sequence[Call]) -> list[tuple[int, dict[str, bool]]]:
     return [
         (i, {category: read_truth(given) is True for category, given in of.items()})
-        for i, of in enumerate(map(plan.consent, calls))
+        for i, of in enumerate(plan.consent(calls))
         if isinstance(of, dict)
     ]
 
@@ -386,8 +397,8 @@ def _read_purposes(
     found: dict[int, dict[str, bool]] = {}
     for i, of in consent if plan.purposes.categories else ():
         found[i] = {purpose: of.get(category, False) for purpose, category in plan.purposes.categories}
-    for purpose, get in plan.purposes.paths:
-        for i, value in enumerate(map(get, calls)):
+    for purpose, column in plan.purposes.paths:
+        for i, value in enumerate(column(calls)):
             if value is not None and (is_granted := read_truth(value)) is not None:
                 found.setdefault(i, {})[purpose] = is_granted
     return sorted(found.items())

@@ -67,7 +67,7 @@ def compact_log(store: Store, folder: Path, *, before_at: int, is_dropped: bool 
     """
     archived = int(store.get_meta(_UNTIL, 0))
     begin = max(archived, store.first_position() - 1)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # personal data: for its owner only
     if begin > archived:
         _note_lost(folder, begin)
     for leftover in folder.glob("day=*/*.tmp"):

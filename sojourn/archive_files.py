@@ -25,7 +25,7 @@ DAY_US = 86_400_000_000
 """Microseconds of a day."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
-_COLUMNS = pa.schema(
+COLUMNS = pa.schema(
     [
         ("position", pa.int64()),
         ("place", pa.int32()),
@@ -40,6 +40,8 @@ _COLUMNS = pa.schema(
         ("record_n", pa.int32()),
     ]
 )
+"""The columns of a file of calls."""
+
 _CONTENT = (*FIELDS, "raw")
 _NEEDED = ["position", "place", "received_at", "sent_at", "kind", "key", "raw", "record_at", "record_n"]
 _MARKS = pa.schema(
@@ -92,7 +94,7 @@ class Day:
             self._marks.append(record)
             return
         if self._writer is None:
-            self._writer = _Writer(self._path(f"part-{record.position:015d}.parquet"), _COLUMNS)
+            self._writer = _Writer(self._path(f"part-{record.position:015d}.parquet"), COLUMNS)
         self._rows.append(_spell_calls(record, batch, rows))
         self._n_bytes += self._rows[-1].nbytes
         if self._n_bytes >= _BYTES or sum(len(some) for some in self._rows) >= _ROWS:
@@ -187,7 +189,7 @@ def _add_fields(table: pa.Table) -> pa.Table:
     """The columns of the archive, with what the calls themselves say."""
     fields = read_fields(table["raw"].to_pylist(), table["kind"].to_pylist())
     columns = {name: table[name] for name in table.column_names} | fields | {"receivedAt": table["received_at"]}
-    return pa.table([columns[name] for name in _COLUMNS.names], names=_COLUMNS.names).cast(_COLUMNS)
+    return pa.table([columns[name] for name in COLUMNS.names], names=COLUMNS.names).cast(COLUMNS)
 
 
 def list_parts(folder: Path) -> list[Part]:
@@ -242,7 +244,7 @@ def erase_rows(part: Part, is_chosen: Callable[[NDArray[np.int64], NDArray[np.in
     """Write a file of calls anew without the content of some rows; returns of how many there was any left."""
     n_erased = 0
     with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
-        writer = _Writer(part.path, _COLUMNS)
+        writer = _Writer(part.path, COLUMNS)
         for i in range(file.num_row_groups):
             table = file.read_row_group(i)
             is_gone = is_chosen(table["position"].to_numpy(), table["place"].to_numpy())
@@ -250,6 +252,6 @@ def erase_rows(part: Part, is_chosen: Callable[[NDArray[np.int64], NDArray[np.in
             columns: dict[str, Any] = {name: table[name] for name in table.column_names}
             for name in _CONTENT:
                 columns[name] = pa.compute.if_else(pa.array(is_gone), None, columns[name])
-            writer.write(pa.table(columns).cast(_COLUMNS))
+            writer.write(pa.table(columns).cast(COLUMNS))
         writer.close()
     return n_erased

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sojourn.store_outbox import OutboxRow, add_outbox
 from sojourn.store_rows import read_meta, split_long, write_json, write_meta
-from sojourn.store_schema import INDEXED, changes, insert_new, insert_or_update, outbox, profiles, quarantine, shorten
+from sojourn.store_schema import changes, hash_text, insert_new, insert_or_update, outbox, profiles, quarantine
 
 if TYPE_CHECKING:
     from sojourn.engines.service import Change
@@ -109,7 +109,7 @@ def write_derived(connection: sa.Connection, derived: Derived, position: int) ->
     for old, new, seqs in derived.moved:
         for some in split_long(list(seqs)):
             chosen = sa.update(changes).where(changes.c.seq.in_(some), changes.c.customer_id == old)
-            connection.execute(chosen.values(customer_id=new))
+            connection.execute(chosen.values(customer_id=new, customer_hash=hash_text(new)))
     if derived.changes:
         connection.execute(insert_new(connection, changes), [_spell_change(c, position) for c in derived.changes])
     if derived.revoked:
@@ -132,6 +132,7 @@ def _spell_change(change: Change, position: int) -> dict[str, Any]:
         "id": change.id,
         "kind": change.kind,
         "customer_id": change.customer_id,
+        "customer_hash": hash_text(change.customer_id),
         "at": change.at,
         "name": change.name,
         "before": change.before,
@@ -169,9 +170,8 @@ def _forget(connection: sa.Connection, forgotten: Forgotten) -> None:
 
 
 def _is_of(customer_ids: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Whose changes; by the indexed beginning of the id, and then the whole."""
-    starts = list(dict.fromkeys(id[:INDEXED] for id in customer_ids))
-    return shorten(changes.c.customer_id).in_(starts) & changes.c.customer_id.in_(customer_ids)
+    hashes = [hash_text(id) for id in customer_ids]
+    return changes.c.customer_hash.in_(hashes) & changes.c.customer_id.in_(customer_ids)
 
 
 _COLUMNS = [changes.c[name] for name in StoredChange.__slots__]

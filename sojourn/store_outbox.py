@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,8 +57,22 @@ class Mark:
 
 def add_outbox(connection: sa.Connection, rows: Sequence[OutboxRow]) -> None:
     """Put rows in; those that are there already stay as they are."""
-    rest = {"attempts": 0, "last_status": None, "updated_at": None}
-    connection.execute(insert_new(connection, outbox), [asdict(row) | rest for row in rows])
+    connection.execute(insert_new(connection, outbox), [_spell_row(row) for row in rows])
+
+
+def _spell_row(row: OutboxRow) -> dict[str, Any]:
+    return {
+        "destination": row.destination,
+        "seq": row.seq,
+        "id": row.id,
+        "body": row.body,
+        "status": row.status,
+        "attempts": 0,
+        "next_at": row.next_at,
+        "last_status": None,
+        "last_error": row.last_error,
+        "updated_at": None,
+    }
 
 
 _DUE = sa.select(*[outbox.c[name] for name in OutboxItem.__slots__]).order_by(outbox.c.next_at, outbox.c.seq)

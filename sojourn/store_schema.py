@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,17 +33,27 @@ class StoredText(sa.types.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """The text to be stored, or to be looked for."""
-        if value is None:
-            return None
-        if "\0" in value:
-            value = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        return None if value is None else spell_text(value)
+
+
+def spell_text(text: str) -> str:
+    """Text as it is stored.
+
+    >>> spell_text("a\\0b")
+    'a�b'
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def hash_text(text: str) -> int:
+    """What stands for a text in an index, which takes no long ones: 64 bits of its BLAKE2b."""
+    return int.from_bytes(blake2b(spell_text(text).encode(), digest_size=8).digest(), signed=True)
 
 
 metadata = sa.MetaData()
 _WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # a key of SQLite is the row number only as INTEGER
-INDEXED = 128
-"""Characters of a customer id that are indexed: an id can be longer than PostgreSQL takes into an index."""
 
 
 def _key(name: str) -> sa.Column[int]:
@@ -78,6 +90,7 @@ changes = sa.Table(
     sa.Column("id", StoredText, nullable=False, unique=True),
     _text("kind"),
     _text("customer_id"),
+    _whole("customer_hash"),
     _whole("at"),
     _text("name"),
     _text("before", nullable=True),
@@ -85,14 +98,7 @@ changes = sa.Table(
     _whole("position"),
     _whole("revoked_by", nullable=True),
 )
-
-
-def shorten(text: Any) -> sa.ColumnElement[str]:
-    """What of a customer id is indexed."""
-    return sa.func.substr(text, sa.literal_column("1"), sa.literal_column(str(INDEXED)), type_=StoredText)
-
-
-sa.Index("changes_customer", shorten(changes.c.customer_id), changes.c.at)
+sa.Index("changes_customer", changes.c.customer_hash, changes.c.at, changes.c.seq)
 sa.Index("changes_kind", changes.c.kind, changes.c.at, changes.c.seq)
 sa.Index("changes_name", changes.c.name)
 
@@ -185,15 +191,18 @@ def check_version(found: int, where: str, *, may_be_old: bool) -> None:
 
 def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves rows as they are whose key is there already."""
-    return _insert(connection, table).on_conflict_do_nothing()
+    return _make_insert(connection.dialect.name, table, is_update=False)
 
 
 def insert_or_update(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that replaces rows whose primary key is there already."""
-    statement = _insert(connection, table)
+    return _make_insert(connection.dialect.name, table, is_update=True)
+
+
+@functools.cache
+def _make_insert(dialect: str, table: sa.Table, *, is_update: bool) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    if not is_update:
+        return statement.on_conflict_do_nothing()
     rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn import store_open, store_schema
+from sojourn import archive_files, store_open, store_schema
 from sojourn.engines.service import Change
 from sojourn.store import (
     NO_INSTANT,
@@ -729,3 +730,15 @@ def test_the_store_is_no_other_sqlite_file(sqlite_url: str, tmp_path: Path) -> N
         open_store(sqlite_url)
     with pytest.raises(StoreError, match="no store here yet"):
         open_store(sqlite_url, is_writer=False)
+
+
+def test_every_table_and_column_is_described() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "store.md").read_text()
+    for table in store_schema.metadata.sorted_tables:
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `{table.name}` |")]
+        named = re.findall(r"`(\w+)`", line)[1:]
+        if table.name == "log_aside":
+            named = ["id", *store_schema.log.columns.keys()]
+        assert named == table.columns.keys()
+    described = re.findall(r"`(\w+)`", page.partition("\n| `position`, `place`")[2].partition("\n\n")[0])
+    assert set(archive_files.COLUMNS.names) - {"position", "place"} <= set(described)

@@ -115,11 +115,10 @@ def run_client(name: str, url: str, key: str, encoding: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("encoding", ["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("name", "encoding"), [*((name, "plain") for name in COMMANDS), *((name, "gzip") for name in HAS_GZIP)]
+)
 def test_every_call_of_a_client_arrives_once(server: LiveServer, arrived: Arrivals, name: str, encoding: str) -> None:
-    if encoding == "gzip" and name not in HAS_GZIP:
-        pytest.skip("this client has no gzip")
     run_client(name, server.url, server.keys["write"], encoding)
     check_calls(arrived.calls())
 

@@ -89,6 +89,7 @@ class Store:
         self._engine, self._where, self._release = engine, where, release
         # Transactions of this process take turns here, which is sooner than the database's own waiting.
         self._turn = threading.Lock()
+        self._claiming = threading.Lock()
         self._claimed: dict[str, set[int]] = {}
         self._log: sa.Connection | None = None
         self._last = 0
@@ -270,9 +271,10 @@ class Store:
 
         A claim lasts as long as this object: after a crash the row is due again.
         """
-        claimed = self._claimed.setdefault(destination, set())
-        items: list[OutboxItem] = self._read(store_outbox.read_due, destination, now, limit, claimed)
-        claimed.update(item.seq for item in items)
+        with self._claiming:
+            claimed = self._claimed.setdefault(destination, set())
+            items: list[OutboxItem] = self._read(store_outbox.read_due, destination, now, limit, claimed)
+            claimed.update(item.seq for item in items)
         return items
 
     def release_claims(self, destination: str) -> None:

@@ -27,8 +27,9 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_server import LiveServer, open_server
-from sojourn.store import decode_calls, open_store
 from tracking_proxy import Fault, TrackingProxy, open_proxy
+
+from sojourn.store import decode_calls, open_store
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
 PYTHON = CLIENTS / ".venv" / "bin" / "python"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sojourn.fold.cells import NOTHING, SEGMENT, STATE, STATE_P, TRAIT
 from sojourn.fold.layout import Layout
-from sojourn.playbook import Playbook
+from sojourn.playbook import Audience, Playbook, Segment
 from sojourn.primitives import hash_text
 from sojourn.rule_compile import compile_tree
 from sojourn.rules import Call, Constant, Node, Operation, Reading
@@ -69,7 +69,7 @@ def compile_audiences(playbook: Playbook, layout: Layout) -> Audiences:
     >>> rules.names[rules.n_segments :]
     ('ready', 'stuck_in_checkout', 'new_owner', 'slipping')
     """
-    rules = [*playbook.segments, *playbook.audiences]
+    rules: list[Segment | Audience] = [*playbook.segments, *playbook.audiences]
     segments = [segment.name for segment in playbook.segments]
     traits: dict[tuple[str, str], int] = {}
     trees = [_plain(rule.when.tree, playbook.state_names, segments, traits) for rule in rules]

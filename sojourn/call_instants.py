@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,27 @@ from numpy.typing import NDArray
 
 from sojourn.call_values import print_value
 from sojourn.event_values import GOOD, MISSING, read_instants
-from sojourn.source_rows import Integers
+from sojourn.source_rows import Flags, Integers
 
 Instants = tuple[Integers, NDArray[np.uint8]]
 ReadInstants = Callable[[Sequence[Any]], Instants]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WAYS = frozenset(
-    (f"--T::{next_mark}", 19 + n_decimals + len(zone), zone[-1])
-    for zone in ("Z", "+00:00")
-    for n_decimals, next_mark in ((0, zone[0]), (4, "."), (7, "."))
-)
-"""Of each way to write an instant that is read at once: what stands between its parts, its length, its last letter."""
+_FORMS = ("0000-00-00T00:00:00", "0000-00-00T00:00:00.000", "0000-00-00T00:00:00.000000")
+
+
+def _describe_ways() -> dict[int, tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """By length: the length without the zone, and per letter the least one and how far from it others may be."""
+    ways = {}
+    for form in _FORMS:
+        spread = np.array([9 if letter == "0" else 0 for letter in form], np.uint8)
+        for zone in ("Z", "+00:00"):
+            least = np.frombuffer((form + zone).encode(), np.uint8)
+            ways[len(least)] = (len(form), least, np.pad(spread, (0, len(zone))))
+    return ways
+
+
+_WAYS = _describe_ways()
+"""The ways to write an instant that are read at once."""
 
 
 def make_instant_reader(timezone: str, time_format: str | None) -> ReadInstants:
@@ -47,28 +55,40 @@ def make_instant_reader(timezone: str, time_format: str | None) -> ReadInstants:
         return np.array(stamps), state  # a copy: Arrow's memory may not be written to
 
     def read(values: Sequence[Any]) -> Instants:
-        n = len(values)
-        if values.count(None) == n:
-            return np.zeros(n, np.int64), np.full(n, MISSING, np.uint8)
+        stamps, state = np.zeros(len(values), np.int64), np.full(len(values), MISSING, np.uint8)
+        if values.count(None) == len(values):
+            return stamps, state
         if time_format is not None:
             return read_others(values)
-        found = [_read_plain(value) if value.__class__ is str else None for value in values]
-        if None not in found:
-            return np.array(found, np.int64), np.full(n, GOOD, np.uint8)
-        stamps, state = np.array([stamp or 0 for stamp in found]), np.full(n, GOOD, np.uint8)
-        odd = [i for i, stamp in enumerate(found) if stamp is None]
-        stamps[odd], state[odd] = read_others([values[i] for i in odd])
+        sizes = [len(value) if value.__class__ is str else 0 for value in values]
+        found = set(sizes)
+        for size in found & _WAYS.keys():
+            rows = np.flatnonzero(np.array(sizes) == size)
+            some, is_read = _read_way(size, [values[i] for i in rows.tolist()] if len(found) > 1 else values)
+            stamps[rows], state[rows] = some, np.where(is_read, GOOD, MISSING)
+        if (state == MISSING).any():
+            odd = [i for i in np.flatnonzero(state == MISSING).tolist() if values[i] is not None]
+            if odd:
+                stamps[odd], state[odd] = read_others([values[i] for i in odd])
         return stamps, state
 
     return read
 
 
-def _read_plain(text: str) -> int | None:
-    """Microseconds since 1970 of an instant like ``2026-11-21T21:15:03.379Z``; None of anything else."""
-    if (text[4:20:3], len(text), text[-1:]) not in _WAYS or (text[-1] == "0" and text[-6:] != "+00:00"):
-        return None
+def _read_way(size: int, texts: Sequence[str]) -> tuple[Integers, Flags]:
+    """Microseconds since 1970 of texts that are this long, and which of them are written in the way of this length.
+
+    >>> stamps, is_read = _read_way(20, ["1970-01-01T00:00:01Z", "1970-01-01 00:00:01Z"])
+    >>> stamps.tolist(), is_read.tolist()
+    ([1000000, 0], [True, False])
+    """
+    n_plain, least, spread = _WAYS[size]
+    letters = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8).reshape(-1, size)
+    is_read: Flags = np.asarray(((letters - least) <= spread).all(axis=1))  # a letter below the least one wraps around
+    stamps = np.zeros(len(texts), np.int64)
+    plain = np.ascontiguousarray(letters[is_read, :n_plain]).view(f"S{n_plain}").ravel()
     try:
-        since = datetime.fromisoformat(text) - _EPOCH
+        stamps[is_read] = plain.astype("datetime64[us]").astype(np.int64)
     except ValueError:  # such as 30 February
-        return None
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        is_read[:] = False
+    return stamps, is_read

@@ -72,13 +72,13 @@ def _make_struct(name: str, fields: Mapping[str, str], types: Mapping[str, type]
     return msgspec.defstruct(name, made, rename=names, frozen=is_frozen, gc=False)
 
 
-def decode_calls(shape: Shape, calls: Sequence[bytes]) -> tuple[list[Call], list[int], list[tuple[int, str, str]]]:
+def decode_calls(shape: Shape, calls: Sequence[bytes]) -> tuple[list[Call], Sequence[int], list[tuple[int, str, str]]]:
     """The calls that are JSON objects, their positions, and of the others the position, the rule and what was found."""
     try:
         if all(map(bytes.isascii, calls)):
             decoded = list(map(shape.decode, calls))
             _settle(shape, decoded)
-            return decoded, list(range(len(calls))), []
+            return decoded, range(len(calls)), []
     except (msgspec.DecodeError, RecursionError):
         pass  # which one it is shows one by one
     decoded, place, rejected = [], [], []

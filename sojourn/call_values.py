@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -94,6 +95,40 @@ def read_id(value: Any) -> str | None:
     if len(text) in _NO_ID_SIZES and text.lower() in _NO_IDS:
         return None
     return text or None
+
+
+def read_texts(values: Sequence[Any]) -> list[str | None]:
+    """:func:`read_text` of each value, for a list of mostly texts.
+
+    >>> read_texts([" a ", None, 12.0])
+    ['a', None, '12.0']
+    """
+    try:
+        texts = list(map(str.strip, values))
+    except TypeError:  # some are no texts
+        return [None if value is None else read_text(value) for value in values]
+    return [text or None for text in texts] if "" in texts else list(texts)
+
+
+def read_ids(values: Sequence[Any]) -> list[str | None]:
+    """:func:`read_id` of each value, for a list of mostly texts.
+
+    >>> read_ids(["u1", None, "17850.0"])
+    ['u1', None, '17850']
+    """
+    given = [value for value in values if value is not None]
+    if not given:
+        return [None] * len(values)
+    try:
+        texts = list(map(str.strip, given))
+        is_plain = _NO_IDS.isdisjoint(map(str.lower, texts)) and ".0\0" not in "\0".join(texts) + "\0"
+    except TypeError:  # some are no texts
+        is_plain = False
+    found = [text or None for text in texts] if is_plain else list(map(read_id, given))
+    if len(given) == len(values):
+        return found
+    rest = iter(found)
+    return [None if value is None else next(rest) for value in values]
 
 
 def read_number(value: Any) -> float:

@@ -7,7 +7,7 @@ some microseconds. What is read where, and what becomes of which call, is decide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sojourn.call_plan import GROUP, KINDS, TRACK, Measure, Plan, make_plan
 from sojourn.call_shape import Call, Column, decode_calls
-from sojourn.call_values import INF, print_value, read_id, read_number, read_text, read_truth
+from sojourn.call_values import INF, print_value, read_ids, read_number, read_text, read_texts, read_truth
 from sojourn.event_rows import (
     EARLIEST,
     TOLERANCE,
@@ -110,7 +110,7 @@ class CallReader:
         """
         plan = self._plan
         decoded, place, rejected = _decode(plan, calls)
-        at = np.array(place, np.int64)
+        at = _list_positions(place)
         received, sent = np.asarray(received_at, np.int64)[at], np.asarray(sent_at, np.int64)[at]
         reasons = Reasons()
         ids = _read_ids(plan, decoded, reasons)
@@ -124,7 +124,7 @@ class CallReader:
         def keep(values: list[Any]) -> list[Any]:
             return [values[i] for i in kept] if reasons else values
 
-        rows = np.array(kept, np.int64)
+        rows = _list_positions(kept)
         decoded, codes, kind = keep(decoded), keep(codes), keep(kind)
         consent = _read_consent(plan, decoded)
         return ReadCalls(
@@ -137,9 +137,9 @@ class CallReader:
             session=_read_sessions(plan, decoded),
             label=label[rows],
             label_p=label_p[rows],
-            event_id=_read_each(read_text, plan.event_id(decoded)),
+            event_id=read_texts(plan.event_id(decoded)),
             ids=[keep(level) for level in ids],
-            previous=_read_each(read_id, plan.previous(decoded)) if plan.previous else [None] * len(decoded),
+            previous=read_ids(plan.previous(decoded)) if plan.previous else [None] * len(decoded),
             traits=_read_traits(plan, decoded, kind),
             consent=consent,
             purposes=_read_purposes(plan, decoded, consent),
@@ -147,7 +147,11 @@ class CallReader:
         )
 
 
-def _decode(plan: Plan, calls: Sequence[bytes]) -> tuple[list[Call], list[int], list[tuple[int, str, str]]]:
+def _list_positions(positions: Sequence[int]) -> Integers:
+    return np.arange(len(positions)) if isinstance(positions, range) else np.array(positions, np.int64)
+
+
+def _decode(plan: Plan, calls: Sequence[bytes]) -> tuple[list[Call], Sequence[int], list[tuple[int, str, str]]]:
     """The calls that are JSON objects, their positions, and why the others are none."""
     if not calls or max(map(len, calls)) <= LONGEST_CALL:
         return decode_calls(plan.shape, calls)
@@ -161,13 +165,9 @@ def _decode(plan: Plan, calls: Sequence[bytes]) -> tuple[list[Call], list[int], 
     return decoded, [short[i] for i in place], long + [(short[i], rule, found) for i, rule, found in rejected]
 
 
-def _read_each(read: Callable[[Any], str | None], values: list[Any]) -> list[str | None]:
-    return [None if value is None else read(value) for value in values]
-
-
 def _read_ids(plan: Plan, calls: Sequence[Call], reasons: Reasons) -> list[list[str | None]]:
     """The ids of each level; calls without any id of a customer are rejected."""
-    levels = [_read_each(read_id, column(calls)) for column in plan.ids]
+    levels = [read_ids(column(calls)) for column in plan.ids]
     if None in levels[0]:
         for i, found in enumerate(zip(*levels, strict=True)):
             if found.count(None) == len(found):
@@ -179,7 +179,7 @@ def _read_ids(plan: Plan, calls: Sequence[Call], reasons: Reasons) -> list[list[
 def _read_identifiers(kind: str, columns: Sequence[Column], calls: Sequence[Call]) -> list[str | None]:
     found: list[str | None] = [None] * len(calls)
     for column in columns:
-        found = [a or b for a, b in zip(found, _read_each(read_id, column(calls)), strict=True)]
+        found = [a or b for a, b in zip(found, read_ids(column(calls)), strict=True)]
     return [id and spell_identifier(kind, id) for id in found]
 
 
@@ -344,14 +344,14 @@ def _read_channels(plan: Plan, calls: Sequence[Call]) -> NDArray[np.int32]:
     if plan.channel is None:
         return np.zeros(len(calls) if plan.channels else 0, np.int32) - 1
     n = len(plan.channels)
-    texts = _read_each(read_text, plan.channel(calls))
+    texts = read_texts(plan.channel(calls))
     return np.array([-1 if text is None else plan.channels.get(text, n) for text in texts], np.int32)
 
 
 def _read_sessions(plan: Plan, calls: Sequence[Call]) -> NDArray[np.uint64]:
     if plan.session is None:
         return np.zeros(0, np.uint64)
-    return hash_sessions(pa.array(_read_each(read_text, plan.session(calls)), pa.string()))
+    return hash_sessions(pa.array(read_texts(plan.session(calls)), pa.string()))
 
 
 def _read_properties(plan: Plan, calls: Sequence[Call], codes: Sequence[int], n_properties: int) -> NDArray[np.uint64]:
@@ -373,11 +373,11 @@ def _read_properties(plan: Plan, calls: Sequence[Call], codes: Sequence[int], n_
 def _read_traits(plan: Plan, calls: Sequence[Call], kinds: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
     """What calls say about the customer. The traits of a group call are the group's."""
     found = []
-    for i, parts in enumerate(zip(plan.context_traits(calls), plan.traits(calls), strict=True)):
-        if parts == (None, None):
+    for i, (said, own) in enumerate(zip(plan.context_traits(calls), plan.traits(calls), strict=True)):
+        if said is None and own is None:
             continue
-        some = parts[:1] if kinds[i] == GROUP else parts
-        if traits := {key: value for part in some if isinstance(part, dict) for key, value in part.items()}:
+        parts = (said,) if kinds[i] == GROUP else (said, own)
+        if traits := {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}:
             found.append((i, traits))
     return found
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from sojourn.fitting import StateFit
 from sojourn.foresight import Foresight, say_foresight
@@ -25,7 +26,7 @@ _LIBRARIES = ("numpy", "scipy", "numba", "pyarrow", "duckdb", "statsmodels", "pl
 
 
 def describe_model(
-    fit: StateFit, chosen: Calm, curve: Sequence[Calm], cuts: Mapping[str, Sequence[float]]
+    fit: StateFit, chosen: Calm, curve: Sequence[Calm], cuts: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
     """Every parameter of the state model by name, the thresholds, and where people and data disagree.
 

@@ -208,7 +208,7 @@ class _Column:
 
     @property
     def n_bytes(self) -> int:
-        return self.n * self._width * self._dtype.itemsize
+        return self.n * self._width * int(self._dtype.itemsize)
 
     @property
     def values(self) -> NDArray[Any]:

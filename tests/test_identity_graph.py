@@ -262,6 +262,70 @@ def test_a_split_is_for_ever() -> None:
     assert ids.spell() == "u1 u2 a1 u1"  # a1 is seen with two users: shared, and e1 is u1's alone
 
 
+def test_who_was_joined_through_an_id_comes_apart_when_that_becomes_shared() -> None:
+    ids = Ids("a0 a1 a2 d1 e1", n_customer_levels=3).link("d1-a1 e1-d1 e1-a0")
+    assert ids.spell() == "a0 a0 a2 a0 a0"
+    assert ids.link("d1-a2").spell() == "a0 a1 a2 d1 a0"
+
+
+def test_a_chain_joins_once_the_id_that_was_split_has_left_it() -> None:
+    ids = Ids("u1 u2 a1 a2 e1").link("a1-u1 e1-u1 e1-a2")
+    assert ids.spell() == "u1 u2 u1 u1 u1"
+    ids.graph.split(ids.at("a1"), ids.at("a2"))
+    assert ids.spell() == "u1 u2 u1 a2 e1"
+    assert ids.link("a1-u2").spell() == "u1 u2 a1 u1 u1"
+
+
+def test_of_two_browsers_one_leaves_as_long_as_the_other_is_there() -> None:
+    ids = Ids("u1 u2 a1 a2").link("a1-u1 a2-u1")
+    ids.graph.split(ids.at("a1"), ids.at("a2"))
+    assert ids.spell() == "u1 u2 a1 u1"
+    assert ids.link("a2-u2").spell() == "u1 u2 u1 a2"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_long_random_walks(seed: int) -> None:
+    """Denser than what hypothesis draws: chains grow, break and heal."""
+    rng = random.Random(seed)
+    for _ in range(60):
+        walk(rng)
+
+
+def walk(rng: random.Random) -> None:
+    n, n_customer_levels = rng.randint(3, 30), rng.randint(1, 3)
+    levels = [rng.choice([0, 0, 1, 1, 2, 3, 4, 4]) for _ in range(n)]
+    texts = [f"{place:02}" for place in rng.sample(range(n), n)]
+    cap, most = rng.randint(1, 4), rng.randint(2, 6)
+    graph = make_graph(levels, texts, n_customer_levels, cap, most)
+    pairs: set[tuple[int, int]] = set()
+    decided: dict[str, set[tuple[int, int]]] = {"merge": set(), "split": set()}
+    for _ in range(40):
+        a, b = rng.randrange(n), rng.randrange(n)
+        what = rng.choice(["link"] * 8 + ["merge", "split", "split", "undo"])
+        if what == "link":
+            drawn = [(rng.randrange(n), rng.randrange(n)) for _ in range(rng.randint(1, 6))]
+            drawn = [pair for pair in drawn if may_pair(levels, n_customer_levels, *pair)]
+            graph.link(make_pairs(drawn))
+            pairs |= set(drawn)
+        elif what == "undo":
+            for some in decided.values():
+                if some:
+                    a, b = rng.choice(sorted(some))
+                    graph.undo(a, b)
+                    some -= {(a, b), (b, a)}
+        else:
+            try:
+                (graph.merge if what == "merge" else graph.split)(a, b)
+            except SojournError:
+                continue
+            decided[what].add((a, b) if levels[a] >= levels[b] else (b, a))
+        expected = find_owners(
+            Seen(levels, texts, n_customer_levels, pairs, decided["merge"], decided["split"], cap, most)
+        )
+        assert graph.owner.tolist() == expected.owner
+        check_kinds(graph, expected)
+
+
 def test_what_people_decide_must_not_contradict_itself() -> None:
     ids = Ids("u1 u2 a1 e1 e2")
     ids.graph.split(0, 1)

@@ -55,7 +55,8 @@ class KeySet:
 
     def keys(self) -> NDArray[np.uint64]:
         """Every key, in no particular order, shape (n, words)."""
-        return self._table[self._table[:, 0] != 0]
+        found: NDArray[np.uint64] = self._table[self._table[:, 0] != 0]
+        return found
 
     def to_arrays(self) -> dict[str, NDArray[np.uint64]]:
         """What :meth:`from_arrays` makes the same set of."""

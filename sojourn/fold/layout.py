@@ -16,7 +16,7 @@ from sojourn.fold.cells import ANY, Cell, Reading, plan_reading
 from sojourn.rules import LOAD, Call, Program
 
 if TYPE_CHECKING:
-    from sojourn.playbook import EventClass, Playbook
+    from sojourn.playbook import Audience, EventClass, Playbook, Segment
 
 FOLD_VERSION = 1
 """Raised when the same cells begin to mean something else, so that older vectors are not read."""
@@ -99,7 +99,7 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     moments = {moment.name: moment for moment in playbook.moments}
     completions = [_complete(name) for name in moments] if is_live else []
     programs = features + [program for _, program in conditions] + completions
-    rules = [*playbook.segments, *playbook.audiences] if is_live else []
+    rules: list[Segment | Audience] = [*playbook.segments, *playbook.audiences] if is_live else []
     in_rules = [call for rule in rules for call in rule.when.calls]
     calls = tuple(dict.fromkeys([call for program in programs for call in program.calls] + in_rules))
     has_sessions = playbook.source.session is not None

@@ -1,6 +1,6 @@
 """Send the calls of calls.json, then numbered ones, with a Python client as it is installed.
 
-    python send_python.py {segment,rudder} URL KEY N_MORE {gzip,plain}
+python send_python.py {segment,rudder} URL KEY N_MORE {gzip,plain}
 """
 
 import json

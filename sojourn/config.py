@@ -1,0 +1,131 @@
+"""The settings of a project: where things run and how much they may take. What things mean is the playbook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sojourn.errors import Problem, SojournError
+from sojourn.playbook_reader import Reader
+from sojourn.playbook_yaml import MAX_BYTES, Mapped, Yaml, read_yaml
+
+FILE = "settings.yaml"
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a running project is told. Durations in seconds; None: never, or no limit."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    store: str = ""
+    commit_interval_s: float = 0.005  # how long events may wait for others to be written with
+    max_waiting: int = 200_000  # events that may wait before senders are asked to come again
+    snapshot_every: int = 2_000_000  # events between two snapshots
+    duplicates_within_s: float = 30 * _DAY_S
+    rate_limit: float | None = None  # events a second and key
+    stop_within_s: float = 30.0
+
+
+DESCRIPTIONS = {
+    "server.host": "the address to listen on",
+    "server.port": "the port to listen on",
+    "store": "where the log is: `sqlite:///FILE` (relative to the project) or `postgresql://…`",
+    "commit_interval": "how long an event may wait for others to be written with it",
+    "max_waiting": "events that may wait; above it senders are told to come again (429)",
+    "snapshot_every": "events between two snapshots, which only shorten a start",
+    "duplicates_within": "how long a `messageId` is remembered, so that a call sent again is not counted again",
+    "rate_limit": "events a second that one key may send; `never` for no limit",
+    "stop_within": "how long a stop may take to write what is waiting",
+}
+"""What each setting is for; the reference has a row for each."""
+
+_KEYS = ("server", "store", "commit_interval", "max_waiting", "snapshot_every", "duplicates_within", "rate_limit",
+         "stop_within")  # fmt: skip
+
+
+def load_settings(project: Path) -> Settings:
+    """The settings of a project's ``settings.yaml``; the defaults where it has none.
+
+    Raises SojournError with every problem, each with its line.
+
+    >>> load_settings(Path("no-such-project")).port
+    8000
+    """
+    path = project / FILE
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SojournError(Problem(str(path), f"the settings cannot be read: {error}")) from None
+    return parse_settings(text, project, str(path))
+
+
+def parse_settings(text: str, project: Path = Path(), where: str = FILE) -> Settings:
+    """The settings that a YAML text says for a project in a folder. Raises SojournError with every problem.
+
+    >>> parse_settings("server: {port: 9000}").port, parse_settings("commit_interval: 20ms").commit_interval_s
+    (9000, 0.02)
+    """
+    root, problems = read_yaml(text, where) if text.strip() else (Mapped((), 1, False), [])
+    reader = Reader(where)
+    reader.problems += problems
+    reader.read_section(root, "the settings", _KEYS)
+    server = reader.read_section(root.get("server"), "server", ("host", "port"))
+    port = reader.read_number(server.get("port"), "server port", 0, 65_535)
+    made = Settings(
+        host=reader.read_text(server.get("host"), "server host") or Settings.host,
+        port=Settings.port if port is None else int(port),
+        store=_place_store(reader, root.get("store"), project),
+        commit_interval_s=_read_short(
+            reader, root.get("commit_interval"), "commit_interval", Settings.commit_interval_s
+        ),
+        max_waiting=_read_whole(reader, root.get("max_waiting"), "max_waiting", Settings.max_waiting),
+        snapshot_every=_read_whole(reader, root.get("snapshot_every"), "snapshot_every", Settings.snapshot_every),
+        duplicates_within_s=reader.read_duration(root.get("duplicates_within"), "duplicates_within")
+        or Settings.duplicates_within_s,
+        rate_limit=_read_limit(reader, root.get("rate_limit")),
+        stop_within_s=_read_short(reader, root.get("stop_within"), "stop_within", Settings.stop_within_s),
+    )
+    if reader.problems:
+        raise SojournError(*dict.fromkeys(reader.problems))
+    return made
+
+
+def _place_store(reader: Reader, node: Yaml | None, project: Path) -> str:
+    """The URL of the store, a relative file made absolute."""
+    text = reader.read_text(node, "store")
+    if text is None:
+        return f"sqlite:///{(project / 'live' / 'store.sqlite').absolute()}"
+    if text.startswith(("postgresql://", "postgresql+psycopg://", "sqlite:////")):
+        return text
+    if text.startswith("sqlite:///") and text.removeprefix("sqlite:///"):
+        return f"sqlite:///{(project / text.removeprefix('sqlite:///')).absolute()}"
+    reader.fail(node.line if node else 1, f"store must begin with sqlite:/// or postgresql://, not '{text[:40]}'")
+    return ""
+
+
+def _read_whole(reader: Reader, node: Yaml | None, what: str, default: int) -> int:
+    value = reader.read_number(node, what, 1, 1e12)
+    if value is not None and not value.is_integer():
+        reader.fail(node.line if node else 1, f"{what} must be a whole number")
+    return default if value is None else int(value)
+
+
+def _read_limit(reader: Reader, node: Yaml | None) -> float | None:
+    if node is None or reader.read_text(node, "rate_limit") == "never":
+        return None
+    return reader.read_number(node, "rate_limit", 0.001, 1e9)
+
+
+def _read_short(reader: Reader, node: Yaml | None, what: str, default: float) -> float:
+    """A duration that may be in milliseconds."""
+    text = reader.read_text(node, what)
+    if text is None or node is None:
+        return default
+    if text.endswith("ms") and text[:-2].isdecimal() and text.isascii() and 0 < int(text[:-2]) <= 60_000:
+        return int(text[:-2]) / 1_000
+    return reader.read_duration(node, what) or default

@@ -1,0 +1,119 @@
+"""Every customer's numbers as they are kept: a row each, in arrays that grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.fold import Layout
+from sojourn.hmm.follow import KEPT, N_MEMORY, NEVER, TOLD_AT
+
+_SMALLEST = 1 << 10
+_LONG_AGO = np.iinfo(np.int64).min
+
+
+class Customers:
+    """Vectors, beliefs and memberships, a row per customer; rows of customers that are no more are used again.
+
+    ``vectors`` is as the layout says; ``kept`` and ``memory`` as :mod:`sojourn.hmm.follow` does; ``after`` and
+    ``before`` are the posteriors after the last own event and the one before it, ``seen`` the symbols of the last one.
+    ``state_due`` and ``rule_due`` are the next instants at which time alone may move them or change a rule,
+    ``members`` a bit per segment and audience, ``owner`` the id that stands for them (-1: the row is free),
+    ``n_events`` all their events, ``n_told`` the changes told of them.
+    """
+
+    def __init__(self, layout: Layout, n_states: int, n_channels: int, n_member_bytes: int) -> None:
+        """No customers yet."""
+        self._layout = layout
+        self._n = 0
+        self._free: list[int] = []
+        self._blank: dict[str, Any] = {
+            "vectors": layout.initial,
+            "kept": np.array([0] * (len(KEPT) - 1) + [_LONG_AGO], np.int64),
+            "memory": np.full(N_MEMORY, -1, np.int64),
+            "after": np.zeros(n_states),
+            "before": np.full(n_states, np.nan),
+            "seen": np.full(n_channels, 255, np.uint8),
+            "members": np.zeros(max(n_member_bytes, 1), np.uint8),
+            "state_due": np.array(NEVER, np.int64),
+            "rule_due": np.array(NEVER, np.int64),
+            "owner": np.array(-1, np.int32),
+            "n_events": np.array(0, np.int32),
+            "n_told": np.array(0, np.int32),
+        }
+        assert KEPT[-1] == TOLD_AT
+        self._arrays = {name: self._make(name, _SMALLEST) for name in self._blank}
+
+    def _make(self, name: str, size: int) -> NDArray[Any]:
+        blank = self._blank[name]
+        made: NDArray[Any] = np.empty((size, *blank.shape), blank.dtype)
+        made[:] = blank
+        return made
+
+    def __len__(self) -> int:
+        """Rows in use or free."""
+        return self._n
+
+    def __getattr__(self, name: str) -> Any:
+        arrays = self.__dict__.get("_arrays", {})
+        if name in arrays:
+            return arrays[name]
+        raise AttributeError(name)
+
+    @property
+    def n_customers(self) -> int:
+        """Customers that there are."""
+        return self._n - len(self._free)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that all arrays take, room for more customers included."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def add(self, owners: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Rows for new customers, blank but for their owner."""
+        rows = [self._free.pop() for _ in range(min(len(self._free), len(owners)))]
+        n_new = len(owners) - len(rows)
+        self._make_room(self._n + n_new)
+        rows += range(self._n, self._n + n_new)
+        self._n += n_new
+        found = np.array(rows, np.int32)
+        self._arrays["owner"][found] = owners
+        return found
+
+    def blank(self, rows: NDArray[np.int32]) -> None:
+        """Forget all about these customers but who they are and what was told of them."""
+        for name in self._blank.keys() - {"owner", "n_told"}:
+            self._arrays[name][rows] = self._blank[name]
+
+    def free(self, rows: NDArray[np.int32]) -> None:
+        """Give rows back."""
+        for name, blank in self._blank.items():
+            self._arrays[name][rows] = blank
+        self._free += rows.tolist()
+
+    def _make_room(self, n: int) -> None:
+        size = len(self._arrays["owner"])
+        if n <= size:
+            return
+        grown = max(n, size * 2 if size < 1 << 20 else size * 5 // 4)
+        for name in self._arrays:  # one after the other, so that only one is there twice
+            array = self._make(name, grown)
+            array[:size] = self._arrays[name]
+            self._arrays[name] = array
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What :meth:`fill` takes."""
+        found = {name: array[: self._n] for name, array in self._arrays.items()}
+        return {**found, "free": np.array(self._free, np.int64)}
+
+    def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become what :meth:`to_arrays` described."""
+        self._n = len(arrays["owner"])
+        self._free = arrays["free"].tolist()
+        self._make_room(self._n)
+        for name in self._blank:
+            self._arrays[name][: self._n] = arrays[name].reshape(self._arrays[name][: self._n].shape)

@@ -1,0 +1,1 @@
+"""HTTP: tracking calls in, answers about customers out."""

@@ -65,6 +65,7 @@ class Past:
             for name, dtype, width in _list_columns(n_measures, n_properties)
         }
         self._ids = _Column(folder / "event_id.bin", np.uint8, 1)
+        self.folder = folder
         self._head = np.full(1 << 10, -1, np.int64)
         self.layout_hash = layout_hash
 

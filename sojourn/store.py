@@ -102,6 +102,11 @@ class Store:
                 self.close()
                 raise
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the log can be changed; a connection that broke in the middle of a change ends that."""
+        return self._log is not None
+
     def close(self) -> None:
         """Close the store, and let another process write to it."""
         if self._log is not None:

@@ -12,7 +12,8 @@ from sojourn.fold import Layout
 from sojourn.hmm.follow import KEPT, N_MEMORY, NEVER, TOLD_AT
 
 _SMALLEST = 1 << 10
-_LONG_AGO = np.iinfo(np.int64).min
+LONG_AGO = int(np.iinfo(np.int64).min)
+"""What stands for no silent move told."""
 
 
 class Customers:
@@ -21,8 +22,9 @@ class Customers:
     ``vectors`` is as the layout says; ``kept`` and ``memory`` as :mod:`sojourn.hmm.follow` does; ``after`` and
     ``before`` are the posteriors after the last own event and the one before it, ``seen`` the symbols of the last one.
     ``state_due`` and ``rule_due`` are the next instants at which time alone may move them or change a rule,
-    ``members`` a bit per segment and audience, ``owner`` the id that stands for them (-1: the row is free),
-    ``n_events`` all their events, ``n_told`` the changes told of them.
+    ``is_held`` marks those whose past is still coming in, ``members`` has a bit per segment and audience, ``owner`` is
+    the id that stands for them (-1: the row is free), ``n_events`` counts all their events, ``n_told`` the changes
+    told of them.
     """
 
     def __init__(self, layout: Layout, n_states: int, n_channels: int, n_member_bytes: int) -> None:
@@ -32,7 +34,7 @@ class Customers:
         self._free: list[int] = []
         self._blank: dict[str, Any] = {
             "vectors": layout.initial,
-            "kept": np.array([0] * (len(KEPT) - 1) + [_LONG_AGO], np.int64),
+            "kept": np.array([0] * (len(KEPT) - 1) + [LONG_AGO], np.int64),
             "memory": np.full(N_MEMORY, -1, np.int64),
             "after": np.zeros(n_states),
             "before": np.full(n_states, np.nan),
@@ -41,6 +43,7 @@ class Customers:
             "state_due": np.array(NEVER, np.int64),
             "rule_due": np.array(NEVER, np.int64),
             "owner": np.array(-1, np.int32),
+            "is_held": np.array(False, np.bool_),
             "n_events": np.array(0, np.int32),
             "n_told": np.array(0, np.int32),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,12 +31,23 @@ class Known:
         self.columns = playbook.source.customer
         self.n_customer_levels = max(len(playbook.source.customer), 1)
         kinds = list(dict.fromkeys(path.split(".")[-1] for path in playbook.source.identifiers))
+        self._kinds = tuple(kinds)
         self.n_levels = self.n_customer_levels + len(kinds)
         self.ids = IdTable(seed=int(np.random.SeedSequence().generate_state(1, np.uint64)[0]))
         self.graph = IdentityGraph(self.n_levels, self.n_customer_levels, text_of=self.text)
         self.purposes = tuple(purpose.name for purpose in playbook.consent)
         self._defaults = {purpose.name: purpose.is_granted_by_default for purpose in playbook.consent}
         self._consents: dict[int, tuple[int, int, dict[str, bool]]] = {}
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """What ids of each level are called."""
+        return (*(self.columns or ("customer_id",)), *self._kinds)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that ids and pairs of them take."""
+        return self.ids.n_bytes + self.graph.n_bytes
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,6 +67,11 @@ class Known:
         if is_taken and level < len(self.columns):
             return f"{self.columns[level]}:{text}"
         return text
+
+    def key(self, node: int) -> int:
+        """What the store knows an id by: the same in every process, which numbers may be read in another order."""
+        digest = hashlib.blake2b(self.ids.name(node).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
 
     def find(self, id: str) -> int:
         """The node of the best id with this text, or -1."""
@@ -114,9 +131,10 @@ class Known:
         return found
 
     def forget(self, nodes: Sequence[int]) -> None:
-        """Forget what these ids said."""
+        """Forget what these ids said, and what they are."""
         for node in nodes:
             self._consents.pop(node, None)
+            self.ids.blank(node)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of :meth:`fill`."""

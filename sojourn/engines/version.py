@@ -9,7 +9,7 @@ events, and what was told of them is put right.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 
 from sojourn.audiences import trait_values
 from sojourn.calls import CallReader, ReadCalls
+from sojourn.engines.customers import LONG_AGO
 from sojourn.engines.known import Known
 from sojourn.engines.service import Change
+from sojourn.engines.snapshot import SnapshotError
 from sojourn.engines.steps import Ahead, Stepped, Steps, join_events, take_events
 from sojourn.engines.told import Fact, revoke, square, tell
+from sojourn.errors import Problem
 from sojourn.fold import hash_strings
 from sojourn.fold.audience_kernel import BY_ALL, BY_BELIEF, BY_MOVE, BY_TIME, BY_TRAIT
 from sojourn.fold.keys import RecentKeys
@@ -39,10 +42,17 @@ Rows = NDArray[np.int32]
 I8 = NDArray[np.int64]
 ReadTold = Callable[[Sequence[str]], Sequence[StoredChange]]
 
+DEPLOY = "deploy"
+"""The cause of a transition that only another version's view of a customer brought about."""
 PLACE_BITS = 20
 """``seq`` of an event is its record's position above this many bits, and its place in the record below."""
+_SAVED = ("number", "seq", "position", "now", "since_at")
 _MEMORY = 50_000  # ids whose traits are kept at hand
 _STALE_US = 60_000_000
+_BEHIND_US = 60_000_000
+_HOLD_US = 2_000_000
+"""A customer whose last event lies further back than the first, when it comes in, is being imported: what silence has
+made of them since is told once nothing more has come in for the second."""
 
 
 @dataclass
@@ -55,11 +65,26 @@ class Outcome:
     profiles: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     quarantine: list[Quarantined] = field(default_factory=list)
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing came of it."""
+        return not (self.changes or self.revoked or self.moved or self.profiles or self.quarantine)
+
     def derived(self, position: int) -> Derived:
         """The same as the store takes it."""
         return Derived(
             self.changes, self.revoked, self.moved, self.profiles, self.quarantine, position=position,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What an erased customer has left: ids with the letter of their level, keys of profiles, events, names."""
+
+    ids: tuple[str, ...]
+    keys: list[int]
+    seqs: I8
+    names: list[str]
 
 
 class Version:
@@ -83,6 +108,7 @@ class Version:
         self.recent = RecentKeys(duplicates_within_us)
         self.read_told, self.read_profiles = read_told, read_profiles
         self.seq = self.position = self.now = 0
+        self.since_at = LONG_AGO  # what is told of before was told by another version
         self.counts: Counter[str] = Counter()
         self._owner_of = np.empty(0, np.int32)  # of each id, as the rows have it
         self._row_of = np.empty(0, np.int32)  # of each id that stands for a customer with events, else -1
@@ -127,15 +153,18 @@ class Version:
             rows = np.flatnonzero(is_rule | (customers.state_due[:n] <= self.now)).astype(np.int32)
             if not len(rows):
                 break
+            is_held = customers.is_held[rows]
             due = np.maximum(customers.rule_due[rows], self.now - _STALE_US)
-            instants = np.where(is_rule[rows], due, self.now)
+            instants = np.where(is_rule[rows] & ~is_held, due, self.now)
+            customers.is_held[rows] = False
             ahead = self.steps.look_ahead(customers, rows, self.now)
             facts += self._tell_moves(ahead.moves, None)
             why = np.full(len(rows), BY_TIME | BY_BELIEF | BY_MOVE, np.uint8)
+            why[is_held] |= BY_ALL
             facts += self._evaluate(rows, instants, why, None, ahead)
             if not self.steps.rules.names:
                 break
-        outcome.changes = self._number(facts)
+        outcome.changes = self.number_facts(facts)
         return outcome
 
     def is_due(self, at: int) -> bool:
@@ -155,21 +184,53 @@ class Version:
         self._carry_on(np.empty(0, np.int32), None, redo, freed, np.empty(0, np.int32), outcome)
         return outcome
 
-    def forget(self, id: str) -> tuple[list[int], I8, list[str]]:
-        """Erase a customer: the ids that were theirs, the seqs of their events, and the names they were told under."""
+    def forget(self, id: str) -> Forgotten:
+        """Erase a customer here, and say what there is of them elsewhere. Nothing, where nobody has this id."""
         node = self.known.find(id)
+        if node < 0:
+            return Forgotten((), [], np.empty(0, np.int64), [])
         owner = int(self.known.graph.owner[node])
         nodes = self.known.graph.members(owner)
-        names = self._names(nodes)
+        names = self.names(nodes)
         seqs = self.past.erase(nodes)
         row = self._row_of[owner] if owner < len(self._row_of) else -1
         if row >= 0:
             self._row_of[owner] = -1
             self.customers.free(np.array([row], np.int32))
+        keys = [self.known.key(node) for node in nodes]
+        forgotten = Forgotten(tuple(self.known.ids.name(node) for node in nodes), keys, seqs, names)
         self.known.forget(nodes)
         for node in nodes:
             self._traits.pop(node, None)
-        return nodes, seqs, names
+        return forgotten
+
+    # -- saved and restored ----------------------------------------------------------------------------------
+
+    def save(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays, not copied, and plain JSON of which :meth:`restore` makes the same; the past is on disk then."""
+        past, head = self.past.to_state()
+        parts: dict[str, Any] = {"customers": self.customers, "known": self.known, "recent": self.recent}
+        arrays = {f"{part}.{name}": a for part, one in parts.items() for name, a in one.to_arrays().items()}
+        arrays |= {"past.head": head, "owner_of": self._owner_of, "row_of": self._row_of}
+        rest = {name: getattr(self, name) for name in _SAVED}
+        return arrays, rest | {"counts": dict(self.counts), "known": self.known.to_state(), "past": past}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`save` gave. Raises SojournError where it does not fit what is here."""
+
+        def of(part: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(part): a for name, a in arrays.items() if name.startswith(part)}
+
+        if rest["number"] != self.number:
+            raise SnapshotError(Problem("snapshot", f"is of version {rest['number']}, not of {self.number}"))
+        self.past.reopen(rest["past"], arrays["past.head"])
+        self.customers.fill(of("customers."))
+        self.known.fill(of("known."), rest["known"])
+        self.recent = RecentKeys.from_arrays(self.recent.within_us, of("recent."))
+        self._owner_of, self._row_of = arrays["owner_of"], arrays["row_of"]
+        self.counts = Counter(rest["counts"])
+        for name in _SAVED:
+            setattr(self, name, rest[name])
 
     # -- calls to events -------------------------------------------------------------------------------------
 
@@ -230,9 +291,7 @@ class Version:
         if len(self._traits) > _MEMORY:
             self._traits = {}
             missing = nodes
-        stored = self.read_profiles(missing) if missing else {}
-        for node in missing:
-            self._traits[node] = dict(stored[node].traits) if node in stored else {}
+        self._traits |= self._read_traits(missing)
         for i, traits in read.traits:
             word = [int(read.event_at[i]), position << PLACE_BITS | int(read.place[i])]
             known = self._traits[int(first[i])]
@@ -240,7 +299,7 @@ class Version:
                 if name not in known or known[name][1:] <= word:
                     known[name] = [value, *word]
         for node in nodes:
-            outcome.profiles[node] = (dict(self._traits[node]), {})
+            outcome.profiles[self.known.key(node)] = (dict(self._traits[node]), {})
         return np.array(nodes, np.int32)
 
     # -- whose rows ------------------------------------------------------------------------------------------
@@ -285,7 +344,7 @@ class Version:
         return np.array(sorted(redo), np.int32), freed
 
     def _rename(self, was: int, heir: int, outcome: Outcome) -> None:
-        names = self._names([was])
+        names = self.names([was])
         new = self.known.customer_id(heir)
         seqs_by_name: dict[str, list[int]] = {}
         for change in self.read_told(names):
@@ -329,9 +388,11 @@ class Version:
             facts += self._tell_moves(stepped.moves, mine) + self._tell_moments(stepped, stepped_rows, mine)
             touched = np.union1d(np.unique(rows), redo).astype(np.int32)
             classes = (rows, events.event_class)
+        was_told = self.customers.kept[redo, TOLD_AT] > LONG_AGO
         redone = self._refold(redo) if len(redo) or freed else None
         people = self._rows_of_people(about)
         touched = np.union1d(touched, people).astype(np.int32)
+        touched = self._hold(touched, redo[was_told])
         ahead = self.steps.look_ahead(self.customers, touched, self.now)
         is_redone = np.isin(touched, redo)
         of_redone = np.isin(ahead.moves[:, MOVE_CUSTOMER], redo)
@@ -344,10 +405,21 @@ class Version:
         if len(people):
             why[np.isin(touched, people)] |= BY_TRAIT
         facts += self._evaluate(touched, np.full(len(touched), self.now), why, classes, ahead)
-        changes = self._number(facts)
+        changes = self.number_facts(facts)
         outcome.changes += changes
         by_id = {change.data["revokes_seq"]: change.seq for change in changes if "revokes_seq" in change.data}
         outcome.revoked += list(by_id.items())
+
+    def _hold(self, rows: Rows, but: Rows) -> Rows:
+        """Those of the customers of whom can be told now where they are; the others are looked at a little later."""
+        customers = self.customers
+        is_behind = customers.vectors[rows, 0] < self.now - _BEHIND_US
+        is_behind &= ~np.isin(rows, but)
+        held, on = rows[is_behind], rows[~is_behind]
+        customers.is_held[held] = True
+        customers.state_due[held] = customers.rule_due[held] = self.now + _HOLD_US
+        on_held: Rows = on
+        return on_held
 
     def _refold(self, redo: Rows) -> list[Fact]:
         """Fold these customers again from all their events: all that is to be told of them up to the last one."""
@@ -373,8 +445,8 @@ class Version:
         """Compare the new account with what was told; what is new, and what is taken back."""
         owners = self.customers.owner[redo].tolist()
         nodes = {node for owner in owners for node in self.known.graph.members(int(owner))} | set(freed)
-        told = [c for c in self.read_told(self._names(nodes)) if c.kind in ("transition", "moment")]
-        squared = square(facts, told, self.seq)
+        told = [change for change in self.read_told(self.names(nodes)) if self._has_told(change)]
+        squared = square([fact for fact in facts if fact.at > self.since_at], told, self.seq)
         moved: dict[tuple[str, str], list[int]] = {}
         for seq, old, new in squared.moved:
             moved.setdefault((old, new), []).append(seq)
@@ -382,6 +454,11 @@ class Version:
         facts_left = [one for was in freed for one in self._leave(was)]
         revoked = [(revoke(change, change.customer_id), 0) for change in squared.revoked]
         return squared.new + revoked + facts_left
+
+    def _has_told(self, change: StoredChange) -> bool:
+        """Whether this version found a change in what customers did, since it was put into use."""
+        is_found = change.kind in ("transition", "moment") and change.data.get("cause") != DEPLOY
+        return is_found and change.data.get("version") == self.number and change.at > self.since_at
 
     def _leave(self, was: int) -> list[tuple[Fact, int]]:
         """Give up the row of a customer who is another's now; they leave their audiences."""
@@ -405,11 +482,10 @@ class Version:
         if happened is None:
             classes = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int64)
         else:
-            order = np.argsort(happened[0], kind="stable")
+            mine = np.flatnonzero(np.isin(happened[0], rows))
+            order = mine[np.argsort(happened[0][mine], kind="stable")]
             starts = np.searchsorted(happened[0][order], rows)
-            ends = np.searchsorted(happened[0][order], rows, side="right")
-            # Rows without events lie between others: their run is empty.
-            classes = np.append(starts, ends[-1]).astype(np.int64), happened[1][order].astype(np.int64)
+            classes = np.append(starts, len(order)).astype(np.int64), happened[1][order].astype(np.int64)
         traits = np.full((len(rows), max(len(rules.traits), 1)), np.nan)
         if rules.traits:
             for j, owner in enumerate(self.customers.owner[rows].tolist()):
@@ -449,7 +525,7 @@ class Version:
             facts.setdefault((who, at, moments[k]), (Fact(who, "moment", at, moments[k], None, data), 0))
         return list(facts.values())
 
-    def _number(self, facts: Iterable[tuple[Fact, int]]) -> list[Change]:
+    def number_facts(self, facts: Iterable[tuple[Fact, int]]) -> list[Change]:
         changes = tell(facts, self.seq, self.number)
         self.seq += len(changes)
         self.counts.update(change.kind for change in changes)
@@ -462,25 +538,47 @@ class Version:
         owner = int(self.known.graph.owner[node])
         return int(self._row_of[owner]) if owner < len(self._row_of) else -1
 
+    def find_rows(self, nodes: NDArray[np.int32]) -> Rows:
+        """The row of the customer of each id; -1 for unknown ids (-1), and where they have no events."""
+        found = np.full(len(nodes), -1, np.int32)
+        known = np.flatnonzero((nodes >= 0) & (nodes < len(self._row_of)))
+        found[known] = self._row_of[self.known.graph.owner[nodes[known]]]
+        return found
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of memory that all customers take; the past is in files."""
+        return self.customers.n_bytes + self.known.n_bytes + self.recent.n_bytes
+
+    def consent_of(self, customer_id: str) -> dict[str, bool]:
+        """Per purpose whether a customer may be addressed for it."""
+        node = self.known.find(customer_id)
+        owner = int(self.known.graph.owner[node])
+        return self.known.consent(self.known.graph.members(owner) if node >= 0 else [])
+
     def traits(self, nodes: Iterable[int]) -> dict[str, Any]:
         """The latest word on each trait, of all that was said under these ids."""
         words: dict[str, list[Any]] = {}
         nodes = list(nodes)
-        missing = [node for node in nodes if node not in self._traits]
-        stored = self.read_profiles(missing) if missing else {}
+        stored = self._read_traits([node for node in nodes if node not in self._traits])
         for node in nodes:
-            known = self._traits[node] if node in self._traits else dict(stored[node].traits) if node in stored else {}
-            for name, word in known.items():
+            for name, word in (stored[node] if node in stored else self._traits[node]).items():
                 if name not in words or words[name][1:] <= list(word[1:]):
                     words[name] = list(word)
         return {name: word[0] for name, word in sorted(words.items())}
 
+    def _read_traits(self, nodes: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """What the store has of these ids; of each something, if only nothing."""
+        keys = {node: self.known.key(node) for node in nodes}
+        stored = self.read_profiles(list(keys.values())) if keys else {}
+        return {node: dict(stored[key].traits) if key in stored else {} for node, key in keys.items()}
+
     def _rows_of_people(self, nodes: NDArray[np.int32]) -> Rows:
-        rows = np.array([self.row(int(node)) for node in nodes], np.int32)
+        rows = self.find_rows(nodes)
         found: Rows = np.unique(rows[rows >= 0])
         return found
 
-    def _names(self, nodes: Iterable[int]) -> list[str]:
+    def names(self, nodes: Iterable[int]) -> list[str]:
         """Every name that a customer with these ids has or had."""
         found: dict[str, None] = {}
         for node in nodes:

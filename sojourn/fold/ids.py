@@ -64,7 +64,22 @@ class IdTable:
         return pa.Array.from_buffers(pa.large_string(), len(self), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
     def name(self, row: int) -> str:
-        """The id of one row."""
+        """The id of one row; NUL characters where it was blanked."""
+        place, size = self._place(row)
+        return self._arena[place + 1 : place + 1 + (size + 7) // 8].tobytes()[:size].decode()
+
+    def blank(self, row: int) -> None:
+        """Forget the text of a row. The same text is a new id from now on; the row stays, as nobody's.
+
+        >>> table = IdTable()
+        >>> table.add(pa.array(["ann", "bob"])).tolist(), table.blank(0), table.add(pa.array(["ann"])).tolist()
+        ([0, 1], None, [2])
+        """
+        place, size = self._place(row)
+        self._arena[place + 1 : place + 1 + (size + 7) // 8] = 0
+
+    def _place(self, row: int) -> tuple[int, int]:
+        """Where the record of a row is, and how many bytes its text has."""
         if not 0 <= row < len(self):
             raise IndexError(f"there is no row {row}")
         if row >= len(self._places):
@@ -75,8 +90,7 @@ class IdTable:
             list_places(self._arena, len(self._places), places)
             self._places = places
         place = int(self._places[row])
-        size = int(self._arena[place]) >> 32
-        return self._arena[place + 1 : place + 1 + (size + 7) // 8].tobytes()[:size].decode()
+        return place, int(self._arena[place]) >> 32
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What :meth:`from_arrays` makes the same table of."""

@@ -1,0 +1,500 @@
+"""The live engine: one thread writes the log, applies each record, and tells what came of it.
+
+A cycle: the calls that wait become one record of the log, together with what was derived from the record before; once
+that is durable the senders are answered, the record is applied, and its changes go to whoever listens. What time alone
+does is a record too, and so is a command. So everything in memory is a function of the log, and a start that reads the
+log again, or a snapshot and what follows it, comes to the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sojourn.archive import read_records
+from sojourn.engines import commands, erasure, rollout, view
+from sojourn.engines.recovery import ARCHIVE, Recovered, recover, save_snapshot
+from sojourn.engines.service import KINDS, Change, Overloaded, Request
+from sojourn.engines.version import Outcome, Version
+from sojourn.errors import SojournError
+from sojourn.store import (
+    NO_INSTANT,
+    NOTHING,
+    CallsColumns,
+    Derived,
+    NewRecord,
+    OutboxRow,
+    Store,
+    StoreError,
+    StoreFull,
+    encode_calls,
+)
+
+LOG = logging.getLogger("sojourn.live")
+MOST_CALLS = 2_000
+"""Calls in one record, but for a request that has more by itself."""
+TICK_S = 0.05
+"""How often is looked whether time alone has something to do."""
+_RETRY_S = 0.5
+
+Route = Callable[[Sequence[Change], int, Callable[[str], Mapping[str, bool]]], list[OutboxRow]]
+Listener = Callable[[Sequence[Change]], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How the engine works: durations in seconds, the rest in calls."""
+
+    commit_interval_s: float = 0.005
+    max_waiting: int = 200_000
+    snapshot_every: int = 2_000_000
+    duplicates_within_s: float = 30 * 86_400.0
+
+
+@dataclass
+class _Waiting:
+    request: Request
+    done: asyncio.Future[None]
+
+
+@dataclass
+class _Command:
+    name: str
+    arguments: dict[str, Any]
+    done: Future[dict[str, Any]]
+
+
+class Live:
+    """The engine of a project: see :class:`sojourn.engines.service.Service` for what may be asked of it.
+
+    ``route`` says which changes go to which destination, ``wake`` tells those that deliver that there is something.
+    """
+
+    def __init__(
+        self, store: Store, folder: Path, limits: Limits, *, clock: Callable[[], int] | None = None,
+        route: Route | None = None, wake: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.store, self.folder, self.limits = store, folder, limits
+        self._clock = clock or (lambda: time.time_ns() // 1_000)
+        self._route, self._wake = route, wake
+        self.lock = threading.Lock()
+        self._version: Version | None = None
+        self._rollout = rollout.Rollout(self)
+        self._queue: deque[_Waiting] = deque()
+        self._commands: deque[_Command] = deque()
+        self._n_waiting = 0
+        self._is_called = threading.Condition()
+        self._listeners: list[Listener] = []
+        self._pending: Derived = NOTHING
+        self._thread = threading.Thread(target=self._run, name="sojourn-engine", daemon=True)
+        self._is_stopping = False
+        self.failure: str | None = None
+        self.progress = 0.0
+        self._n_since_snapshot = 0
+        self.on_failure: Callable[[], None] = lambda: None
+        self.timings = Timings()
+
+    # -- from other threads ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin: read what the log has, then work. Returns at once."""
+        self._thread.start()
+
+    def stop(self, within_s: float) -> None:
+        """Write what waits, save a snapshot, and end."""
+        with self._is_called:
+            self._is_stopping = True
+            self._is_called.notify()
+        self._thread.join(within_s)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the log has been read and work goes on."""
+        return self._version is not None and self.failure is None and not self._is_stopping
+
+    @property
+    def version(self) -> Version:
+        """The version in use. Raises Overloaded until the log has been read."""
+        if self._version is None:
+            raise Overloaded(2)
+        return self._version
+
+    def submit(self, request: Request) -> asyncio.Future[None]:
+        """See the protocol. Called from an event loop."""
+        if not self.is_ready:
+            raise Overloaded(2)
+        if self._n_waiting >= self.limits.max_waiting:
+            raise Overloaded(1)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._is_called:
+            self._n_waiting += len(request.calls)
+            self._queue.append(_Waiting(request, done))
+            self._is_called.notify()
+        return done
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """See the protocol. The listener is called at once with what has been told and is not in the store yet."""
+        with self.lock:
+            if self._pending.changes:
+                listener(self._pending.changes)
+            self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with self.lock, contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """See the protocol."""
+        if not self.is_ready:
+            raise Overloaded(2)
+        commands.check_command(name, arguments)
+        done: Future[dict[str, Any]] = Future()
+        with self._is_called:
+            self._commands.append(_Command(name, dict(arguments), done))
+            self._is_called.notify()
+        return done.result()
+
+    def status(self) -> dict[str, Any]:
+        """See the protocol."""
+        version = self._version
+        found: dict[str, Any] = {
+            "is_ready": self.is_ready,
+            "failure": self.failure,
+            "progress": round(self.progress, 3),
+            "waiting": self._n_waiting,
+            "log_position": self.store.last_position(),
+            "stream_listeners": len(self._listeners),
+            "commit_s": self.timings.commit.rows(),
+            "apply_s": self.timings.apply.rows(),
+            "publish_s": self.timings.publish.rows(),
+        }
+        if version is not None:
+            with self.lock:
+                found |= {
+                    "version": version.number,
+                    "seq": version.seq,
+                    "now": version.now,
+                    "n_customers": version.customers.n_customers,
+                    "n_ids": len(version.known),
+                    "n_events": len(version.past),
+                    "memory_bytes": version.n_bytes,
+                    "counts": dict(version.counts),
+                    "shadow": self._rollout.describe(),
+                }
+        return found
+
+    def customer(self, id: str, fields: Sequence[str] | None = None) -> dict[str, Any] | None:
+        """See the protocol."""
+        with self.lock:
+            return view.show_customer(self.version, id, self.now(), fields)
+
+    def timeline(self, id: str, *, limit: int, before: int | None = None) -> dict[str, Any] | None:
+        """See the protocol."""
+        with self.lock:
+            return view.show_timeline(self.version, id, limit=limit, before=before)
+
+    def states(self) -> list[dict[str, Any]]:
+        """See the protocol."""
+        with self.lock:
+            return view.list_states(self.version)
+
+    def audiences(self) -> list[dict[str, Any]]:
+        """Per audience its rule, purpose, and how many are in it."""
+        with self.lock:
+            return view.list_audiences(self.version)
+
+    def members(self, audience: str, *, limit: int, after: int = 0) -> dict[str, Any] | None:
+        """See the protocol."""
+        with self.lock:
+            return view.list_members(self.version, audience, limit=limit, after=after)
+
+    # -- the engine's thread ---------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Now; never before what was now already, whatever the clock does."""
+        now = self._clock()
+        return now if self._version is None else max(now, self._version.now)
+
+    def _run(self) -> None:
+        try:
+            self._recover()
+            self._work()
+            self.flush()
+            with self.lock:
+                save_snapshot(self.folder, self.version)
+        except Exception as error:  # whatever it is, the process has to end: the log has all that was acknowledged
+            self._fail(error)
+        finally:
+            self._rollout.stop()
+            self._refuse_all()
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = str(error) if isinstance(error, SojournError) else f"{type(error).__name__} in the engine"
+        if isinstance(error, SojournError):
+            LOG.error("the engine has stopped: %s", error)
+        else:
+            LOG.exception("the engine has stopped")
+        self._is_stopping = True
+        self.on_failure()
+
+    def _recover(self) -> None:
+        def report(share: float) -> None:
+            self.progress = share
+
+        found: Recovered = recover(self.store, self.folder, self.make_version, self._derive, report)
+        self._version = found.version
+        self._pending = found.pending
+        erasure.go_on(self)
+        self._n_since_snapshot = found.n_calls
+        LOG.info("ready: log position %d, %d customers", found.version.position, found.version.customers.n_customers)
+
+    def make_version(self, number: int) -> Version:
+        """A version of the store with nothing in it yet."""
+        return rollout.make_version(self, number)
+
+    def _work(self) -> None:
+        next_cycle = time.monotonic()
+        while True:
+            with self._is_called:
+                if not self._queue and not self._commands:
+                    if self._is_stopping:
+                        return
+                    self._is_called.wait(0.0 if self._pending is not NOTHING else TICK_S)
+            has_calls = bool(self._queue)
+            pause = next_cycle - time.monotonic()
+            if has_calls and pause > 0 and not self._is_stopping:
+                time.sleep(pause)  # others come meanwhile, and are written with these
+            next_cycle = time.monotonic() + self.limits.commit_interval_s
+            if self._commands:
+                self._obey(self._commands.popleft())
+            if self._queue:
+                self._take_calls()
+            elif self._pending is not NOTHING:
+                self.flush()
+            if self.version.is_due(now := self.now()):
+                self._pass_time(now)
+            self._rollout.go_on()
+            if self._n_since_snapshot >= self.limits.snapshot_every:
+                self.flush()
+                with self.lock:
+                    save_snapshot(self.folder, self.version)
+                self._n_since_snapshot = 0
+
+    def _take_calls(self) -> None:
+        taken = self._gather()
+        calls = [call for one in taken for call in one.request.calls]
+        now = self.now()
+        columns = _make_columns([one.request for one in taken])
+        payload = encode_calls(
+            calls, columns.kind, columns.received_at, columns.sent_at,
+            [columns.key_names[k] for k in columns.key.tolist()],
+        )  # fmt: skip
+        begin = time.perf_counter()
+        try:
+            position = self._append(NewRecord(at=now, kind="calls", n=len(calls), payload=payload))
+        except StoreError as error:
+            LOG.error("calls could not be written: %s", error)
+            self._answer(taken, error)
+            if not isinstance(error, StoreFull) and not self.store.is_writable:
+                raise
+            time.sleep(_RETRY_S)
+            return
+        self._answer(taken, None)
+        committed = time.perf_counter()
+        self.timings.commit.add(committed - begin)
+        self._n_since_snapshot += len(calls)
+        with self.lock:
+            outcome = self.version.take_calls(position, now, columns)
+            self._rollout.follow_calls(position, now, columns)
+            self.settle(outcome, now)
+        applied = time.perf_counter()
+        self.timings.apply.add(applied - committed)
+        received = min(one.request.received_at for one in taken)
+        self.timings.publish.add(max(self._clock() - received, 0) / 1e6)
+
+    def _gather(self) -> list[_Waiting]:
+        """The requests that go into one record."""
+        taken: list[_Waiting] = []
+        n = 0
+        with self._is_called:
+            while self._queue and (not taken or n + len(self._queue[0].request.calls) <= MOST_CALLS):
+                taken.append(self._queue.popleft())
+                n += len(taken[-1].request.calls)
+            self._n_waiting -= n
+        return taken
+
+    def _answer(self, taken: Iterable[_Waiting], error: Exception | None) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for one in taken:
+            by_loop.setdefault(one.done.get_loop(), []).append(one.done)
+        for loop, futures in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # a loop that has ended has nobody to answer
+                loop.call_soon_threadsafe(_resolve, futures, error)
+
+    def _refuse_all(self) -> None:
+        """Nothing that waits is written any more."""
+        self._is_stopping = True
+        with self._is_called:
+            taken, obeyed = list(self._queue), list(self._commands)
+            self._queue.clear()
+            self._commands.clear()
+        self._answer(taken, Overloaded(5))
+        for command in obeyed:
+            command.done.set_exception(Overloaded(5))
+
+    def _append(self, record: NewRecord) -> int:
+        position = self.store.append([record], self._pending)
+        self._noted()
+        return position
+
+    def flush(self) -> None:
+        """Write what was derived from the last record, if that has not gone with another one."""
+        if self._pending is NOTHING:
+            return
+        try:
+            self.store.append([], self._pending)
+        except StoreError as error:
+            LOG.error("changes could not be written: %s", error)
+            if not self.store.is_writable or self._is_stopping:
+                raise
+            time.sleep(_RETRY_S)
+            return
+        self._noted()
+
+    def _noted(self) -> None:
+        has_outbox = bool(self._pending.outbox)
+        with self.lock:
+            self._pending = NOTHING
+        if has_outbox and self._wake:
+            self._wake()
+
+    def _pass_time(self, now: int) -> None:
+        try:
+            position = self._append(NewRecord(at=now, kind="clock", n=0, payload=b""))
+        except StoreError as error:
+            LOG.error("time could not be written: %s", error)
+            if not self.store.is_writable:
+                raise
+            time.sleep(_RETRY_S)
+            return
+        with self.lock:
+            outcome = self.version.pass_time(position, now)
+            self._rollout.follow_time(position, now)
+            self.settle(outcome, now)
+
+    def _obey(self, command: _Command) -> None:
+        """Carry out a command: a record of its own, so that a start does the same again."""
+        self.flush()
+        now = self.now()
+        try:
+            command.done.set_result(commands.obey(self, command.name, command.arguments, now))
+        except (SojournError, Overloaded) as error:
+            command.done.set_exception(error)
+
+    def log_command(self, name: str, arguments: Mapping[str, Any], now: int) -> int:
+        """Write a command to the log; its position."""
+        payload = commands.spell_command(name, arguments)
+        return self._append(NewRecord(at=now, kind="command", n=0, payload=payload))
+
+    def follow_command(self, position: int, now: int, name: str, arguments: dict[str, Any]) -> None:
+        """Let the version beside see a command."""
+        self._rollout.follow_command(position, now, name, arguments)
+
+    def forget_in_shadow(self, id: str) -> None:
+        """Erase a customer from the version beside."""
+        self._rollout.forget(id)
+
+    def settle(self, outcome: Outcome, now: int) -> None:
+        """Publish what came of a record, and keep it to be written. Call with the lock held."""
+        self._pending = self._derive(self.version, outcome, now)
+        if outcome.changes:
+            for listener in self._listeners:
+                listener(outcome.changes)
+
+    def _derive(self, version: Version, outcome: Outcome, now: int) -> Derived:
+        if outcome.is_nothing:
+            return NOTHING
+        derived = outcome.derived(version.position)
+        if self._route is None or not outcome.changes:
+            return derived
+        return replace(derived, outbox=self._route(outcome.changes, now, version.consent_of))
+
+    def replace_version(self, version: Version, outcome: Outcome, now: int) -> None:
+        """Use another version from now on. The command and what comes of it are written together; with the lock."""
+        payload = commands.spell_command("switch", {"version": version.number})
+        derived = self._derive(version, outcome, now)
+        self.store.append([NewRecord(at=now, kind="command", n=0, payload=payload)], derived)
+        self._version = version
+        for listener in self._listeners if outcome.changes else []:
+            listener(outcome.changes)
+        if derived.outbox and self._wake:
+            self._wake()
+
+    def read_all(self, after: int) -> Any:
+        """The records after a position, of the archive and the log."""
+        return read_records(self.store, self.folder / ARCHIVE, after)
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
+    for future in futures:
+        if not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+
+def _make_columns(requests: Sequence[Request]) -> CallsColumns:
+    """The calls of some requests as one record has them."""
+    import numpy as np
+
+    sizes = [len(request.calls) for request in requests]
+    names = tuple(dict.fromkeys(request.key for request in requests))
+    number = {name: i for i, name in enumerate(names)}
+    sent = [NO_INSTANT if request.sent_at is None else request.sent_at for request in requests]
+    return CallsColumns(
+        raw=[call for request in requests for call in request.calls],
+        kind=np.repeat(np.array([KINDS.index(request.kind) for request in requests], np.int8), sizes),
+        received_at=np.repeat(np.array([request.received_at for request in requests], np.int64), sizes),
+        sent_at=np.repeat(np.array(sent, np.int64), sizes),
+        key=np.repeat(np.array([number[request.key] for request in requests], np.int32), sizes),
+        key_names=names,
+    )
+
+
+class Histogram:
+    """How often something took how long, in seconds, by bounds that rise about twofold."""
+
+    BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(self.BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        i = next((i for i, bound in enumerate(self.BOUNDS) if seconds <= bound), len(self.BOUNDS))
+        self.counts[i] += 1
+        self.total += seconds
+
+    def rows(self) -> dict[str, Any]:
+        """Bounds, counts of each (the last one is of what took longer), and the sum."""
+        return {"bounds": list(self.BOUNDS), "counts": list(self.counts), "sum": self.total}
+
+
+class Timings:
+    """How long commits, applying a record, and the way from receipt to publication took."""
+
+    def __init__(self) -> None:
+        self.commit, self.apply, self.publish = Histogram(), Histogram(), Histogram()

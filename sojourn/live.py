@@ -1,0 +1,119 @@
+"""`sojourn serve`: a project's store, engine, deliveries and HTTP server put together, and taken apart in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sojourn.config import Settings, load_settings
+from sojourn.deploy import Release, add_release, draft_release
+from sojourn.engines.live import Limits, Live, Route
+from sojourn.engines.recovery import ACTIVE, note_active, read_active
+from sojourn.errors import Problem, SojournError
+from sojourn.playbook import parse_playbook
+from sojourn.state_model import read_state_model
+from sojourn.store import Store, open_store
+
+LOG = logging.getLogger("sojourn.live")
+
+
+def open_live(
+    project: Path, settings: Settings, store: Store, *, clock: Callable[[], int] | None = None,
+    route: Route | None = None, wake: Callable[[], None] | None = None,
+) -> Live:  # fmt: skip
+    """The engine of a project, not started; on the first start the project's playbook becomes version 1.
+
+    Raises SojournError where the project has no playbook, or one that is wrong.
+    """
+    folder = project / "live"
+    folder.mkdir(mode=0o700, exist_ok=True)  # personal data: for its owner only
+    if store.get_meta(ACTIVE) is None:
+        number = add_release(store, _read_project(project), at=time.time_ns() // 1_000)
+        note_active(store, number)
+    _compare_playbook(project, store)
+    limits = Limits(
+        commit_interval_s=settings.commit_interval_s,
+        max_waiting=settings.max_waiting,
+        snapshot_every=settings.snapshot_every,
+        duplicates_within_s=settings.duplicates_within_s,
+    )
+    return Live(store, folder, limits, clock=clock, route=route, wake=wake)
+
+
+def _read_project(project: Path) -> Release:
+    """The project's playbook, and its model.json if it has one."""
+    path = project / "playbook.yaml"
+    if not path.exists():
+        raise SojournError(Problem(str(path), "a project needs a playbook", command=f"sojourn init {project}"))
+    release = draft_release(str(path))
+    described = project / "model.json"
+    if not described.exists():
+        return release
+    try:
+        model: dict[str, Any] = json.loads(described.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SojournError(Problem(str(described), f"cannot be read ({type(error).__name__})")) from None
+    read_state_model(model, parse_playbook(release.playbook, str(path)), str(described))
+    return Release(release.playbook, model, f"model.json of {project.resolve().name}")
+
+
+def _compare_playbook(project: Path, store: Store) -> None:
+    """Say so where the file is not what is in use: a start does not change what states mean."""
+    path = project / "playbook.yaml"
+    number = read_active(store)["version"]
+    known = {version.playbook for version in store.list_versions()}
+    if path.exists() and path.read_text(encoding="utf-8") not in known:
+        LOG.warning("%s is not deployed; version %d is in use. Run: sojourn deploy --playbook %s", path, number, path)
+
+
+def serve(project: Path, host: str | None = None, port: int | None = None) -> None:
+    """Serve a project until SIGTERM or SIGINT. Raises SojournError where it cannot be started, or had to end."""
+    from sojourn.server.app import build_app, run_server
+
+    if not project.is_dir():
+        raise SojournError(Problem(str(project), "there is no such folder", command=f"sojourn init {project}"))
+    settings = load_settings(project)
+    start_log()
+    with open_store(settings.store) as store:
+        live = open_live(project, settings, store)
+        live.start()
+        app = build_app(live, store, settings)
+        run_server(
+            app, host or settings.host, settings.port if port is None else port, stop_within_s=settings.stop_within_s
+        )
+        live.stop(settings.stop_within_s)
+        if live.failure:
+            raise SojournError(Problem("sojourn serve", live.failure))
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            trace = record.exc_info[2]
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            # The exception's own words may hold what a customer sent.
+            line["error"] = type(record.exc_info[1]).__name__
+            line["where"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+        return json.dumps(line, ensure_ascii=False)
+
+
+def start_log() -> None:
+    """One JSON object per line on standard error, without personal data."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    root = logging.getLogger("sojourn")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False

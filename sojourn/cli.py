@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import sojourn
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
+from sojourn.cli_live import register
 from sojourn.errors import Problem, SojournError
 
 INPUT_ERROR = 2
@@ -301,6 +302,9 @@ def _refuse_file(out: Path) -> None:
     """Said before the work starts, since the work can take minutes."""
     if out.exists() and not out.is_dir():
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
+
+
+register(app)
 
 
 def main() -> None:

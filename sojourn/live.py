@@ -84,8 +84,9 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
         live.start()
         app = build_app(live, store, settings)
         run_server(
-            app, host or settings.host, settings.port if port is None else port, stop_within_s=settings.stop_within_s
-        )
+            app, host or settings.host, settings.port if port is None else port,
+            stop_within_s=settings.stop_within_s, announce=lambda stop: setattr(live, "on_failure", stop),
+        )  # fmt: skip
         live.stop(settings.stop_within_s)
         if live.failure:
             raise SojournError(Problem("sojourn serve", live.failure))

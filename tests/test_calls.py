@@ -216,7 +216,9 @@ def list_found(found: ReadCalls) -> dict[str, Any]:
 
 def assert_same(live: ReadCalls, batch: Mapping[str, Any], rejected: Sequence[tuple[int, str, str]]) -> None:
     # Inside a list that is shown, one has quotes around NaN, which JSON does not know.
-    plain = [[(at, rule, what.replace('"NaN"', "NaN")) for at, rule, what in some] for some in (live.rejected, rejected)]
+    plain = [
+        [(at, rule, what.replace('"NaN"', "NaN")) for at, rule, what in some] for some in (live.rejected, rejected)
+    ]
     assert plain[0] == sorted(plain[1])
     found = list_found(live)
     for key, expected in batch.items():

@@ -125,13 +125,13 @@ class Live:
     def version(self) -> Version:
         """The version in use. Raises Overloaded until the log has been read."""
         if self._version is None:
-            raise Overloaded(2)
+            raise Overloaded(2, is_starting=True)
         return self._version
 
     def submit(self, request: Request) -> asyncio.Future[None]:
         """See the protocol. Called from an event loop."""
         if not self.is_ready:
-            raise Overloaded(2)
+            raise Overloaded(2, is_starting=True)
         if self._n_waiting >= self.limits.max_waiting:
             raise Overloaded(1)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -157,7 +157,7 @@ class Live:
     def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """See the protocol."""
         if not self.is_ready:
-            raise Overloaded(2)
+            raise Overloaded(2, is_starting=True)
         commands.check_command(name, arguments)
         done: Future[dict[str, Any]] = Future()
         with self._is_called:
@@ -253,6 +253,7 @@ class Live:
             self.progress = share
 
         found: Recovered = recover(self.store, self.folder, self.make_version, self._derive, report)
+        self.progress = 1.0
         self._version = found.version
         self._pending = found.pending
         erasure.go_on(self)
@@ -349,9 +350,9 @@ class Live:
             taken, obeyed = list(self._queue), list(self._commands)
             self._queue.clear()
             self._commands.clear()
-        self._answer(taken, Overloaded(5))
+        self._answer(taken, Overloaded(5, is_starting=True))
         for command in obeyed:
-            command.done.set_exception(Overloaded(5))
+            command.done.set_exception(Overloaded(5, is_starting=True))
 
     def _append(self, record: NewRecord) -> int:
         position = self.store.append([record], self._pending)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sojourn.archive import read_records
 from sojourn.engines import commands
+from sojourn.engines.customers import LONG_AGO
 from sojourn.engines.snapshot import SnapshotError, read_snapshot, write_snapshot
-from sojourn.engines.version import LONG_AGO, Outcome, Version
+from sojourn.engines.version import Outcome, Version
 from sojourn.errors import Problem, SojournError
 from sojourn.store import NOTHING, Derived, LogDamaged, Record, Store, decode_calls
 

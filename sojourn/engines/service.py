@@ -47,11 +47,12 @@ class Change:
 
 
 class Overloaded(Exception):
-    """More is waiting than may: the client should come again after ``retry_after_s`` seconds."""
+    """More is waiting than may, or the log is still being read: come again after ``retry_after_s`` seconds."""
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too much is waiting; come again in {retry_after_s} s")
-        self.retry_after_s = retry_after_s
+    def __init__(self, retry_after_s: int, *, is_starting: bool = False) -> None:
+        why = "the server is starting or stopping" if is_starting else "too much is waiting"
+        super().__init__(f"{why}; come again in {retry_after_s} s")
+        self.retry_after_s, self.is_starting = retry_after_s, is_starting
 
 
 class Service(Protocol):
@@ -83,8 +84,12 @@ class Service(Protocol):
         """Per state how many customers are in it now, and the playbook's words about it."""
         ...
 
+    def audiences(self) -> list[dict[str, Any]]:
+        """Per audience its rule, its purpose, and how many are in it now."""
+        ...
+
     def members(self, audience: str, *, limit: int, after: int = 0) -> dict[str, Any] | None:
-        """Members of an audience, ``{"members": [{"customer_id", "since_at"}], "next": …}``; None if unknown."""
+        """Members of an audience, ``{"members": [customer_id, …], "next": …}``; None for an unknown one."""
         ...
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""Answers of the HTTP server: JSON, and errors that say where, what, the nearest match and the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from sojourn.errors import Problem
+
+CODES = {
+    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 409: "conflict",
+    422: "bad_parameters", 429: "too_many", 500: "server_error", 503: "unavailable",
+}  # fmt: skip
+
+
+def answer(found: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Plain data as JSON."""
+    return Response(msgspec.json.encode(found), status, headers, media_type="application/json")
+
+
+def refuse(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """An error. Some clients read ``code`` and ``message`` at the top."""
+    described = {"where": problem.where, "what": problem.what, "near": problem.near, "command": problem.command}
+    found = {"error": described, "code": CODES.get(status, "error"), "message": str(problem)}
+    return answer(found, status, headers)

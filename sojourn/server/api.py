@@ -1,0 +1,312 @@
+"""The documented API: what is known, what has changed, and what people decide. All answers are plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from sojourn.engines.service import Service
+from sojourn.engines.view import FIELDS, show_instant
+from sojourn.errors import Problem, nearest
+from sojourn.server.access import Access, read_basic
+from sojourn.server.answers import answer
+from sojourn.server.stream import Asked, Streams, show_change
+from sojourn.store import Store, Wanted
+
+MOST = 1_000
+LONGEST_ID = 512
+KINDS = ("transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left")
+_FAR = 2**62
+
+Id = Annotated[str, Path(max_length=LONGEST_ID, min_length=1, description="any id of the customer")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="how many at most")]
+Instant = Annotated[datetime | None, Query(description="ISO 8601; without a zone it is UTC")]
+Cursor = Annotated[str | None, Query(max_length=50, description="`next` of the page before")]
+
+
+class Found(BaseModel):
+    """What an answer has at least; more may come with later versions."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Problems(Found):
+    """An error: where, what was found, the nearest match, and the command that helps."""
+
+    error: dict[str, Any]
+    code: str
+    message: str
+
+
+class Customer(Found):
+    """All that is known of a customer."""
+
+    customer_id: str
+    at: str
+    state: str | None = None
+    since_at: str | None = None
+    state_p: float | None = None
+    runner_up: str | None = None
+    posterior: dict[str, float] | None = None
+    reasons: list[dict[str, Any]] | None = None
+    ids: list[dict[str, str]] | None = None
+    features: dict[str, float | None] | None = None
+    segments: list[str] | None = None
+    audiences: list[str] | None = None
+    moments: list[dict[str, Any]] | None = None
+    consent: dict[str, bool] | None = None
+    traits: dict[str, Any] | None = None
+    activity: dict[str, Any] | None = None
+
+
+class Page(Found):
+    """Some of many: ``next`` asks for the next page, null at the end."""
+
+    items: list[dict[str, Any]]
+    next: str | int | None = None
+
+
+class Decided(BaseModel):
+    """Two ids that people say something about."""
+
+    a: str = Field(min_length=1, max_length=LONGEST_ID)
+    b: str = Field(min_length=1, max_length=LONGEST_ID)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    service: Service
+    store: Store
+    access: Access
+    streams: Streams
+
+
+def need(parts: Parts, scope: str) -> Callable[[Request], Any]:
+    """A dependency that lets pass who has a key for this."""
+
+    async def check(request: Request) -> None:
+        text = read_basic(request.headers.get("authorization", "")) or request.query_params.get("key", "")
+        if parts.access.find(text, scope) is None:
+            what = f"a key that may {scope} is needed" if parts.access.has_keys else "the project has no keys yet"
+            problem = Problem("key", what, command=f"sojourn keys add NAME --scope {scope}")
+            raise HTTPException(401, problem, {"WWW-Authenticate": "Bearer"})
+
+    return check
+
+
+def make_router(parts: Parts) -> APIRouter:
+    """All documented routes that need a key."""
+    router = APIRouter(prefix="/v1", responses={401: {"model": Problems}, 503: {"model": Problems}})
+    _add_customers(router, parts)
+    _add_states(router, parts)
+    _add_feed(router, parts)
+    _add_decisions(router, parts)
+    return router
+
+
+def _add_customers(router: APIRouter, parts: Parts) -> None:
+    reads = [Depends(need(parts, "read"))]
+    missing: dict[int | str, dict[str, Any]] = {404: {"model": Problems}}
+
+    @router.get("/customers/{id:path}/timeline", tags=["customers"], dependencies=reads, response_model=Page,
+                responses=missing)  # fmt: skip
+    def read_timeline(
+        id: Id, limit: Limit = 50,
+        before: Annotated[int | None, Query(ge=-_FAR, le=_FAR, description="`next` of the page before")] = None,
+    ) -> Response:  # fmt: skip
+        """The latest events and changes of a customer, newest first."""
+        found = parts.service.timeline(id, limit=limit, before=before)
+        return answer(found) if found is not None else _miss_customer()
+
+    @router.get("/customers/{id:path}", tags=["customers"], dependencies=reads, response_model=Customer,
+                responses=missing)  # fmt: skip
+    async def read_customer(
+        id: Id, fields: Annotated[str | None, Query(max_length=300, description=f"some of {', '.join(FIELDS)}")] = None
+    ) -> Response:
+        """State, belief and reasons, features, segments, audiences, moments, consent and traits, as of now."""
+        wanted = _split_names("fields", fields, FIELDS)
+        found = await run_in_threadpool(parts.service.customer, id, wanted)
+        return answer(found) if found is not None else _miss_customer()
+
+    @router.delete("/customers/{id:path}", tags=["customers"], dependencies=[Depends(need(parts, "admin"))],
+                   response_model=Found)  # fmt: skip
+    def erase_customer(id: Id) -> Response:
+        """Erase a customer for good, from memory, log, archive and everything derived. An unknown id is no error."""
+        return answer(parts.service.command("erase", {"id": id}))
+
+
+def _miss_customer() -> Response:
+    raise HTTPException(404, Problem("customers", "nobody has this id"))
+
+
+def _add_states(router: APIRouter, parts: Parts) -> None:
+    reads = [Depends(need(parts, "read"))]
+
+    @router.get("/states", tags=["states"], dependencies=reads, response_model=Page)
+    def list_states() -> Response:
+        """Every state with the playbook's words about it, and how many customers are in it now."""
+        return answer({"items": parts.service.states(), "next": None})
+
+    @router.get("/transitions", tags=["states"], dependencies=reads, response_model=Page)
+    def list_transitions(
+        customer_id: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
+        from_state: Annotated[str | None, Query(max_length=100)] = None,
+        to_state: Annotated[str | None, Query(max_length=100)] = None,
+        since: Instant = None, until: Instant = None, include_revoked: bool = False,
+        limit: Limit = 100, cursor: Cursor = None,
+    ) -> Response:  # fmt: skip
+        """Transitions, newest first. Revoked ones are those of which a late event has shown that they never were."""
+        wanted = Wanted(customer_id, from_state, to_state, _instant(since), _instant(until), include_revoked)
+        found = parts.store.read_transitions(wanted, limit=limit + 1, after=_read_cursor(cursor))
+        last = found[limit - 1] if len(found) > limit else None
+        items = [{**show_change(one), "is_revoked": one.revoked_by is not None} for one in found[:limit]]
+        return answer({"items": items, "next": f"{last.at}.{last.seq}" if last else None})
+
+    @router.get("/audiences", tags=["audiences"], dependencies=reads, response_model=Page)
+    def list_audiences() -> Response:
+        """Every audience with its rule, its purpose, and how many are in it now."""
+        return answer({"items": parts.service.audiences(), "next": None})
+
+    @router.get("/audiences/{name}/members", tags=["audiences"], dependencies=reads, response_model=Page,
+                responses={404: {"model": Problems}})  # fmt: skip
+    def list_members(
+        name: Annotated[str, Path(max_length=100)], limit: Limit = 100,
+        cursor: Annotated[int, Query(ge=0, le=2**31 - 1, description="`next` of the page before")] = 0,
+    ) -> Response:  # fmt: skip
+        """Who is in an audience now."""
+        found = parts.service.members(name, limit=limit, after=cursor)
+        if found is None:
+            names = [one["audience"] for one in parts.service.audiences()]
+            raise HTTPException(404, Problem("audiences", "there is no such audience", nearest(name, names)))
+        return answer({"items": [{"customer_id": id} for id in found["members"]], "next": found["next"]})
+
+
+def _add_feed(router: APIRouter, parts: Parts) -> None:
+    reads = [Depends(need(parts, "read"))]
+
+    @router.get("/changes", tags=["feed"], dependencies=reads, response_model=Page)
+    def list_changes(
+        after: Annotated[int, Query(ge=0, le=_FAR, description="the last seq that is known")] = 0,
+        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(KINDS)}")] = None,
+        limit: Limit = 100,
+    ) -> Response:  # fmt: skip
+        """The feed of all that became so, in order; `next` is the seq to go on from."""
+        found = parts.store.read_changes(after, limit=limit, kinds=_split_names("kind", kind, KINDS))
+        return answer({"items": [show_change(one) for one in found], "next": found[-1].seq if found else None})
+
+    @router.get("/stream", tags=["feed"], dependencies=reads, response_class=StreamingResponse,
+                responses={200: {"content": {"text/event-stream": {}}}})  # fmt: skip
+    async def read_stream(
+        request: Request,
+        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(KINDS)}")] = None,
+        name: Annotated[str | None, Query(max_length=500, description="some states, moments or audiences")] = None,
+        customer_id: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
+        after: Annotated[int | None, Query(ge=0, le=_FAR, description="as the header Last-Event-ID")] = None,
+    ) -> Response:  # fmt: skip
+        """The same as server-sent events, as soon as it becomes so. Resumes after the header `Last-Event-ID`."""
+        last = request.headers.get("last-event-id", "")
+        if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
+            after = int(last)
+        names = None if name is None else {one.strip() for one in name.split(",")}
+        asked = Asked(_split_names("kind", kind, KINDS), names, customer_id, after)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(parts.streams.read(asked), headers=headers, media_type="text/event-stream")
+
+    @router.get("/quarantine", tags=["feed"], dependencies=[Depends(need(parts, "admin"))], response_model=Page)
+    def list_quarantine(limit: Limit = 100, cursor: Cursor = None) -> Response:
+        """Calls that could not be used, with the rule that each breaks, what was found, and the call as it came."""
+        found = parts.store.read_quarantine(limit=limit, after=_read_cursor(cursor) or (0, -1))
+        items = [
+            {"at": show_instant(one.at), "rule": one.rule, "found": one.found, "raw": one.raw} for one in found
+        ]  # fmt: skip
+        last = found[-1] if len(found) == limit else None
+        return answer({"items": items, "next": f"{last.position}.{last.place}" if last else None})
+
+
+def _add_decisions(router: APIRouter, parts: Parts) -> None:
+    admins = [Depends(need(parts, "admin"))]
+    refused: dict[int | str, dict[str, Any]] = {409: {"model": Problems}}
+
+    @router.post("/identity/{what}", tags=["identity"], dependencies=admins, response_model=Found, responses=refused)
+    def decide(what: Literal["merge", "split", "undo"], ids: Decided) -> Response:
+        """Say that two known users are one, that two ids are not one customer, or take back what was said."""
+        return answer(parts.service.command(what, {"a": ids.a, "b": ids.b}))
+
+    @router.get("/versions", tags=["versions"], dependencies=admins, response_model=Page)
+    def list_versions() -> Response:
+        """Every version of playbook and model; how the one that comes up or runs beside differs."""
+        status = parts.service.status()
+        items = [
+            {
+                "version": one.version,
+                "created_at": show_instant(one.created_at),
+                "note": one.note,
+                "has_model": bool(one.model),
+                "is_in_use": one.version == status.get("version"),
+            }
+            for one in parts.store.list_versions()
+        ]
+        return answer({"items": items, "next": None, "shadow": status.get("shadow")})
+
+    @router.post("/versions/{version}/{what}", tags=["versions"], dependencies=admins, response_model=Found,
+                 responses=refused)  # fmt: skip
+    def use_version(version: Annotated[int, Path(ge=1, le=2**31 - 1)], what: Literal["switch", "shadow"]) -> Response:
+        """Put a version into use, or let it run beside."""
+        return answer(parts.service.command(what, {"version": version}))
+
+    @router.post("/rollback", tags=["versions"], dependencies=admins, response_model=Found, responses=refused)
+    def roll_back() -> Response:
+        """Go back to the version that was in use before."""
+        return answer(parts.service.command("rollback", {}))
+
+    @router.get("/outbox", tags=["outbox"], dependencies=admins, response_model=Found)
+    def count_outbox() -> Response:
+        """How many messages each destination has of each status."""
+        return answer({"destinations": parts.store.outbox_counts()})
+
+    @router.post("/outbox/{destination}/replay", tags=["outbox"], dependencies=admins, response_model=Found)
+    def replay_outbox(destination: Annotated[str, Path(max_length=100)]) -> Response:
+        """Send the dead letters of a destination again."""
+        return answer({"n_messages": parts.store.replay_dead(destination)})
+
+    @router.get("/status", tags=["operations"], dependencies=admins, response_model=Found)
+    def read_status() -> Response:
+        """The numbers of the engine."""
+        return answer(parts.service.status())
+
+
+def _split_names(what: str, text: str | None, known: Sequence[str]) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise HTTPException(
+                422, Problem(what, f"'{name[:60]}' is none of {', '.join(known)}", nearest(name, known))
+            )
+    return names
+
+
+def _instant(at: datetime | None) -> int | None:
+    if at is None:
+        return None
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _read_cursor(cursor: str | None) -> tuple[int, int] | None:
+    if cursor is None:
+        return None
+    parts = cursor.split(".")
+    if len(parts) != 2 or not all(p.removeprefix("-").isdecimal() and p.isascii() and len(p) < 19 for p in parts):
+        raise HTTPException(422, Problem("cursor", "it is not `next` of a page before"))
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,204 @@
+"""The HTTP server: routes put together, errors put into words, and a process that stops in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteException
+from starlette.responses import HTMLResponse, Response
+
+from sojourn.config import Settings
+from sojourn.engines.service import Overloaded, Service
+from sojourn.errors import Problem, SojournError
+from sojourn.server.access import Access
+from sojourn.server.answers import answer, refuse
+from sojourn.server.api import Parts, make_router, need
+from sojourn.server.ingest import BATCHES, KINDS, MOST_BYTES, make_routes
+from sojourn.server.metrics import Metrics
+from sojourn.server.openapi import describe_api
+from sojourn.server.pages import render_docs
+from sojourn.server.stream import Streams
+from sojourn.store import Store, StoreError
+
+LOG = logging.getLogger("sojourn.server")
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+_PLAIN = frozenset(["/metrics", *(f"/v1/{name}" for name in (*KINDS, *BATCHES))])
+_SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+
+
+def build_app(
+    service: Service, store: Store, settings: Settings, *,
+    delivery_status: Callable[[], Mapping[str, Any]] | None = None,
+) -> FastAPI:  # fmt: skip
+    """The whole server as an ASGI application. ``app.state.streams`` ends the open streams."""
+    access = Access(store, n_events_per_s=settings.rate_limit)
+    streams = Streams(service, store)
+    metrics = Metrics(service.status, store.outbox_counts)
+    parts = Parts(service, store, access, streams)
+
+    app = FastAPI(
+        title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,
+        max_body_size=MOST_BYTES + 1,
+    )  # fmt: skip
+    app.state.streams = streams
+    app.router.routes.extend(make_routes(service, access))
+    app.include_router(make_router(parts))
+    _add_operations(app, parts, metrics, delivery_status)
+    _add_errors(app)
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
+    app.add_middleware(_Counted, metrics=metrics)
+    return app
+
+
+def _add_operations(
+    app: FastAPI, parts: Parts, metrics: Metrics, delivery_status: Callable[[], Mapping[str, Any]] | None
+) -> None:
+    @app.get("/healthz", tags=["operations"])
+    async def check_health() -> dict[str, Any]:
+        """200 as long as the process answers."""
+        return {"is_alive": True}
+
+    @app.get("/readyz", tags=["operations"], responses={503: {}})
+    def check_readiness() -> Response:
+        """200 once the log has been read and calls are taken; 503 before, and when the engine has failed."""
+        status = parts.service.status()
+        found = {name: status.get(name) for name in ("is_ready", "progress", "failure")}
+        if delivery_status is not None:
+            found["delivery"] = delivery_status()
+        headers = {} if status["is_ready"] else {"Retry-After": "1"}
+        return answer(found, 200 if status["is_ready"] else 503, headers)
+
+    async def read_metrics(request: Request) -> Response:
+        await need(parts, "read")(request)
+        text = await run_in_threadpool(metrics.render)
+        return Response(text, media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    app.add_route("/metrics", read_metrics, methods=["GET"], include_in_schema=False)
+
+    @app.get("/docs", include_in_schema=False)
+    async def show_docs() -> Response:
+        return HTMLResponse(render_docs(app.openapi()))
+
+
+def _add_errors(app: FastAPI) -> None:
+    async def explain_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StarletteException)
+        problem = error.detail if isinstance(error.detail, Problem) else Problem("request", str(error.detail))
+        return refuse(error.status_code, problem, error.headers)
+
+    async def explain_parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return refuse(422, Problem(where, first["msg"]))
+
+    async def explain_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SojournError)
+        if isinstance(error, StoreError):
+            return refuse(503, Problem("server", "the store cannot be used now"), {"Retry-After": "2"})
+        return refuse(409, error.problems[0])
+
+    async def explain_overload(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Overloaded)
+        return refuse(503, Problem("server", str(error)), {"Retry-After": str(error.retry_after_s)})
+
+    async def explain_nothing(request: Request, error: Exception) -> Response:
+        LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
+        return refuse(500, Problem("server", "something went wrong; the log of the server says what"))
+
+    app.add_exception_handler(StarletteException, explain_http)
+    app.add_exception_handler(HTTPException, explain_http)
+    app.add_exception_handler(RequestValidationError, explain_parameters)
+    app.add_exception_handler(SojournError, explain_problem)
+    app.add_exception_handler(Overloaded, explain_overload)
+    app.add_exception_handler(Exception, explain_nothing)
+
+
+class _Counted:
+    """Counts answers by route, and adds headers that every answer has."""
+
+    def __init__(self, app: Any, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        self._counters: dict[tuple[str, int], Any] = {}
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SAFE]
+                self._count(scope, message["status"])
+            await send(message)
+
+        await self._app(scope, receive, send_counted)
+
+    def _count(self, scope: Scope, status: int) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        if route is None:  # routes of Starlette's own kind leave nothing there; other paths are anybody's invention
+            route = scope["path"] if scope["path"] in _PLAIN else "none"
+        if (route, status) not in self._counters:
+            self._counters[route, status] = self._metrics.requests.labels(route, str(status))
+        self._counters[route, status].inc()
+
+
+def run_server(
+    app: FastAPI, host: str, port: int, *, stop_within_s: float,
+    announce: Callable[[Callable[[], None]], None] | None = None,
+) -> None:  # fmt: skip
+    """Serve until SIGTERM, SIGINT, or until the function that ``announce`` gets is called; then finish requests.
+
+    Raises SojournError when the address cannot be had.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="off", access_log=False, server_header=False,
+        log_config=None, timeout_graceful_shutdown=max(round(stop_within_s), 1), backlog=2_048,
+    )  # fmt: skip
+    server = _make_server(config, app.state.streams)
+    if announce is not None:
+        announce(lambda: setattr(server, "should_exit", True))
+    # The server raises again what has ended it; the process has more to do then.
+    before = {kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGINT, signal.SIGTERM)}
+    LOG.info("listening on http://%s:%d", host, listener.getsockname()[1])
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _make_server(config: uvicorn.Config, streams: Streams) -> uvicorn.Server:
+    class Server(uvicorn.Server):
+        """Ends open streams first when it is told to stop, so that they do not hold it back."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            streams.stop()
+            await super().shutdown(sockets)
+
+    return Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=kind, backlog=2_048)
+    except OSError as error:
+        what = f"cannot listen ({error.strerror or error})"
+        raise SojournError(Problem(f"{host}:{port}", what, command="sojourn serve --port N")) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

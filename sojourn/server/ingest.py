@@ -1,0 +1,240 @@
+"""Tracking calls over HTTP: Segment's public API, as its clients speak it. The path that has to be quick.
+
+A client that gets a wrong 4xx drops its events for ever. So whatever parses is taken: a call that cannot be used goes
+to quarantine later, with the rest of its batch unharmed. 429 and 503 make clients come again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import zlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sojourn.engines.service import Overloaded, Service
+from sojourn.engines.service import Request as Calls
+from sojourn.errors import Problem
+from sojourn.server.access import Access, read_basic
+from sojourn.server.answers import answer, refuse
+from sojourn.store import StoreError
+
+MOST_BYTES = 4 << 20
+"""Bytes of a body, compressed or not."""
+MOST_CALLS = 50_000
+KINDS = {
+    "track": "track", "t": "track", "identify": "identify", "i": "identify", "page": "page", "p": "page",
+    "screen": "screen", "s": "screen", "group": "group", "g": "group", "alias": "alias", "a": "alias",
+}  # fmt: skip
+"""The last part of a URL, and the kind of call that is sent there."""
+BATCHES = ("batch", "b", "import")
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+_ALLOWED = "authorization, content-type, x-retry-count"
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9-]+(?:, ?[A-Za-z0-9-]+)*\Z")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9A-Fa-f:]+\](?::\d{1,5})?\Z")
+_TAKEN = b'{"success":true}'
+_MAYBE_OUR_FAULT = {"Retry-After": "2"}
+
+
+class _Single(msgspec.Struct):
+    writeKey: Any = None  # the names of the API
+
+
+class _Batch(msgspec.Struct):
+    batch: list[msgspec.Raw] | None = None
+    writeKey: Any = None
+    sentAt: Any = None
+    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    integrations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_SINGLE = msgspec.json.Decoder(_Single)
+_BATCH = msgspec.json.Decoder(_Batch)
+
+
+class BadBody(Exception):
+    """A body that cannot be used, with what was found."""
+
+
+def make_routes(service: Service, access: Access) -> list[Route]:
+    """The routes that take calls, each with and without a slash at the end: a redirect would lose the body."""
+
+    async def take(request: Request) -> Response:
+        return await take_calls(request, service, access)
+
+    async def settings(request: Request) -> Response:
+        return show_settings(request, access)
+
+    names = [*KINDS, *BATCHES]
+    paths = [f"/v1/{name}{slash}" for name in names for slash in ("", "/")]
+    routes = [Route(path, take, methods=["POST", "OPTIONS"], include_in_schema=False) for path in paths]
+    return [*routes, Route("/v1/projects/{key}/settings", settings, methods=["GET", "OPTIONS"])]
+
+
+async def take_calls(request: Request, service: Service, access: Access) -> Response:
+    """200 once the calls are durable; 400 for what is no JSON or too large, 401 for a key that may not write."""
+    if request.method == "OPTIONS":
+        return _allow(request)
+    name = request.url.path.rstrip("/").rsplit("/", 1)[-1]
+    try:
+        body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
+        received_at = time.time_ns() // 1_000
+        calls, write_key, sent_at = split_batch(body) if name in BATCHES else read_single(body)
+    except BadBody as error:
+        return refuse(400, Problem("body", str(error)), CORS)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    text = read_basic(request.headers.get("authorization", "")) or write_key or request.query_params.get("writeKey", "")
+    key = access.find(text, "write")
+    if key is None:
+        what = "there is no such key that may write" if access.has_keys else "the project has no keys yet"
+        return refuse(401, Problem("key", what, command="sojourn keys add NAME --scope write"), CORS)
+    wait_s = access.spend(key, len(calls))
+    if wait_s > 0:
+        problem = Problem("key", f"'{key.name}' sends more than its limit of events")
+        return refuse(429, problem, CORS | {"Retry-After": str(math.ceil(wait_s))})
+    if not calls:
+        return Response(_TAKEN, headers=CORS, media_type="application/json")
+    try:
+        await service.submit(Calls(calls, KINDS.get(name, ""), received_at, sent_at, key.id))
+    except Overloaded as error:
+        status = 503 if error.is_starting else 429
+        return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
+    except StoreError:
+        return refuse(503, Problem("server", "calls cannot be written now"), CORS | _MAYBE_OUR_FAULT)
+    return Response(_TAKEN, headers=CORS, media_type="application/json")
+
+
+async def read_body(request: Request) -> bytes:
+    """The body as it came. Raises BadBody where it is too large."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB; send less at once")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def decompress(body: bytes, encoding: str) -> bytes:
+    """The body without compression, which is at most as large as a plain one. Raises BadBody.
+
+    >>> import gzip
+    >>> decompress(gzip.compress(b"{}"), "gzip"), decompress(b"{}", "")
+    (b'{}', b'{}')
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadBody(f"its encoding '{encoding[:40]}' is none of gzip and deflate")
+    reader = zlib.decompressobj(47 if encoding != "deflate" else zlib.MAX_WBITS)
+    try:
+        plain = reader.decompress(body, MOST_BYTES + 1)
+    except zlib.error:
+        raise BadBody(f"it is not {encoding}") from None
+    if len(plain) > MOST_BYTES:
+        raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB once decompressed; send less at once")
+    if not reader.eof:
+        raise BadBody(f"its {encoding} is cut short")
+    return plain
+
+
+def read_single(body: bytes) -> tuple[list[bytes], str, int | None]:
+    """The call as it came, the key in it, and no instant: a call has its own. Raises BadBody."""
+    try:
+        found = _SINGLE.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"it is no JSON object: {error}") from None
+    return [body], _text(found.writeKey), None
+
+
+def split_batch(body: bytes) -> tuple[list[bytes], str, int | None]:
+    """The calls of a batch as they came, the key in it, and when it was sent (microseconds). Raises BadBody.
+
+    >>> split_batch(b'{"batch": [{"type": "track"}], "writeKey": "k"}')
+    ([b'{"type": "track"}'], 'k', None)
+    """
+    try:
+        found = _BATCH.decode(body)
+        if found.batch is None:
+            raise BadBody("it has no list 'batch'")
+        if len(found.batch) > MOST_CALLS:
+            raise BadBody(f"it has more than {MOST_CALLS:,} calls; send less at once")
+        calls = [bytes(call) for call in found.batch]
+        if found.context is not msgspec.UNSET or found.integrations is not msgspec.UNSET:
+            calls = [_share(call, found) for call in calls]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
+    return calls, _text(found.writeKey), read_sent_at(found.sentAt)
+
+
+def _share(call: bytes, batch: _Batch) -> bytes:
+    """A call with what its batch says for all: a call's own words count before that."""
+    found = msgspec.json.decode(call)
+    if not isinstance(found, dict):
+        return call
+    for name in ("context", "integrations"):
+        shared = getattr(batch, name)
+        common = None if shared is msgspec.UNSET else msgspec.json.decode(shared)
+        own = found.get(name)
+        if isinstance(common, dict) and (own is None or isinstance(own, dict)):
+            found[name] = {**common, **(own or {})}
+    return msgspec.json.encode(found)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def read_sent_at(value: Any) -> int | None:
+    """An ISO 8601 instant in microseconds; None for anything else.
+
+    >>> read_sent_at("1970-01-01T00:00:01Z"), read_sent_at("soon"), read_sent_at(5)
+    (1000000, None, None)
+    """
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _allow(request: Request) -> Response:
+    """What a browser asks before it sends: yes."""
+    asked = request.headers.get("access-control-request-headers", "")
+    allowed = f"{_ALLOWED}, {asked}" if len(asked) < 500 and _HEADER_NAMES.match(asked) else _ALLOWED
+    more = {"Access-Control-Allow-Methods": "GET, POST, OPTIONS", "Access-Control-Max-Age": "600"}
+    return Response(status_code=204, headers=CORS | more | {"Access-Control-Allow-Headers": allowed})
+
+
+def show_settings(request: Request, access: Access) -> Response:
+    """What the browser library asks for when it starts: where to send calls to."""
+    if request.method == "OPTIONS":
+        return _allow(request)
+    text = request.path_params["key"]
+    if access.find(text, "write") is None:
+        return refuse(404, Problem("key", "there is no such key that may write"), CORS)
+    where: dict[str, Any] = {
+        "apiKey": text,
+        "type": "browser",
+        "unbundledIntegrations": [],
+    }
+    host = request.headers.get("host", "")
+    if _HOST.match(host):  # a header may hold anything; this one goes into a page's settings
+        where |= {"apiHost": f"{host}/v1", "protocol": request.url.scheme}
+    settings = {"integrations": {"Segment.io": where}, "plan": {}, "edgeFunction": {}, "analyticsNextEnabled": True}
+    return answer(settings, headers=CORS)

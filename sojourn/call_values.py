@@ -162,5 +162,7 @@ def read_truth(value: Any) -> bool | None:
     >>> read_truth(True), read_truth(1), read_truth("no"), read_truth(" ")
     (True, True, False, None)
     """
+    if value is True or value is False:
+        return bool(value)
     text = read_text(value)
     return None if text is None else text.lower() in ("true", "1")

@@ -397,8 +397,24 @@ def _read_purposes(
     found: dict[int, dict[str, bool]] = {}
     for i, of in consent if plan.purposes.categories else ():
         found[i] = {purpose: of.get(category, False) for purpose, category in plan.purposes.categories}
-    for purpose, column in plan.purposes.paths:
-        for i, value in enumerate(column(calls)):
-            if value is not None and (is_granted := read_truth(value)) is not None:
-                found.setdefault(i, {})[purpose] = is_granted
+    if not plan.purposes.paths:
+        return sorted(found.items())
+    names = [purpose for purpose, _ in plan.purposes.paths]
+    known: dict[Any, dict[str, bool]] = {}  # most calls say what others said, too
+    for i, said in enumerate(zip(*(column(calls) for _, column in plan.purposes.paths), strict=True)):
+        try:
+            # Equal values of other types, 1 and true, mean the same here.
+            purposes = known.get(said)
+        except TypeError:
+            purposes = _grant(names, said)
+        else:
+            if purposes is None:
+                purposes = known[said] = _grant(names, said)
+        if purposes:
+            found[i] = {**found[i], **purposes} if i in found else purposes
     return sorted(found.items())
+
+
+def _grant(names: Sequence[str], said: Sequence[Any]) -> dict[str, bool]:
+    truths = ((name, None if value is None else read_truth(value)) for name, value in zip(names, said, strict=True))
+    return {name: is_granted for name, is_granted in truths if is_granted is not None}

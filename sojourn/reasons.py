@@ -9,6 +9,7 @@ nothing left over.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,22 @@ class Parts:
     symbols: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class OddsTables:
+    """What :func:`split_odds` works out of a model: who asks often keeps it."""
+
+    silence: F8
+    events: F8
+    ticks: F8
+    logs: F8  # [channels, symbols, states]
+
+
+def make_tables(model: Model) -> OddsTables:
+    """The tables of a model."""
+    logs = np.array([channel_logs(channel) for channel in model.channels])
+    return OddsTables(silence_matrices(model), event_matrices(model), tick_matrices(model), logs)
+
+
 def find_runner_up(posterior: F8, state: NDArray[np.int64]) -> NDArray[np.int64]:
     """The likeliest state other than the given one, per customer."""
     others = posterior.copy()
@@ -57,6 +74,7 @@ def split_odds(
     last_code: NDArray[np.int32],
     state: NDArray[np.int64],
     against: NDArray[np.int64],
+    tables: OddsTables | None = None,
 ) -> Parts:
     """The log-odds of ``state`` over ``against`` at now, in parts that sum to it exactly.
 
@@ -73,7 +91,8 @@ def split_odds(
     is_first = facts[:, publish.N_OWN] == 1
     before = np.where(is_first[:, None], model.initial[None, :], carried)
     silent, moved = before.copy(), before.copy()
-    silence, events = silence_matrices(model), event_matrices(model)
+    tables = tables or make_tables(model)
+    silence, events = tables.silence, tables.events
     ticks, touch = facts[:, publish.STEP_TICKS], facts[:, publish.STEP_TOUCH]
     for b, u in {(int(b), int(u)) for b, u in zip(ticks[~is_first], touch[~is_first], strict=True)}:
         rows = np.flatnonzero(~is_first & (ticks == b) & (touch == u))
@@ -84,17 +103,16 @@ def split_odds(
     names = [BELIEF, SILENCE_BEFORE, MOVE]
     weights = [odds(before), odds(silent) - odds(before), odds(moved) - odds(silent)]
     symbols = [np.where(is_first, -2, -1), np.full(n, -1), np.where(touch > 0, touch, -1)]
-    at_event = moved.copy()
-    for c, channel in enumerate(model.channels):
-        seen = combos[last_code, c].astype(np.int64)
-        logs = channel_logs(channel)[seen]
-        names.append(channel.name)
-        weights.append(logs[each, state] - logs[each, against])
-        symbols.append(seen)
-        at_event *= np.exp(logs - logs.max(axis=1, keepdims=True))
+    seen = combos[last_code].astype(np.int64)
+    c = np.arange(len(model.channels))
+    told = np.column_stack([tables.logs[c, seen, s].sum(axis=1) for s in range(len(model.states))])
+    at_event = moved * np.exp(told - told.max(axis=1, keepdims=True))
+    names += [channel.name for channel in model.channels]
+    weights += list((tables.logs[c, seen, state[:, None]] - tables.logs[c, seen, against[:, None]]).T)
+    symbols += list(seen.T)
     now = at_event / at_event.sum(axis=1, keepdims=True)
     crossed = facts[:, publish.TICKS_NOW]
-    for b, tick in enumerate(tick_matrices(model)):
+    for b, tick in enumerate(tables.ticks):
         rows = np.flatnonzero(crossed > b)
         now[rows] = now[rows] @ tick
         now[rows] /= now[rows].sum(axis=1, keepdims=True)
@@ -155,6 +173,15 @@ def reasons_column(model: Model, parts: Parts, n_most: int = MAX_REASONS) -> pa.
     what = pa.DictionaryArray.from_arrays(pa.array(index[shown].astype(np.int32)), pa.array(words, pa.string()))
     structs = pa.StructArray.from_arrays([what.cast(pa.string()), pa.array(values[shown])], ["what", "weight"])
     return pa.ListArray.from_arrays(pa.array(offsets), structs).cast(REASONS)
+
+
+def list_reasons(model: Model, parts: Parts, row: int = 0, n_most: int = MAX_REASONS) -> list[dict[str, Any]]:
+    """The same for one customer, as plain data."""
+    weights = parts.weights[row].tolist()
+    order = sorted(range(len(weights)), key=lambda part: -abs(weights[part]))[:n_most]
+    found = [(name_part(model, part, int(parts.symbols[row, part])), weights[part]) for part in order]
+    found.append((REST, sum(weights) - sum(weight for _, weight in found)))
+    return [{"what": what, "weight": weight} for what, weight in found if abs(weight) > 1e-12]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sojourn import store_changes, store_log, store_outbox, store_rows
 from sojourn.errors import Problem
-from sojourn.store_calls import NO_INSTANT, CallsColumns, decode_calls, encode_calls
+from sojourn.store_calls import NO_INSTANT, CallsColumns, decode_calls, encode_calls, encode_columns
 from sojourn.store_changes import (
     NOTHING,
     Derived,
@@ -56,6 +56,7 @@ __all__ = [
     "Wanted",
     "decode_calls",
     "encode_calls",
+    "encode_columns",
     "open_store",
 ]
 

@@ -119,7 +119,8 @@ class Known:
         """What somebody has said about purposes; the latest word counts, by its instant."""
         before = self._consents.get(node)
         if before is None or (before[0], before[1]) <= (at, seq):
-            said = {**(before[2] if before else {}), **purposes}
+            is_same = before is not None and before[2] == purposes
+            said = before[2] if before is not None and is_same else {**(before[2] if before else {}), **purposes}
             self._consents[node] = (at, seq, said)
 
     def consent(self, nodes: Sequence[int]) -> dict[str, bool]:

@@ -36,7 +36,7 @@ from sojourn.store import (
     Store,
     StoreError,
     StoreFull,
-    encode_calls,
+    encode_columns,
 )
 
 LOG = logging.getLogger("sojourn.live")
@@ -45,6 +45,8 @@ MOST_CALLS = 2_000
 TICK_S = 0.05
 """How often is looked whether time alone has something to do."""
 _RETRY_S = 0.5
+_LONGEST_CYCLE_S = 0.02
+_LULL_S = 0.0015
 
 Route = Callable[[Sequence[Change], int, Callable[[str], Mapping[str, bool]]], list[OutboxRow]]
 Listener = Callable[[Sequence[Change]], None]
@@ -199,6 +201,15 @@ class Live:
         with self.lock:
             return view.show_customer(self.version, id, self.now(), fields)
 
+    def glance(self, id: str, fields: Sequence[str] | None = None) -> tuple[bool, dict[str, Any] | None]:
+        """See the protocol."""
+        if not self.lock.acquire(blocking=False):
+            return False, None
+        try:
+            return True, view.show_customer(self.version, id, self.now(), fields)
+        finally:
+            self.lock.release()
+
     def timeline(self, id: str, *, limit: int, before: int | None = None) -> dict[str, Any] | None:
         """See the protocol."""
         with self.lock:
@@ -272,11 +283,9 @@ class Live:
                     if self._is_stopping:
                         return
                     self._is_called.wait(0.0 if self._pending is not NOTHING else TICK_S)
-            has_calls = bool(self._queue)
-            pause = next_cycle - time.monotonic()
-            if has_calls and pause > 0 and not self._is_stopping:
-                time.sleep(pause)  # others come meanwhile, and are written with these
-            next_cycle = time.monotonic() + self.limits.commit_interval_s
+            if self._queue and not self._is_stopping:
+                self._wait_for_more(next_cycle)
+            begin = time.monotonic()
             if self._commands:
                 self._obey(self._commands.popleft())
             if self._queue:
@@ -286,24 +295,30 @@ class Live:
             if self.version.is_due(now := self.now()):
                 self._pass_time(now)
             self._rollout.go_on()
+            # Records that are larger cost less per call: what took long may be followed by as long a wait.
+            took = time.monotonic() - begin
+            next_cycle = begin + max(self.limits.commit_interval_s, min(2 * took, _LONGEST_CYCLE_S))
             if self._n_since_snapshot >= self.limits.snapshot_every:
                 self.flush()
                 with self.lock:
                     save_snapshot(self.folder, self.version)
                 self._n_since_snapshot = 0
 
+    def _wait_for_more(self, until: float) -> None:
+        """Let others come, which are then written with those that wait; while any do, and not for long."""
+        n = 0
+        while (left := until - time.monotonic()) > 0 and n < self._n_waiting < MOST_CALLS:
+            n = self._n_waiting
+            time.sleep(min(left, _LULL_S))
+
     def _take_calls(self) -> None:
         taken = self._gather()
-        calls = [call for one in taken for call in one.request.calls]
         now = self.now()
         columns = _make_columns([one.request for one in taken])
-        payload = encode_calls(
-            calls, columns.kind, columns.received_at, columns.sent_at,
-            [columns.key_names[k] for k in columns.key.tolist()],
-        )  # fmt: skip
+        payload = encode_columns(columns)
         begin = time.perf_counter()
         try:
-            position = self._append(NewRecord(at=now, kind="calls", n=len(calls), payload=payload))
+            position = self._append(NewRecord(at=now, kind="calls", n=len(columns), payload=payload))
         except StoreError as error:
             LOG.error("calls could not be written: %s", error)
             self._answer(taken, error)
@@ -314,7 +329,7 @@ class Live:
         self._answer(taken, None)
         committed = time.perf_counter()
         self.timings.commit.add(committed - begin)
-        self._n_since_snapshot += len(calls)
+        self._n_since_snapshot += len(columns)
         with self.lock:
             outcome = self.version.take_calls(position, now, columns)
             self._rollout.follow_calls(position, now, columns)

@@ -76,6 +76,10 @@ class Service(Protocol):
         """All that is known of whoever has this id, as plain JSON; None for an unknown id."""
         ...
 
+    def glance(self, id: str, fields: Sequence[str] | None = None) -> tuple[bool, dict[str, Any] | None]:
+        """The same at once, where that takes no waiting: whether it did not, and what was found."""
+        ...
+
     def timeline(self, id: str, *, limit: int, before: int | None = None) -> dict[str, Any] | None:
         """The latest events and changes of a customer, newest first; ``before`` is an instant to go on from."""
         ...

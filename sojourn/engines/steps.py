@@ -13,11 +13,13 @@ from sojourn.audiences import Audiences, compile_audiences
 from sojourn.engines.customers import Customers
 from sojourn.fold import Layout, build_layout
 from sojourn.fold.cells import STATE, STATE_P, TRAIT
+from sojourn.fold.layout import complete
 from sojourn.hmm import publish
 from sojourn.hmm.follow import SEEN, SEEN_DUE, SEEN_STATE
 from sojourn.hmm.model import channel_logs, event_matrices, tick_matrices
 from sojourn.past import PastEvents
 from sojourn.playbook import Playbook
+from sojourn.reasons import OddsTables, make_tables
 from sojourn.state_model import StateModel
 from sojourn.states import own_classes
 
@@ -62,6 +64,10 @@ class Steps:
         self._logs = np.array([channel_logs(channel) for channel in model.channels])
         self._boundaries = np.array([round(b * 1e6) for b in model.boundaries_s], np.int64)
         self._ticks, self._events = tick_matrices(model), event_matrices(model)
+        self.odds: OddsTables = make_tables(model)
+        self.moment_slots = {
+            name: int(layout.read_ints[layout.calls.index(complete(name).calls[0]), 1]) for name in layout.moments
+        }
         self._limits = (limits.enter, limits.margin, limits.exit, round(limits.min_dwell_s * 1e6))
         lines = _lines(layout, is_observed=True)
         cuts = list(state_model.cuts)

@@ -281,9 +281,10 @@ class Version:
         self, position: int, read: ReadCalls, first: Rows, is_new: NDArray[np.bool_], outcome: Outcome
     ) -> Rows:
         """Keep traits and consent; the ids of which a rule may read something new."""
-        for i, purposes in read.purposes:
-            seq = position << PLACE_BITS | int(read.place[i])
-            self.known.note_consent(int(first[i]), int(read.event_at[i]), seq, purposes)
+        if read.purposes:
+            nodes_of, at_of, place_of = first.tolist(), read.event_at.tolist(), read.place.tolist()
+            for i, purposes in read.purposes:
+                self.known.note_consent(nodes_of[i], at_of[i], position << PLACE_BITS | place_of[i], purposes)
         if not read.traits:
             return np.empty(0, np.int32)
         nodes = sorted({int(first[i]) for i, _ in read.traits})
@@ -560,9 +561,12 @@ class Version:
         """The latest word on each trait, of all that was said under these ids."""
         words: dict[str, list[Any]] = {}
         nodes = list(nodes)
-        stored = self._read_traits([node for node in nodes if node not in self._traits])
+        missing = [node for node in nodes if node not in self._traits]
+        if missing and len(self._traits) > _MEMORY:
+            self._traits, missing = {}, nodes
+        self._traits |= self._read_traits(missing)
         for node in nodes:
-            for name, word in (stored[node] if node in stored else self._traits[node]).items():
+            for name, word in self._traits[node].items():
                 if name not in words or words[name][1:] <= list(word[1:]):
                     words[name] = list(word)
         return {name: word[0] for name, word in sorted(words.items())}

@@ -23,14 +23,13 @@ from sojourn.hmm.follow import (
     STEP_TICKS,
     STEP_TOUCH,
 )
-from sojourn.reasons import find_runner_up, reasons_column, split_odds
+from sojourn.reasons import find_runner_up, list_reasons, split_odds
 
 FIELDS = (
     "ids", "state", "posterior", "reasons", "features", "segments", "audiences", "moments", "consent", "traits",
     "activity",
 )  # fmt: skip
 """What may be asked for of a customer; ``state`` brings since_at, state_p and runner_up with it."""
-_MOST_MOMENTS = 20
 
 
 def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | None) -> dict[str, Any] | None:
@@ -50,7 +49,7 @@ def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | N
         "features": lambda: _show_features(version, row, now),
         "segments": lambda: _list_rules(version, row, is_segment=True),
         "audiences": lambda: _list_rules(version, row, is_segment=False),
-        "moments": lambda: _list_moments(version, nodes),
+        "moments": lambda: _list_moments(version, row),
         "consent": lambda: version.known.consent(nodes),
         "traits": lambda: version.traits(nodes),
         "activity": lambda: _show_activity(version, row),
@@ -88,11 +87,15 @@ def _show_state(version: Version, row: int, now: int, wanted: set[str]) -> dict[
     if "posterior" in wanted:
         found["posterior"] = {name: float(p) for name, p in zip(names, posterior, strict=True)}
     if "reasons" in wanted:
-        found["reasons"] = _list_reasons(version, rows, ahead, state, other)
+        found["reasons"] = _explain_state(version, rows, ahead, state, other)
     return found
 
 
-def _list_reasons(version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int) -> list[Any]:
+def _explain_state(
+    version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int
+) -> list[dict[str, Any]]:
+    version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int
+) -> list[dict[str, Any]]:
     """Why this state rather than the runner-up: parts that add up to the log-odds."""
     customers, model = version.customers, version.state_model.model
     kept = customers.kept[rows]
@@ -104,10 +107,9 @@ def _list_reasons(version: Version, rows: NDArray[np.int32], ahead: Ahead, state
     facts[:, publish.TICKS_NOW] = ahead.seen[:, SEEN_TICKS]
     parts = split_odds(
         model, customers.seen[rows], customers.before[rows], facts, np.zeros(1, np.int32), np.array([state]),
-        np.array([other]),
+        np.array([other]), version.steps.odds,
     )  # fmt: skip
-    found: list[Any] = reasons_column(model, parts)[0].as_py()
-    return found
+    return list_reasons(model, parts)
 
 
 def _list_ids(version: Version, nodes: Iterable[int]) -> list[dict[str, str]]:
@@ -135,11 +137,13 @@ def _list_rules(version: Version, row: int, *, is_segment: bool) -> list[str]:
     return [rules.names[k] for k in np.flatnonzero(bits).tolist() if (k < rules.n_segments) == is_segment]
 
 
-def _list_moments(version: Version, nodes: Sequence[int]) -> list[dict[str, Any]]:
-    """The latest moments, newest first."""
-    told = [c for c in version.read_told(version.names(nodes)) if c.kind == "moment" and c.revoked_by is None]
-    latest = sorted(told, key=lambda change: (change.at, change.seq))[-_MOST_MOMENTS:]
-    return [{"moment": change.name, "at": show_instant(change.at)} for change in reversed(latest)]
+def _list_moments(version: Version, row: int) -> list[dict[str, Any]]:
+    """When each moment was last completed, the latest first."""
+    if row < 0:
+        return []
+    vector, slots = version.customers.vectors[row], version.steps.moment_slots
+    last = sorted(((vector[slot], name) for name, slot in slots.items() if np.isfinite(vector[slot])), reverse=True)
+    return [{"moment": name, "last_at": show_instant(int(at))} for at, name in last]
 
 
 def _show_activity(version: Version, row: int) -> dict[str, Any]:

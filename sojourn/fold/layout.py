@@ -97,7 +97,7 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     conditions = [(state.name, ind.when) for state in playbook.states for ind in state.indicators]
     features = [feature.program for feature in playbook.features]
     moments = {moment.name: moment for moment in playbook.moments}
-    completions = [_complete(name) for name in moments] if is_live else []
+    completions = [complete(name) for name in moments] if is_live else []
     programs = features + [program for _, program in conditions] + completions
     rules: list[Segment | Audience] = [*playbook.segments, *playbook.audiences] if is_live else []
     in_rules = [call for rule in rules for call in rule.when.calls]
@@ -140,7 +140,7 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     )
 
 
-def _complete(moment: str) -> Program:
+def complete(moment: str) -> Program:
     """Whether a moment was completed at this very instant."""
     call = Call("matches", (moment,), (("within", 0.0),))
     return Program((LOAD,), (0.0,), (call,), "boolean", call.text)

@@ -382,21 +382,23 @@ class Version:
         touched = redo
         classes: tuple[Rows, NDArray[np.int16]] | None = None
         if events is not None and len(rows):
-            on = np.flatnonzero(~np.isin(rows, redo)) if len(redo) else np.arange(len(rows))
-            stepped_rows = rows[on]
-            mine = take_events(events, on) if len(on) < len(rows) else events
+            stepped_rows, mine = rows, events
+            if len(redo):
+                on = np.flatnonzero(~np.isin(rows, redo))
+                stepped_rows, mine = rows[on], take_events(events, on)
             stepped = self.steps.step(self.customers, stepped_rows, mine)
             facts += self._tell_moves(stepped.moves, mine) + self._tell_moments(stepped, stepped_rows, mine)
-            touched = np.union1d(np.unique(rows), redo).astype(np.int32)
+            touched = np.union1d(rows, redo).astype(np.int32) if len(redo) else np.unique(rows)
             classes = (rows, events.event_class)
         was_told = self.customers.kept[redo, TOLD_AT] > LONG_AGO
         redone = self._refold(redo) if len(redo) or freed else None
         people = self._rows_of_people(about)
-        touched = np.union1d(touched, people).astype(np.int32)
+        if len(people):
+            touched = np.union1d(touched, people).astype(np.int32)
         touched = self._hold(touched, redo[was_told])
         ahead = self.steps.look_ahead(self.customers, touched, self.now)
-        is_redone = np.isin(touched, redo)
-        of_redone = np.isin(ahead.moves[:, MOVE_CUSTOMER], redo)
+        is_redone = np.isin(touched, redo) if len(redo) else np.zeros(len(touched), np.bool_)
+        of_redone = np.isin(ahead.moves[:, MOVE_CUSTOMER], redo) if len(redo) else np.zeros(len(ahead.moves), np.bool_)
         facts += self._tell_moves(ahead.moves[~of_redone], None)
         if redone is not None:
             redone += [fact for fact, _ in self._tell_moves(ahead.moves[of_redone], None)]
@@ -415,6 +417,8 @@ class Version:
         """Those of the customers of whom can be told now where they are; the others are looked at a little later."""
         customers = self.customers
         is_behind = customers.vectors[rows, 0] < self.now - _BEHIND_US
+        if not is_behind.any():
+            return rows
         is_behind &= ~np.isin(rows, but)
         held, on = rows[is_behind], rows[~is_behind]
         customers.is_held[held] = True
@@ -483,7 +487,9 @@ class Version:
         if happened is None:
             classes = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int64)
         else:
-            mine = np.flatnonzero(np.isin(happened[0], rows))
+            is_mine = np.zeros(len(self.customers), np.bool_)
+            is_mine[rows] = True
+            mine = np.flatnonzero(is_mine[happened[0]])
             order = mine[np.argsort(happened[0][mine], kind="stable")]
             starts = np.searchsorted(happened[0][order], rows)
             classes = np.append(starts, len(order)).astype(np.int64), happened[1][order].astype(np.int64)

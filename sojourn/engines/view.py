@@ -94,8 +94,6 @@ def _show_state(version: Version, row: int, now: int, wanted: set[str]) -> dict[
 def _explain_state(
     version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int
 ) -> list[dict[str, Any]]:
-    version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int
-) -> list[dict[str, Any]]:
     """Why this state rather than the runner-up: parts that add up to the log-odds."""
     customers, model = version.customers, version.state_model.model
     kept = customers.kept[rows]

@@ -22,7 +22,7 @@ from sojourn.errors import Problem, SojournError
 from sojourn.server.access import Access
 from sojourn.server.answers import answer, refuse
 from sojourn.server.api import Parts, make_router, need
-from sojourn.server.ingest import BATCHES, KINDS, MOST_BYTES, make_routes
+from sojourn.server.ingest import MOST_BYTES, PATHS, make_routes
 from sojourn.server.metrics import Metrics
 from sojourn.server.openapi import describe_api
 from sojourn.server.pages import render_docs
@@ -32,7 +32,7 @@ from sojourn.store import Store, StoreError
 LOG = logging.getLogger("sojourn.server")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-_PLAIN = frozenset(["/metrics", *(f"/v1/{name}" for name in (*KINDS, *BATCHES))])
+_PLAIN = PATHS | {"/metrics"}
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 

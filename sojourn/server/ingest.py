@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from sojourn.engines.service import Overloaded, Service
 from sojourn.engines.service import Request as Calls
@@ -34,6 +34,7 @@ KINDS = {
 }  # fmt: skip
 """The last part of a URL, and the kind of call that is sent there."""
 BATCHES = ("batch", "b", "import")
+PATHS = frozenset(f"/v1/{name}{slash}" for name in (*KINDS, *BATCHES) for slash in ("", "/"))
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After",
@@ -62,12 +63,22 @@ _SINGLE = msgspec.json.Decoder(_Single)
 _BATCH = msgspec.json.Decoder(_Batch)
 
 
+class _CallsRoute(Route):
+    """All addresses that take calls, found at once: the router would try one pattern after the other."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        if scope["type"] != "http" or scope["path"] not in PATHS:
+            return Match.NONE, {}
+        is_taken = scope["method"] in ("POST", "OPTIONS")
+        return (Match.FULL if is_taken else Match.PARTIAL), {"endpoint": self.endpoint, "path_params": {}}
+
+
 class BadBody(Exception):
     """A body that cannot be used, with what was found."""
 
 
 def make_routes(service: Service, access: Access) -> list[Route]:
-    """The routes that take calls, each with and without a slash at the end: a redirect would lose the body."""
+    """The routes that take calls, with and without a slash at the end: a redirect would lose the body."""
 
     async def take(request: Request) -> Response:
         return await take_calls(request, service, access)
@@ -75,10 +86,10 @@ def make_routes(service: Service, access: Access) -> list[Route]:
     async def settings(request: Request) -> Response:
         return show_settings(request, access)
 
-    names = [*KINDS, *BATCHES]
-    paths = [f"/v1/{name}{slash}" for name in names for slash in ("", "/")]
-    routes = [Route(path, take, methods=["POST", "OPTIONS"], include_in_schema=False) for path in paths]
-    return [*routes, Route("/v1/projects/{key}/settings", settings, methods=["GET", "OPTIONS"])]
+    return [
+        _CallsRoute("/v1/{call}", take, methods=["POST", "OPTIONS"]),
+        Route("/v1/projects/{key}/settings", settings, methods=["GET", "OPTIONS"]),
+    ]
 
 
 async def take_calls(request: Request, service: Service, access: Access) -> Response:

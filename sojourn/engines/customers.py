@@ -24,7 +24,7 @@ class Customers:
     ``state_due`` and ``rule_due`` are the next instants at which time alone may move them or change a rule,
     ``is_held`` marks those whose past is still coming in, ``members`` has a bit per segment and audience, ``owner`` is
     the id that stands for them (-1: the row is free), ``n_events`` counts all their events, ``n_told`` the changes
-    told of them.
+    told of them; ``folded_at`` is the position of the record for which they were last folded anew, 0 for never.
     """
 
     def __init__(self, layout: Layout, n_states: int, n_channels: int, n_member_bytes: int) -> None:
@@ -46,6 +46,7 @@ class Customers:
             "is_held": np.array(False, np.bool_),
             "n_events": np.array(0, np.int32),
             "n_told": np.array(0, np.int32),
+            "folded_at": np.array(0, np.int64),
         }
         assert KEPT[-1] == TOLD_AT
         self._arrays = {name: self._make(name, _SMALLEST) for name in self._blank}
@@ -89,7 +90,7 @@ class Customers:
 
     def blank(self, rows: NDArray[np.int32]) -> None:
         """Forget all about these customers but who they are and what was told of them."""
-        for name in self._blank.keys() - {"owner", "n_told"}:
+        for name in self._blank.keys() - {"owner", "n_told", "folded_at"}:
             self._arrays[name][rows] = self._blank[name]
 
     def free(self, rows: NDArray[np.int32]) -> None:

@@ -124,6 +124,11 @@ class Live:
         return self._version is not None and self.failure is None and not self._is_stopping
 
     @property
+    def has_pending(self) -> bool:
+        """Whether something that has been told is not in the store yet."""
+        return self._pending is not NOTHING
+
+    @property
     def version(self) -> Version:
         """The version in use. Raises Overloaded until the log has been read."""
         if self._version is None:

@@ -28,27 +28,28 @@ class Fact:
         return (self.kind, self.at, self.name, self.before)
 
 
-def name_change(fact: Fact, version: int, turn: int = 0) -> str:
-    """The id of a change: the same whenever the same fact is found again. ``turn`` counts how often it came back.
+def name_change(fact: Fact, version: int, account: int = 0) -> str:
+    """The id of a change: the same whenever the log is read again. A fact that was revoked and is found again is
+    another change: ``account`` is the position of the record that brought the account of the customer about.
 
     >>> fact = Fact("u1", "moment", 5, "cart_doubt", None, {})
-    >>> name_change(fact, 1) == name_change(fact, 1) != name_change(fact, 1, 1)
+    >>> name_change(fact, 1) == name_change(fact, 1) != name_change(fact, 1, 7)
     True
     """
-    parts = [version, fact.kind, fact.customer_id, fact.at, fact.name, fact.before or "", turn]
+    parts = [version, fact.kind, fact.customer_id, fact.at, fact.name, fact.before or "", account]
     text = "\x1f".join(map(str, [*parts, fact.data.get("revokes", "")]))
     return "chg_" + hashlib.blake2b(text.encode(), digest_size=15).hexdigest()
 
 
 def tell(facts: Iterable[tuple[Fact, int]], seq: int, version: int) -> list[Change]:
-    """Facts, each with its turn, as changes numbered on from ``seq``, in order of time."""
+    """Facts, each with its account, as changes numbered on from ``seq``, in order of time."""
     ordered = sorted(facts, key=lambda one: (one[0].at, one[0].customer_id, one[0].kind, one[0].name))
     return [
         Change(
-            seq + 1 + i, name_change(fact, version, turn), fact.kind, fact.customer_id, fact.at, fact.name,
+            seq + 1 + i, name_change(fact, version, account), fact.kind, fact.customer_id, fact.at, fact.name,
             fact.before, fact.data,
         )
-        for i, (fact, turn) in enumerate(ordered)
+        for i, (fact, account) in enumerate(ordered)
     ]  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def tell(facts: Iterable[tuple[Fact, int]], seq: int, version: int) -> list[Chan
 class Squared:
     """What is new, what never was, and which changes belong to another customer now: (seq, old, new)."""
 
-    new: list[tuple[Fact, int]]  # with how often such a fact was told and revoked before
+    new: list[Fact]
     revoked: list[StoredChange]
     moved: list[tuple[int, str, str]]
 
@@ -65,24 +66,20 @@ def square(facts: Sequence[Fact], told: Sequence[StoredChange], seq: int) -> Squ
     """Compare a new account of some customers with what was told of them up to ``seq``, revoked changes included.
 
     >>> fact = Fact("u1", "transition", 5, "b", "a", {})
-    >>> square([fact], [], 0).new == [(fact, 0)]
+    >>> square([fact], [], 0).new == [fact]
     True
     """
     open_by_key: dict[tuple[str, int, str, str | None], list[StoredChange]] = {}
-    n_revoked: dict[tuple[str, int, str, str | None], int] = {}
     for change in told:
-        key = (change.kind, change.at, change.name, change.before)
-        if change.seq > seq:
-            continue
-        if change.revoked_by is not None and change.revoked_by <= seq:
-            n_revoked[key] = n_revoked.get(key, 0) + 1
-        else:
+        is_revoked = change.revoked_by is not None and change.revoked_by <= seq
+        if change.seq <= seq and not is_revoked:
+            key = (change.kind, change.at, change.name, change.before)
             open_by_key.setdefault(key, []).append(change)
     new, moved = [], []
     for fact in facts:
         known = open_by_key.get(fact.key)
         if not known:
-            new.append((fact, n_revoked.get(fact.key, 0)))
+            new.append(fact)
             continue
         own = next((i for i, change in enumerate(known) if change.customer_id == fact.customer_id), 0)
         change = known.pop(own)

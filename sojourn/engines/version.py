@@ -430,6 +430,7 @@ class Version:
         """Fold these customers again from all their events: all that is to be told of them up to the last one."""
         customers = self.customers
         customers.blank(redo)
+        customers.folded_at[redo] = self.position
         parts, rows = [], []
         for row in redo.tolist():
             found = self.past.gather(self.known.graph.members(int(customers.owner[row])))
@@ -457,8 +458,8 @@ class Version:
             moved.setdefault((old, new), []).append(seq)
         outcome.moved += [(old, new, seqs) for (old, new), seqs in moved.items()]
         facts_left = [one for was in freed for one in self._leave(was)]
-        revoked = [(revoke(change, change.customer_id), 0) for change in squared.revoked]
-        return squared.new + revoked + facts_left
+        revoked = [(revoke(change, change.customer_id), self.position) for change in squared.revoked]
+        return [(fact, self.position) for fact in squared.new] + revoked + facts_left
 
     def _has_told(self, change: StoredChange) -> bool:
         """Whether this version found a change in what customers did, since it was put into use."""
@@ -474,7 +475,7 @@ class Version:
         self._row_of[was] = -1
         self.customers.free(np.array([row], np.int32))
         data = {"version": self.number}
-        return [(Fact(who, "audience_left", self.now, name, None, data), 0) for name in names]
+        return [(Fact(who, "audience_left", self.now, name, None, data), self.position) for name in names]
 
     def _evaluate(
         self, rows: Rows, now: I8, why: NDArray[np.uint8], happened: tuple[Rows, NDArray[np.int16]] | None,
@@ -504,12 +505,14 @@ class Version:
                 self.customers.n_told[rows[j]] += 1
                 kind = "audience_entered" if is_in else "audience_left"
                 who = self.known.customer_id(int(self.customers.owner[rows[j]]))
-                facts.append((Fact(who, kind, int(now[j]), rules.names[rule], None, {"version": self.number}), 0))
+                fact = Fact(who, kind, int(now[j]), rules.names[rule], None, {"version": self.number})
+                facts.append((fact, self.position))
         return facts
 
     def _tell_moves(self, moves: I8, events: PastEvents | None) -> list[tuple[Fact, int]]:
         states, names = self.state_model.model.states, self.playbook.class_names
-        facts = []
+        folded_at = self.customers.folded_at
+        facts: list[tuple[Fact, int]] = []
         for at, i, row, before, to, since in moves.tolist():
             data: dict[str, Any] = {"cause": "silence" if i < 0 else "event", "dwell_s": (at - since) / 1e6}
             if i >= 0 and events is not None:
@@ -518,7 +521,7 @@ class Version:
             data["version"] = self.number
             self.customers.n_told[row] += 1
             who = self.known.customer_id(int(self.customers.owner[row]))
-            facts.append((Fact(who, "transition", at, states[to], states[before], data), 0))
+            facts.append((Fact(who, "transition", at, states[to], states[before], data), folded_at[row]))
         return facts
 
     def _tell_moments(self, stepped: Stepped, rows: Rows, events: PastEvents) -> list[tuple[Fact, int]]:
@@ -529,7 +532,8 @@ class Version:
             self.customers.n_told[row] += 1
             who, at = self.known.customer_id(int(self.customers.owner[row])), int(events.event_at[i])
             data = {"event_id": events.event_id[i].decode() or None, "version": self.number}
-            facts.setdefault((who, at, moments[k]), (Fact(who, "moment", at, moments[k], None, data), 0))
+            fact = Fact(who, "moment", at, moments[k], None, data)
+            facts.setdefault((who, at, moments[k]), (fact, int(self.customers.folded_at[row])))
         return list(facts.values())
 
     def number_facts(self, facts: Iterable[tuple[Fact, int]]) -> list[Change]:

@@ -45,6 +45,11 @@ class Engine:
 
     def send(self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = "") -> None:
         """Send calls as one request, and return when they are durable and applied."""
+        self.submit(calls, sent_at=sent_at, kind=kind)
+        self.settle()
+
+    def submit(self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = "") -> None:
+        """The same, without waiting for more than that they are durable."""
         raw = [call if isinstance(call, bytes) else json.dumps(call).encode() for call in calls]
         request = Request(raw, kind, self.now, sent_at, "test")
 
@@ -52,9 +57,6 @@ class Engine:
             await self.live.submit(request)
 
         asyncio.run_coroutine_threadsafe(submit(), self._loop).result(30)
-        with self.live.lock:
-            pass
-        self.settle()
 
     def settle(self) -> None:
         """Wait until all that is in the log is applied and written."""

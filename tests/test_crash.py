@@ -1,0 +1,148 @@
+"""`kill -9` at random instants under load: nothing acknowledged is lost, nothing counts or is told twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from live_engine import make_project
+from live_server import LiveServer, find_port
+
+from sojourn.config import load_settings
+from sojourn.engines.recovery import apply_record
+from sojourn.engines.version import Version
+from sojourn.engines.view import show_customer
+from sojourn.live import open_live
+from sojourn.playbook import load_playbook
+from sojourn.replay_calls import read_calls
+from sojourn.simulate import simulate
+from sojourn.store import NOTHING, NewRecord, open_store
+
+N_KILLS = 50
+SETTINGS = """
+snapshot_every: 700
+commit_interval: 2ms
+"""
+
+
+class Sender(threading.Thread):
+    """Sends batches one after the other; one that is not acknowledged is sent again, as clients do."""
+
+    def __init__(self, server: LiveServer, batches: list[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.server, self.batches = server, batches
+        self.n_acknowledged = self.n_again = 0
+        self.may_send = threading.Event()
+
+    def run(self) -> None:
+        for body in self.batches:
+            while True:
+                self.may_send.wait()
+                headers = {"Authorization": f"Bearer {self.server.keys['write']}"}
+                request = urllib.request.Request(f"{self.server.url}/v1/batch", body, headers)
+                try:
+                    with urllib.request.urlopen(request, timeout=10) as answer:
+                        assert answer.status == 200
+                    self.n_acknowledged += 1
+                    break
+                except (OSError, urllib.error.HTTPError):
+                    self.n_again += 1
+                    time.sleep(0.01)
+
+
+def list_told(project: Path) -> list[tuple[Any, ...]]:
+    with open_store(f"sqlite:///{project}/live/store.sqlite", is_writer=False) as store:
+        found = store.read_changes(0, limit=1_000_000)
+    seqs, ids = [change.seq for change in found], [change.id for change in found]
+    assert seqs == list(range(1, len(seqs) + 1)), "a seq is missing or repeated"
+    assert len(set(ids)) == len(ids), "an id is repeated"
+    return [(c.kind, c.customer_id, c.at, c.name, c.before) for c in found]
+
+
+@pytest.mark.slow
+def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    playbook = load_playbook("shop")
+    calls = read_calls(simulate(60, days=40, seed=3).events, playbook)
+    raw = calls.write(0, len(calls))
+    batches = [b'{"batch":[%s]}' % b",".join(raw[i : i + 20]) for i in range(0, len(raw), 20)]
+    project = make_project(tmp_path / "p", playbook.text, settings=SETTINGS)
+    server = LiveServer(project, find_port())
+    for scope in ("write", "read", "admin"):
+        server.add_key(scope)
+    per_kill = max(len(batches) // (N_KILLS + 2), 1)
+    sender = Sender(server, batches)
+    sender.start()
+    n_kills = 0
+    while n_kills < N_KILLS:
+        server.start()
+        sender.may_send.set()
+        goal = min(sender.n_acknowledged + per_kill, len(batches) - 1)
+        end = time.monotonic() + 20
+        while sender.n_acknowledged < goal and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.03)
+        server.kill()
+        sender.may_send.clear()
+        n_kills += 1
+    server.start()
+    sender.may_send.set()
+    sender.join(120)
+    assert not sender.is_alive()
+    assert sender.n_acknowledged == len(batches)
+
+    # What the interrupted server has, against one that reads its log without a break.
+    time.sleep(2.5)
+    status = server.ask("GET", "/v1/status", key="admin")[1]
+    ids = sorted({str(json.loads(call)["userId"]) for call in raw if b'"userId"' in call})
+    assert status["counts"]["accepted"] == len(raw)
+    pictures = {id: server.customer(id) for id in ids}
+    assert server.stop() == 0
+    told = list_told(project)
+    version = apply_log(project, tmp_path / "q", playbook.text)
+    assert list_told(tmp_path / "q") == told
+    assert version.counts["accepted"] == len(raw)
+    assert version.customers.n_customers == status["n_customers"]
+    for id, picture in pictures.items():
+        found = show_customer(version, id, to_us(picture["at"]), None)
+        assert found == picture, id
+
+
+def to_us(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1e6)
+
+
+def apply_log(project: Path, to: Path, playbook: str) -> Version:
+    """A project with the same log, applied record by record without a break; the version that did it."""
+    made = make_project(to, playbook)
+    (made / "live").mkdir()
+    settings = load_settings(made)
+    with (
+        open_store(f"sqlite:///{project}/live/store.sqlite", is_writer=False) as source,
+        open_store(settings.store) as target,
+    ):
+        version = open_live(made, settings, target).make_version(1)
+        pending = NOTHING
+        for record in source.read_log():
+            new = NewRecord(at=record.at, kind=record.kind, n=record.n, payload=record.payload)
+            assert target.append([new], pending) == record.position
+            pending = apply_record(version, record).derived(record.position)
+        target.append([], pending)
+        version.read_profiles, version.read_told = target.read_profiles, target.customer_changes
+        for node in range(len(version.known)):  # while the store is open
+            version.traits([node])
+    return version

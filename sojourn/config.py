@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sojourn.errors import Problem, SojournError
@@ -11,6 +12,28 @@ from sojourn.playbook_yaml import MAX_BYTES, Mapped, Yaml, read_yaml
 
 FILE = "settings.yaml"
 _DAY_S = 86_400.0
+
+
+KINDS = ("transition", "moment", "audience_entered", "audience_left")
+"""What can go to a destination. A revocation goes where the change went that it takes back."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where changes are sent, and which: None is any. Secrets are never shown."""
+
+    name: str
+    url: str
+    secret: str | None = field(default=None, repr=False)
+    secret_from: str | None = None  # an environment variable
+    changes: tuple[str, ...] = KINDS
+    states: tuple[str, ...] | None = None
+    moments: tuple[str, ...] | None = None
+    audiences: tuple[str, ...] | None = None
+    purpose: str | None = None
+    max_age_s: float | None = _DAY_S
+    is_private_allowed: bool = False
+    timeout_s: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +49,9 @@ class Settings:
     duplicates_within_s: float = 30 * _DAY_S
     rate_limit: float | None = None  # events a second and key
     stop_within_s: float = 30.0
+    archive_after_s: float | None = 7 * _DAY_S
+    retention_s: float | None = None
+    destinations: tuple[Destination, ...] = ()
 
 
 DESCRIPTIONS = {
@@ -38,11 +64,30 @@ DESCRIPTIONS = {
     "duplicates_within": "how long a `messageId` is remembered, so that a call sent again is not counted again",
     "rate_limit": "events a second that one key may send; `never` for no limit",
     "stop_within": "how long a stop may take to write what is waiting",
+    "archive_after": "when whole days go from the log into Parquet files; `never`: they stay",
+    "retention": "when days of the archive are deleted for good; `never`: they stay",
+    "destinations": "where changes are sent: a name, and what follows, for each",
+    "destinations.type": "`webhook`",
+    "destinations.url": "where to send to",
+    "destinations.secret": "the signing secret, `whsec_…`; better is `secret_from`",
+    "destinations.secret_from": "the environment variable that holds the signing secret",
+    "destinations.changes": f"which changes: some of {', '.join(KINDS)}",
+    "destinations.states": "only transitions into these states",
+    "destinations.moments": "only these moments",
+    "destinations.audiences": "only these audiences",
+    "destinations.purpose": "the purpose of consent without which nothing is sent",
+    "destinations.max_age": "changes that are older are not sent, as after an import of the past; `never`: all are",
+    "destinations.private_addresses": "`true` allows addresses of the own network",
+    "destinations.timeout": "how long an answer is waited for",
 }
 """What each setting is for; the reference has a row for each."""
 
 _KEYS = ("server", "store", "commit_interval", "max_waiting", "snapshot_every", "duplicates_within", "rate_limit",
-         "stop_within")  # fmt: skip
+         "stop_within", "archive_after", "retention", "destinations")  # fmt: skip
+_DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "purpose",
+                "max_age", "private_addresses", "timeout")  # fmt: skip
+_URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
+_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{16,}={0,2}\Z")
 
 
 def load_settings(project: Path) -> Settings:
@@ -89,6 +134,9 @@ def parse_settings(text: str, project: Path = Path(), where: str = FILE) -> Sett
         or Settings.duplicates_within_s,
         rate_limit=_read_limit(reader, root.get("rate_limit")),
         stop_within_s=_read_short(reader, root.get("stop_within"), "stop_within", Settings.stop_within_s),
+        archive_after_s=_read_age(reader, root.get("archive_after"), "archive_after", Settings.archive_after_s),
+        retention_s=_read_age(reader, root.get("retention"), "retention", Settings.retention_s),
+        destinations=_read_destinations(reader, root.get("destinations")),
     )
     if reader.problems:
         raise SojournError(*dict.fromkeys(reader.problems))
@@ -129,3 +177,46 @@ def _read_short(reader: Reader, node: Yaml | None, what: str, default: float) ->
     if text.endswith("ms") and text[:-2].isdecimal() and text.isascii() and 0 < int(text[:-2]) <= 60_000:
         return int(text[:-2]) / 1_000
     return reader.read_duration(node, what) or default
+
+
+def _read_age(reader: Reader, node: Yaml | None, what: str, default: float | None) -> float | None:
+    if node is None:
+        return default
+    return None if reader.read_text(node, what) == "never" else reader.read_duration(node, what)
+
+
+def _read_destinations(reader: Reader, node: Yaml | None) -> tuple[Destination, ...]:
+    entries = reader.read_entries(node, "destinations", "destination")
+    return tuple(_read_destination(reader, name, line, value) for name, line, value in entries)
+
+
+def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Destination:
+    owner = f"destination '{name}'"
+    section = reader.read_section(node, owner, _DESTINATION)
+    reader.read_choice(section.get("type"), f"{owner} type", ("webhook",), "webhook")
+    url = reader.read_text(reader.require(section, "url", owner, line), f"{owner} url") or ""
+    if url and not _URL.match(url):
+        reader.fail(line, f"{owner} needs a url as https://example.org/hook, without a user and without #")
+    secret = reader.read_text(section.get("secret"), f"{owner} secret")
+    secret_from = reader.read_text(section.get("secret_from"), f"{owner} secret_from")
+    if (secret is None) == (secret_from is None):
+        reader.fail(line, f"{owner} needs either secret_from, an environment variable, or secret")
+    if secret is not None and not _SECRET.match(secret):
+        reader.fail(line, f"{owner} needs a secret as whsec_ and at least 16 characters of base64")
+    changes = _read_names(reader, section.get("changes"), f"{owner} changes")
+    for kind in changes or ():
+        reader.check_known(kind, line, owner, "kind of change", KINDS)
+    return Destination(
+        name=name, url=url, secret=secret, secret_from=secret_from, changes=changes or KINDS,
+        states=_read_names(reader, section.get("states"), f"{owner} states"),
+        moments=_read_names(reader, section.get("moments"), f"{owner} moments"),
+        audiences=_read_names(reader, section.get("audiences"), f"{owner} audiences"),
+        purpose=reader.read_text(section.get("purpose"), f"{owner} purpose"),
+        max_age_s=_read_age(reader, section.get("max_age"), f"{owner} max_age", Destination.max_age_s),
+        is_private_allowed=reader.read_bool(section.get("private_addresses"), f"{owner} private_addresses"),
+        timeout_s=_read_short(reader, section.get("timeout"), f"{owner} timeout", Destination.timeout_s),
+    )  # fmt: skip
+
+
+def _read_names(reader: Reader, node: Yaml | None, what: str) -> tuple[str, ...] | None:
+    return None if node is None else tuple(text for text, _ in reader.read_texts(node, what))

@@ -6,18 +6,22 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sojourn.config import Settings, load_settings
 from sojourn.deploy import Release, add_release, draft_release
+from sojourn.destinations.delivery import Delivery
+from sojourn.destinations.routing import route_changes
 from sojourn.engines.live import Limits, Live, Route
 from sojourn.engines.recovery import ACTIVE, note_active, read_active
+from sojourn.engines.service import Change
+from sojourn.engines.version import Version
 from sojourn.errors import Problem, SojournError
 from sojourn.playbook import parse_playbook
 from sojourn.state_model import read_state_model
-from sojourn.store import Store, open_store
+from sojourn.store import OutboxRow, Store, open_store
 
 LOG = logging.getLogger("sojourn.live")
 
@@ -41,6 +45,8 @@ def open_live(
         max_waiting=settings.max_waiting,
         snapshot_every=settings.snapshot_every,
         duplicates_within_s=settings.duplicates_within_s,
+        archive_after_s=settings.archive_after_s,
+        retention_s=settings.retention_s,
     )
     return Live(store, folder, limits, clock=clock, route=route, wake=wake)
 
@@ -82,16 +88,34 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
     # Threads take turns ten times as often as by default: an answer must not wait for the engine's next pause.
     sys.setswitchinterval(0.0005)
     with open_store(settings.store) as store:
-        live = open_live(project, settings, store)
+        delivery = Delivery(store, settings.destinations)
+        live = open_live(project, settings, store, route=_route_to(settings), wake=delivery.wake)
         live.start()
-        app = build_app(live, store, settings)
+        delivery.start()
+        app = build_app(live, store, settings, delivery_status=delivery.status)
         run_server(
             app, host or settings.host, settings.port if port is None else port,
             stop_within_s=settings.stop_within_s, announce=lambda stop: setattr(live, "on_failure", stop),
         )  # fmt: skip
+        delivery.stop(settings.stop_within_s)
         live.stop(settings.stop_within_s)
         if live.failure:
             raise SojournError(Problem("sojourn serve", live.failure))
+
+
+def _route_to(settings: Settings) -> Route | None:
+    """Which changes go where; None without destinations."""
+    destinations = settings.destinations
+    if not destinations:
+        return None
+
+    def route(changes: Sequence[Change], now: int, version: Version) -> list[OutboxRow]:
+        purposes = {audience.name: audience.purpose for audience in version.playbook.audiences}
+        return route_changes(
+            changes, destinations, now=now, consent_of=version.consent_of, purpose_of_audience=purposes
+        )
+
+    return route
 
 
 class _JsonLines(logging.Formatter):

@@ -46,6 +46,7 @@ def go_on(live: Live) -> None:
 def finish(live: Live, id: str, position: int) -> dict[str, Any]:
     """Do all that the command at this position of the log asks for."""
     store, folder = live.store, live.folder
+    live.housekeeping.wait()
     with live.lock:
         found = live.version.forget(id)
         live.forget_in_shadow(id)

@@ -22,6 +22,7 @@ from typing import Any
 
 from sojourn.archive import read_records
 from sojourn.engines import commands, erasure, rollout, view
+from sojourn.engines.housekeeping import Housekeeping
 from sojourn.engines.recovery import ARCHIVE, Recovered, recover, save_snapshot
 from sojourn.engines.service import KINDS, Change, Overloaded, Request
 from sojourn.engines.version import Outcome, Version
@@ -48,7 +49,7 @@ _RETRY_S = 0.5
 _LONGEST_CYCLE_S = 0.02
 _LULL_S = 0.0015
 
-Route = Callable[[Sequence[Change], int, Callable[[str], Mapping[str, bool]]], list[OutboxRow]]
+Route = Callable[[Sequence[Change], int, Version], list[OutboxRow]]
 Listener = Callable[[Sequence[Change]], None]
 
 
@@ -60,6 +61,8 @@ class Limits:
     max_waiting: int = 200_000
     snapshot_every: int = 2_000_000
     duplicates_within_s: float = 30 * 86_400.0
+    archive_after_s: float | None = None
+    retention_s: float | None = None
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Live:
         self.lock = threading.Lock()
         self._version: Version | None = None
         self._rollout = rollout.Rollout(self)
+        self.housekeeping = Housekeeping(store, folder / ARCHIVE, limits.archive_after_s, limits.retention_s)
         self._queue: deque[_Waiting] = deque()
         self._commands: deque[_Command] = deque()
         self._n_waiting = 0
@@ -300,6 +304,7 @@ class Live:
             if self.version.is_due(now := self.now()):
                 self._pass_time(now)
             self._rollout.go_on()
+            self.housekeeping.go_on(now)
             # Records that are larger cost less per call: what took long may be followed by as long a wait.
             took = time.monotonic() - begin
             next_cycle = begin + max(self.limits.commit_interval_s, min(2 * took, _LONGEST_CYCLE_S))
@@ -449,7 +454,7 @@ class Live:
         derived = outcome.derived(version.position)
         if self._route is None or not outcome.changes:
             return derived
-        return replace(derived, outbox=self._route(outcome.changes, now, version.consent_of))
+        return replace(derived, outbox=self._route(outcome.changes, now, version))
 
     def replace_version(self, version: Version, outcome: Outcome, now: int) -> None:
         """Use another version from now on. The command and what comes of it are written together; with the lock."""

@@ -1,0 +1,1 @@
+"""Where changes go: which of them, signed, sent until they have arrived or are given up."""

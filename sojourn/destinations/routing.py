@@ -1,0 +1,83 @@
+"""Which change goes to which destination, and the message that says it. Pure: the engine asks it for every record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sojourn.config import Destination
+from sojourn.store_outbox import OutboxRow
+
+if TYPE_CHECKING:
+    from sojourn.engines.service import Change
+
+ConsentOf = Callable[[str], Mapping[str, bool]]
+_REVOKED = "_revoked"
+
+
+def route_changes(
+    changes: Sequence[Change], destinations: Sequence[Destination], *, now: int, consent_of: ConsentOf,
+    purpose_of_audience: Mapping[str, str | None],
+) -> list[OutboxRow]:  # fmt: skip
+    """A row for every destination that wants a change: to be sent, or refused, with the reason.
+
+    A message about an audience needs consent to the audience's purpose, any message that to its destination's.
+    """
+    rows = []
+    for destination in destinations:
+        for change in changes:
+            if not _wants(destination, change):
+                continue
+            purposes = {destination.purpose, purpose_of_audience.get(change.name) if _is_entry(change) else None}
+            why = _refuse(destination, change, now, purposes - {None}, consent_of)
+            status = "waiting" if why is None else "refused"
+            rows.append(OutboxRow(destination.name, change.seq, change.id, spell_change(change), status, 0, why))
+    return rows
+
+
+def _wants(destination: Destination, change: Change) -> bool:
+    kind = change.kind.removesuffix(_REVOKED)
+    if kind not in destination.changes:
+        return False
+    wanted = {
+        "transition": destination.states, "moment": destination.moments,
+    }.get(kind, destination.audiences)  # fmt: skip
+    return wanted is None or change.name in wanted
+
+
+def _is_entry(change: Change) -> bool:
+    return change.kind == "audience_entered"
+
+
+def _refuse(
+    destination: Destination, change: Change, now: int, purposes: set[str | None], consent_of: ConsentOf
+) -> str | None:
+    """Why a message is not sent; None: it is. Who leaves, or never was there, is always told."""
+    if change.kind.endswith(_REVOKED) or change.kind == "audience_left":
+        return None
+    if destination.max_age_s is not None and now - change.at > destination.max_age_s * 1e6:
+        return f"older than {destination.max_age_s:g} s"
+    if purposes:
+        consent = consent_of(change.customer_id)
+        missing = sorted(purpose for purpose in purposes if purpose and not consent.get(purpose, False))
+        if missing:
+            return f"no consent to {missing[0]}"
+    return None
+
+
+def spell_change(change: Change) -> str:
+    """The message about a change, as JSON."""
+    at = datetime.fromtimestamp(change.at // 1_000_000, UTC).replace(microsecond=change.at % 1_000_000)
+    stamp = at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    data = {
+        "id": change.id,
+        "seq": change.seq,
+        "customer_id": change.customer_id,
+        "at": stamp,
+        "name": change.name,
+        "before": change.before,
+        **{name: value for name, value in change.data.items() if name != "revokes_seq"},
+    }
+    return json.dumps({"type": f"customer.{change.kind}", "timestamp": stamp, "data": data}, ensure_ascii=False)

@@ -104,10 +104,13 @@ class Past:
         return self.take(rows[np.lexsort((seq, at))])
 
     def latest(self, nodes: Sequence[int], n: int, before: int | None = None) -> PastEvents:
-        """The last ``n`` events of these ids before an instant, in order."""
+        """The last ``n`` events of these ids before an instant, in order, and all of the first one's instant."""
         found = self.gather(nodes)
         end = len(found.seq) if before is None else int(np.searchsorted(found.event_at, before))
-        rows = slice(max(end - n, 0), end)
+        begin = max(end - n, 0)
+        if begin < end:
+            begin = int(np.searchsorted(found.event_at, found.event_at[begin]))
+        rows = slice(begin, end)
         return PastEvents(**{name: value[rows] for name, value in found.__dict__.items()})
 
     def take(self, rows: I8) -> PastEvents:

@@ -166,33 +166,23 @@ def show_timeline(version: Version, id: str, *, limit: int, before: int | None) 
     nodes = version.known.graph.members(owner)
     events = version.past.latest(nodes, limit + 1, before)
     names = version.playbook.class_names
-    rows: list[tuple[int, int, dict[str, Any]]] = [
-        (
-            at,
-            0,
-            {
-                "what": "event",
-                "event_class": names[which],
-                "event_id": name.decode() or None,
-                "id": version.known.text(by),
-            },
-        )
-        for at, which, name, by in zip(
-            events.event_at.tolist(), events.event_class.tolist(), events.event_id, events.node.tolist(), strict=True
-        )
-    ]  # fmt: skip
+    columns = (events.event_at, events.seq, events.event_class, events.node)
+    rows: list[tuple[int, bool, int, dict[str, Any]]] = []
+    for (at, seq, which, by), event_id in zip(np.array(columns).T.tolist(), events.event_id, strict=True):
+        what = {"what": "event", "event_class": names[which], "event_id": event_id.decode() or None}
+        rows.append((at, False, seq, {**what, "id": version.known.text(by)}))
     for change in version.read_told(version.names(nodes)):
         if before is None or change.at < before:
             told = {"what": change.kind, "name": change.name, "before": change.before, "change_id": change.id}
-            rows.append((change.at, change.seq, {**told, "is_revoked": change.revoked_by is not None}))
-    rows.sort(key=lambda row: (row[0], row[1]), reverse=True)
+            rows.append((change.at, True, change.seq, {**told, "is_revoked": change.revoked_by is not None}))
+    rows.sort(key=lambda row: row[:3], reverse=True)
     shown = rows[:limit]
     # All of one instant come together: the next page begins before it.
     while len(rows) > len(shown) > 0 and rows[len(shown)][0] == shown[-1][0]:
         shown.append(rows[len(shown)])
     return {
         "customer_id": version.known.customer_id(owner),
-        "items": [{"at": show_instant(at), **row} for at, _, row in shown],
+        "items": [{"at": show_instant(at), **row} for at, _, _, row in shown],
         "next": shown[-1][0] if len(rows) > len(shown) else None,
     }
 

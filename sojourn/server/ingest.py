@@ -21,6 +21,7 @@ from starlette.routing import Match, Route
 from sojourn.engines.service import Overloaded, Service
 from sojourn.engines.service import Request as Calls
 from sojourn.errors import Problem
+from sojourn.server import posthog
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, refuse
 from sojourn.store import StoreError
@@ -34,7 +35,7 @@ KINDS = {
 }  # fmt: skip
 """The last part of a URL, and the kind of call that is sent there."""
 BATCHES = ("batch", "b", "import")
-PATHS = frozenset(f"/v1/{name}{slash}" for name in (*KINDS, *BATCHES) for slash in ("", "/"))
+PATHS = posthog.PATHS | {f"/v1/{name}{slash}" for name in (*KINDS, *BATCHES) for slash in ("", "/")}
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After",
@@ -100,7 +101,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     try:
         body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
         received_at = time.time_ns() // 1_000
-        calls, write_key, sent_at = split_batch(body) if name in BATCHES else read_single(body)
+        calls, write_key, sent_at = read_calls(request.url.path, name, body)
     except BadBody as error:
         return refuse(400, Problem("body", str(error)), CORS)
     except ClientDisconnect:
@@ -124,6 +125,13 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     except StoreError:
         return refuse(503, Problem("server", "calls cannot be written now"), CORS | _MAYBE_OUR_FAULT)
     return Response(_TAKEN, headers=CORS, media_type="application/json")
+
+
+def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:
+    """The calls in a body, the key in it, and when it was sent (microseconds), by the address. Raises BadBody."""
+    if path in posthog.PATHS:
+        return read_posthog(body)
+    return split_batch(body) if name in BATCHES else read_single(body)
 
 
 async def read_body(request: Request) -> bytes:
@@ -187,6 +195,17 @@ def split_batch(body: bytes) -> tuple[list[bytes], str, int | None]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
     return calls, _text(found.writeKey), read_sent_at(found.sentAt)
+
+
+def read_posthog(body: bytes) -> tuple[list[bytes], str, int | None]:
+    """The same of a body as PostHog's clients send it. Raises BadBody."""
+    try:
+        found = posthog.DECODER.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
+    if found.batch is None:
+        raise BadBody("it has no list 'batch'")
+    return [posthog.translate_event(event) for event in found.batch], _text(found.api_key), read_sent_at(found.sent_at)
 
 
 def _share(call: bytes, batch: _Batch) -> bytes:

@@ -6,12 +6,18 @@ import csv
 import gzip
 import importlib.util
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from live_engine import make_project, open_engine
 
 from sojourn.events import EventLog, read_events
 from sojourn.playbook import load_playbook
@@ -79,3 +85,20 @@ def test_as_tracking_calls_they_carry_the_same_ids_names_and_sessions(visits: pa
     assert [call["event"] for call in sent] == visits["event_name"].to_pylist()
     assert len({call["properties"]["domain_sessionid"] for call in sent if call["event"] == "page_view"}) == 15
     assert len({call["userId"] for call in sent if "userId" in call}) == 11
+
+
+def test_sent_as_tracking_calls_the_engine_counts_the_same(visits: pa.Table, tmp_path: Path) -> None:
+    book = load_playbook(EXAMPLE / "playbook.yaml")
+    calls = read_calls(visits, book)
+    raw = calls.write(0, len(calls))
+    with open_engine(make_project(tmp_path / "p", book.text), int(calls.at[-1]) + 1) as engine:
+        for begin in range(0, len(raw), 10):
+            engine.send([*raw[begin : begin + 10], *raw[:begin:7]])
+        version = engine.live.version
+        kept = version.past.gather(np.arange(len(version.known), dtype=np.int32))
+        assert len(kept.seq) == 77
+        assert len(set(kept.session.tolist())) == 18
+        assert (kept.event_class == book.class_names.index("page_view")).sum() == 43
+        owners = version.customers.owner[: len(version.customers)].tolist()
+        users = [owner for owner in owners if owner >= 0 and version.known.level(owner) == 0]
+        assert len(users) == 11

@@ -149,7 +149,7 @@ def _find_errors(model: Likelihood, rows: F8, weights: F8, shift: F8, theta: F8)
     spread = np.where(size > 1e-8, 1 / np.maximum(size, 1e-8), np.inf)
     with np.errstate(invalid="ignore"):
         share = np.where(direction**2 > 1e-6, direction**2 * spread, 0.0)
-    return np.sqrt(share.sum(axis=1))
+    return np.asarray(np.sqrt(share.sum(axis=1)))
 
 
 def _list_doubts(

@@ -27,7 +27,7 @@ def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:
 
     >>> each, _ = rows_likelihood(np.array([0.553, 10.58, 0.606, 11.66]), np.array([[2.0], [30.43], [38.86]]))
     >>> round(float(each[0]), 4)
-    -9.4562
+    -9.5546
     """
     r, alpha, s, beta = parameters
     x, _, age = rows

@@ -165,8 +165,8 @@ def count_purchases(purchases: Purchases, customer: I8, after: int, until: int) 
     inside = (purchases.day > after) & (purchases.day <= until)
     who, value = purchases.customer[inside], purchases.value[inside]
     n = len(purchases.names)
-    counts = np.bincount(who, minlength=n).astype(float)
-    totals = np.bincount(who, np.nan_to_num(value), minlength=n)
+    counts: F8 = np.bincount(who, minlength=n).astype(float)
+    totals: F8 = np.bincount(who, np.nan_to_num(value), minlength=n).astype(float)
     return counts[customer], totals[customer]
 
 

@@ -22,7 +22,7 @@ def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:
 
     >>> each, _ = rows_likelihood(np.array([6.25, 3.74, 15.44]), np.array([[2.0], [22.35]]))
     >>> round(float(each[0]), 4)
-    -3.4346
+    -3.5513
     """
     p, q, gamma = parameters
     n, value = rows

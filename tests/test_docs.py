@@ -179,8 +179,16 @@ def test_every_decision_is_in_the_index() -> None:
 
 
 def cli_commands() -> dict[str, Any]:
-    root: Any = typer.main.get_command(app)
-    return {"sojourn": root, **{f"sojourn {name}": command for name, command in root.commands.items()}}
+    """Every command by what one types for it, those inside groups too."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str, command: Any) -> None:
+        found[name] = command
+        for inner, one in getattr(command, "commands", {}).items():
+            visit(f"{name} {inner}", one)
+
+    visit("sojourn", typer.main.get_command(app))
+    return found
 
 
 def cli_section(command: str) -> str:

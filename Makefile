@@ -8,8 +8,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q
-# What the report's browser tests need from Debian.
-DEBIAN_PACKAGES := chromium fonts-dejavu-core
+# What tests need from Debian: a browser, Node for the tracking clients, PostgreSQL for the store.
+DEBIAN_PACKAGES := chromium fonts-dejavu-core nodejs npm postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test unit check format bench docs clean
@@ -20,7 +20,7 @@ help: ## list the targets
 demo: $(VENV)/.installed ## the main job on simulated customers: prints what it found and where the report is
 	$(BIN)/sojourn demo --out demo
 
-test: $(VENV)/.tools $(VENV)/.debian check ## lint, types, layers, then the whole suite
+test: $(VENV)/.tools $(VENV)/.debian tests/clients/.installed check ## lint, types, layers, then the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 unit: $(VENV)/.tools ## the quick tests only (under three minutes on two cores)
@@ -43,8 +43,18 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 docs: $(VENV)/.tools ## run every block of the README and the docs, and follow every link
 	$(BIN)/python -m pytest tests/test_docs.py
 
+# The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
+tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian
+	.ci/make-venv tests/clients/.venv
+	tests/clients/.venv/bin/python -m pip install -q -r tests/clients/requirements.txt
+	@if command -v npm >/dev/null; then \
+	  cd tests/clients && npm install --silent --no-package-lock --ignore-scripts --no-audit --no-fund \
+	  || echo "npm could not install them: the tests of Node's and the browser's clients will say that they skip."; \
+	else echo "No npm: the tests of Node's and the browser's clients will say that they skip."; fi
+	@touch $@
+
 clean: ## remove what the other targets made, the virtual environment included
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo tests/clients/.venv tests/clients/.installed tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -59,7 +69,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.debian: Makefile | $(BIN)/python
-	@if command -v chromium >/dev/null; then :; \
+	@if command -v chromium >/dev/null && command -v npm >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  $(APT) update && $(APT) install -y --no-install-recommends $(DEBIAN_PACKAGES); \
 	else echo "Not root on Debian: tests that need $(DEBIAN_PACKAGES) will say that they skip."; fi

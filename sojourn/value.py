@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn import value_spend
+from sojourn import value_nbd, value_spend
 from sojourn.errors import EventsError, Problem
 from sojourn.value_fitting import Fit, refit
-from sojourn.value_holdout import LEARNED, Holdout, compare_models
+from sojourn.value_holdout import LAST, LEARNED, MEAN, Holdout, compare_models
 from sojourn.value_learned import learn_purchases
 from sojourn.value_models import (
     BUYING,
@@ -49,7 +49,8 @@ class Values:
     ``customers``: ``customer_id, n_purchases, recency_days, age_days, n_valued, mean_value``, then ``alive_p`` (null
     where the chosen model knows no dropping out), ``expected_purchases`` in the horizon, ``purchase_value`` expected of
     each, ``value`` (discounted; in purchases where none has a value) and its interval ``value_low``, ``value_high``.
-    ``total`` is the sum over customers with its interval. ``fits`` are of all data, ``holdout`` tells the choice.
+    ``total`` is the sum over customers with its interval. ``fits`` are of all data, ``holdout`` tells the choice;
+    ``chosen`` differs from its choice only where that does not converge on all data.
     """
 
     customers: pa.Table
@@ -94,12 +95,14 @@ def value_customers(
     fits = {name: fit_buying(known, name) for name in BUYING}
     spend = fit_spend(known)
     base = _choose_base(holdout.chosen, fits)
-    expected = _expect(purchases, known, day, holdout.chosen, base, horizon_days, seed)
+    chosen = LEARNED if base and holdout.chosen == LEARNED else base.model if base else MEAN
+    expected = _expect(purchases, known, day, chosen, base, horizon_days, seed)
     reduced = _reduce(known, base, horizon_days, yearly_discount)
     worth = _expect_worth(known, spend)
     value = expected * reduced * worth
     lows, highs, total = _find_intervals(known, base, spend, horizon_days, value, n_bootstrap, seed, tell)
-    alive = find_alive_p(base.model, base.array, known) if base else np.full(len(known), np.nan)
+    is_leaving = base is not None and base.model != value_nbd.MODEL.name
+    alive = find_alive_p(base.model, base.array, known) if base and is_leaving else np.full(len(known), np.nan)
     table = known.as_table()
     for name, column in (
         ("alive_p", alive), ("expected_purchases", expected), ("purchase_value", worth), ("value", value),
@@ -107,7 +110,7 @@ def value_customers(
     ):  # fmt: skip
         table = table.append_column(name, pa.array(column, from_pandas=True))
     return Values(
-        table, horizon_days, yearly_discount, holdout.chosen, fits, spend, holdout, total,
+        table, horizon_days, yearly_discount, chosen, fits, spend, holdout, total,
         tuple(list_value_doubts(known, fits, spend, holdout)),
     )  # fmt: skip
 
@@ -117,11 +120,11 @@ def _ignore(stage: str, done: int, total: int) -> None:
 
 
 def _choose_base(chosen: str, fits: dict[str, Fit]) -> Fit | None:
-    """The model of buying behind what was chosen: itself, the likeliest sound one under a learned one, or none."""
-    if chosen in fits:
-        return fits[chosen]
+    """The model of buying behind what was chosen: itself, or the likeliest sound one where it is learned or unsound."""
+    if chosen == MEAN or (chosen in fits and fits[chosen].is_converged):
+        return fits.get(chosen)
     sound = [fit for fit in fits.values() if fit.is_converged]
-    return max(sound, key=lambda fit: fit.log_likelihood) if chosen == LEARNED and sound else None
+    return max(sound, key=lambda fit: fit.log_likelihood) if sound else None
 
 
 def _expect(
@@ -182,8 +185,10 @@ def _find_intervals(
 def _buying_redrawer(known: Histories, base: Fit | None, days: int) -> Callable[[F8], F8]:
     """From how often each customer was drawn to a factor on their expected purchases."""
     if base is None:
-        rate = max(known.n_repeat.sum() / max(known.age_days.sum(), 1.0), 1e-300)
-        return lambda drawn: np.full(len(known), drawn @ known.n_repeat / max(drawn @ known.age_days, 1.0) / rate)
+        rate = max(float(known.n_repeat.sum()) / max(float(known.age_days.sum()), 1.0), 1e-300)
+        return lambda drawn: np.full(
+            len(known), drawn @ known.n_repeat / max(float(drawn @ known.age_days), 1.0) / rate
+        )
     model, start = BUYING[base.model], base.array
     rows, places, counts = collapse_rows(buying_rows(known))
     plain, scale = np.maximum(model.expect_purchases(start, rows, days / WEEK_DAYS), 1e-300), mean_age(rows, counts)
@@ -205,7 +210,7 @@ def _worth_redrawer(known: Histories, spend: Fit | None) -> Callable[[F8], F8]:
     pays, worth = np.stack([known.n_valued[is_valued], known.mean_value[is_valued]]), _expect_worth(known, spend)
     if not spend.is_converged:
         bought, brought = pays[0], pays[0] * pays[1]
-        return lambda drawn: drawn[is_valued] @ brought / max(drawn[is_valued] @ bought, 1.0) / worth
+        return lambda drawn: drawn[is_valued] @ brought / max(float(drawn[is_valued] @ bought), 1.0) / worth
     rows, places, counts = collapse_rows(pays)
 
     def redraw(drawn: F8) -> F8:
@@ -235,8 +240,13 @@ def list_value_doubts(known: Histories, fits: dict[str, Fit], spend: Fit | None,
             f"{chosen.name} expected {chosen.bias:.2f} times the purchases that were made in the holdout: "
             "the time after was not like the time before."
         )
-    if holdout.chosen not in BUYING and holdout.chosen != LEARNED:
-        said.append("No model tells customers apart better than simple counting: all get the value of the mean rate.")
+    if holdout.chosen == MEAN:
+        said.append("No model tells customers apart better than their mean does: all get the value of the mean rate.")
+    if by_name[LAST].rmse < chosen.rmse:
+        said.append(
+            f"Counting the purchases of the last period foresees the holdout better than {chosen.name} "
+            f"(RMSE {by_name[LAST].rmse:.3f} against {chosen.rmse:.3f})."
+        )
     if spend is None:
         said.append("No purchase has a value above zero: values are numbers of purchases.")
     elif not spend.is_converged:

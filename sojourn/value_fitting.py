@@ -159,7 +159,7 @@ def _list_doubts(
     doubts = []
     for name, at, se in zip(model.parameters, theta, log_se, strict=True):
         if abs(at) > _LIMIT - _AT_LIMIT:
-            way = "no end upwards" if at > 0 else "towards zero"
+            way = "upwards without end" if at > 0 else "towards zero"
             doubts.append(f"{name} runs {way}: the likelihood has no maximum that could be used")
         elif se > _FLAT_SE:
             doubts.append(f"the data do not say what {name} is: it may be many times smaller or larger")

@@ -12,8 +12,9 @@ def value_by_group(values: pa.Table, groups: pa.Table, by: str) -> pa.Table:
     """Value per group, largest first: ``n_customers``, ``mean_value`` with ``mean_low``/``mean_high`` (95 %, of the
     mean over customers), ``total_value``, ``value_share`` and ``mean_alive_p``.
 
-    ``values`` is :attr:`sojourn.value.Values.customers`; ``groups`` any table with ``customer_id`` and the column ``by``, as
-    ``results.customers`` has ``state``. Customers without a group are under null; those without value are not counted.
+    ``values`` is :attr:`sojourn.value.Values.customers`; ``groups`` any table with ``customer_id`` and the column
+    ``by``, as ``results.customers`` has ``state``. Customers without a group are
+    under null; those without value are not counted.
 
     >>> values = pa.table({"customer_id": ["a", "b", "c"], "value": [9.0, 1.0, 2.0], "alive_p": [1.0, 0.5, 0.7]})
     >>> states = pa.table({"customer_id": ["a", "b", "c"], "state": ["loyal", "lost", "lost"]})

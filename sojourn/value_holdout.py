@@ -80,6 +80,7 @@ def compare_models(purchases: Purchases, cut: int, days: int, *, seed: int = 0) 
         expected[name] = expect_purchases(name, fit.array, histories, days)
     sound = [fit for fit in fits.values() if fit.is_converged]
     why_not = {name: "; ".join(fit.doubts) for name, fit in fits.items() if not fit.is_converged}
+    why_not[LAST] = "a reference only: it says nothing of other horizons"
     learned = learn_purchases(purchases, cut, max(sound, key=_likelihood), days, seed=seed) if sound else None
     if learned is None:
         why_not[LEARNED] = "too little to learn from" if sound else "no model of buying converged to build on"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn import value_bgnbd, value_pareto, value_spend
+from sojourn import value_bgnbd, value_nbd, value_pareto, value_spend
 from sojourn.value_fitting import Fit, Likelihood, fit_likelihood
 from sojourn.value_purchases import Histories
 
@@ -34,7 +34,7 @@ class BuyingModel:
 
 BUYING = {
     module.MODEL.name: BuyingModel(module.MODEL, module.alive_p, module.expect_purchases)
-    for module in (value_bgnbd, value_pareto)
+    for module in (value_nbd, value_bgnbd, value_pareto)
 }
 """Models of buying by name."""
 

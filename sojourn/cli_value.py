@@ -1,0 +1,242 @@
+"""The command `value`: what each customer is worth. It reads arguments and prints."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sojourn import cli_output as output
+from sojourn.cli_project import Json
+from sojourn.errors import Problem, SojournError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sojourn.value import Values
+
+
+def value_command(
+    events: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin, as for `sojourn run`."
+        ),
+    ],
+    playbook: Annotated[
+        str,
+        typer.Option(
+            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
+        ),
+    ],
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="DATE", show_default="day of the last event", help="The last day known, UTC."),
+    ] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=36_500, metavar="N", help="Purchases of the next N days count.")
+    ] = 365,
+    discount: Annotated[
+        float,
+        typer.Option("--discount", min=0.0, max=10.0, metavar="RATE", help="What a year takes: 0.1 is 10 %."),
+    ] = 0.1,
+    holdout: Annotated[
+        int | None,
+        typer.Option(
+            "--holdout",
+            min=7,
+            metavar="N",
+            show_default="as --days, at most a third",
+            help="The last N days, on which models are compared.",
+        ),
+    ] = None,
+    purchase: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--purchase",
+            metavar="CLASS",
+            show_default="what carries the measure",
+            help="The event class that is a purchase; may be repeated.",
+        ),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option("--measure", metavar="NAME", show_default="revenue, or of an outcome", help="What it is worth."),
+    ] = None,
+    by: Annotated[
+        Path | None,
+        typer.Option(
+            "--by",
+            metavar="TABLE",
+            show_default=False,
+            help="Value by group: Parquet with customer_id and --group, as RESULTS/customers.parquet.",
+        ),
+    ] = None,
+    group: Annotated[str, typer.Option("--group", metavar="COLUMN", help="The column of --by to group by.")] = "state",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Parquet file for the customers."),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=0, max=10_000, metavar="N", help="Samples for the intervals; 0 for none.")
+    ] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn value shop-data/events.parquet --playbook shop --out value.parquet`
+
+    Estimates what each customer will buy and what that is worth today. Compares several models on the last days, takes
+    the simplest of the best, and says when none of them fits.
+    """
+    import pyarrow.parquet as pq
+
+    from sojourn.events import read_events
+    from sojourn.playbook import load_playbook
+    from sojourn.value import value_customers
+    from sojourn.value_groups import value_by_group
+    from sojourn.value_purchases import choose_purchases, day_of, find_purchases
+
+    last = _read_date(at)
+    groups = _read_groups(by, group)
+    book = load_playbook(playbook)
+    classes, worth = choose_purchases(book, purchase or (), measure)
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_events(
+            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
+        )
+        if not log.events.num_rows:
+            what = f"none of the {log.n_read:,} rows read can be used"
+            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        purchases = find_purchases(log.events, classes, worth)
+        day = day_of(last or log.events["event_at"][-1].as_py())
+        found = value_customers(
+            purchases,
+            day,
+            horizon_days=days,
+            yearly_discount=discount,
+            holdout_days=holdout,
+            n_bootstrap=draws,
+            seed=seed,
+            progress=progress,
+        )
+    if out is not None:
+        pq.write_table(found.customers, out, compression="zstd")
+    by_group = value_by_group(found.customers, groups, group) if groups is not None else None
+    if as_json:
+        output.print_json(value_facts(found, day, classes, worth, by_group))
+        return
+    _print_values(found, day, classes, worth)
+    if by_group is not None:
+        _print_groups(by_group, group)
+    if out is not None:
+        output.say(f"Written  {out}")
+
+
+def _read_date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise SojournError(Problem("--at", f"'{text}' is no date; write it as 2025-06-01")) from None
+
+
+def _read_groups(path: Path | None, column: str) -> pa.Table | None:
+    """The table to group by, read before the work starts, since that can take minutes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from sojourn.errors import nearest
+
+    if path is None:
+        return None
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SojournError(Problem(str(path), f"this is no Parquet file that can be read: {error}")) from None
+    for name in ("customer_id", column):
+        if name not in names:
+            raise SojournError(Problem(str(path), f"there is no column '{name}'", nearest(name, names)))
+    return pq.read_table(path, columns=["customer_id", column])
+
+
+def value_facts(
+    found: Values, day: int, classes: tuple[str, ...], measure: str | None, by_group: pa.Table | None
+) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    total, low, high = found.total
+    return {
+        "at": _show_day(day),
+        "horizon_days": found.horizon_days,
+        "yearly_discount": found.yearly_discount,
+        "purchase": list(classes),
+        "measure": measure,
+        "customers": found.customers.num_rows,
+        "chosen": found.chosen,
+        "total": {"value": total, "low": low, "high": high},
+        "fits": [
+            {
+                "model": fit.model,
+                "parameters": fit.parameters,
+                "log_likelihood": fit.log_likelihood,
+                "is_converged": fit.is_converged,
+                "doubts": fit.doubts,
+            }
+            for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]
+        ],
+        "holdout": {"days": found.holdout.days, "scores": [score.as_dict() for score in found.holdout.scores]},
+        "doubts": found.doubts,
+        "groups": by_group.to_pylist() if by_group is not None else None,
+    }
+
+
+def _show_day(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
+    total, low, high = found.total
+    n = found.customers.num_rows
+    output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
+    what = measure if measure and found.spend is not None else "purchases"
+    output.say(
+        f"Worth of the next {found.horizon_days} days, at {100 * found.yearly_discount:g} % a year: "
+        f"{total:,.0f} {what} ({low:,.0f} to {high:,.0f}), {total / n:,.2f} each"
+    )
+    output.say(f"\nForesight of the last {found.holdout.days} days, per customer")
+    table = output.make_grid(
+        ("model", "left"), ("error", "right"), ("abs. error", "right"), ("expected/made", "right"), ("", "left")
+    )
+    for score in found.holdout.scores:
+        note = "chosen" if score.name == found.chosen else "not usable" if score.why_not else ""
+        numbers = (f"{number:.3f}" if number == number else "–" for number in (score.rmse, score.mae, score.bias))
+        table.add_row(score.name, *numbers, note)
+    output.open_console().print(table)
+    output.say("\nParameters (times in weeks)")
+    table = output.make_grid(("model", "left"), ("parameters", "left"), ("log-likelihood", "right"), ("", "left"))
+    for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]:
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in fit.parameters.items())
+        table.add_row(fit.model, shown, f"{fit.log_likelihood:,.2f}", "" if fit.is_converged else "does not converge")
+    output.open_console().print(table)
+    for doubt in found.doubts:
+        output.say(f"Note: {doubt}")
+
+
+def _print_groups(by_group: pa.Table, column: str) -> None:
+    output.say(f"\nValue by {column}")
+    table = output.make_grid(
+        (column, "left"), ("customers", "right"), ("value each", "right"), ("95 %", "right"), ("share", "right")
+    )
+    for row in by_group.to_pylist():
+        low, high = row["mean_low"], row["mean_high"]
+        between = f"{low:,.2f} to {high:,.2f}" if low is not None else "–"
+        share = output.show_share(row["value_share"], 1)
+        table.add_row(str(row[column] or "–"), f"{row['n_customers']:,}", f"{row['mean_value']:,.2f}", between, share)
+    output.open_console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to a command line."""
+    app.command("value", short_help="What each customer will buy, and what that is worth.")(value_command)

@@ -9,7 +9,7 @@ import typer
 
 from sojourn import cli_output as output
 from sojourn.cli_keys import keys_app, outbox_app
-from sojourn.cli_project import ARCHIVE, DAY_US, HERE, Json, Project, now_us, open_project, show_at
+from sojourn.cli_project import ARCHIVE, DAY_US, HERE, SNAPSHOT, Json, Project, now_us, open_project, show_at
 from sojourn.errors import Problem, SojournError
 
 if TYPE_CHECKING:
@@ -209,7 +209,10 @@ def repair_command(
                 n_good = record.position
         except LogDamaged as error:
             damage = str(error)
-        n_aside = store.set_tail_aside(n_good + 1) if damage and yes else 0
+        n_aside = 0
+        if damage and yes:
+            n_aside = store.set_tail_aside(n_good + 1)
+            (project / SNAPSHOT).unlink(missing_ok=True)  # it may be of records that are no longer there
         n_lost = store.last_position() - n_good
     if as_json:
         output.print_json({"last_good": n_good, "damage": damage or None, "set_aside": n_aside})

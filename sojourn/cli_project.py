@@ -24,6 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 HERE = Path()
 ARCHIVE = Path("live") / "archive"
 """Where in a project the days are that are no longer in the log."""
+SNAPSHOT = Path("live") / "snapshot.arrow"
 DAY_US = 86_400_000_000
 
 

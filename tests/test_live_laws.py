@@ -12,6 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, make_project, open_engine
+from postgres import run_postgres
 
 from sojourn import deploy
 from sojourn.errors import SojournError
@@ -126,6 +127,24 @@ def test_what_the_store_lacks_of_the_last_record_is_told_after_a_start(tmp_path:
         again.settle()
         found = {change.seq: change.id for change in again.store.read_changes(0, limit=1_000_000)}
         assert {change.seq: change.id for change in missing}.items() <= found.items()
+
+
+@pytest.mark.slow
+def test_postgresql_keeps_what_sqlite_keeps(tmp_path: Path, calls: Calls) -> None:
+    found = []
+    with run_postgres() as url:
+        for name, settings in (("sqlite", ""), ("postgresql", f"store: {url}\n")):
+            project = make_project(tmp_path / name, SHOP, settings=settings)
+            with open_engine(project, int(calls.at[0])) as engine:
+                send_all(engine, calls, 0, 1_500)
+            (project / "live" / "snapshot.arrow").unlink()
+            with open_engine(project, engine.now) as engine:
+                send_all(engine, calls, 1_500, 3_000)
+                engine.send([{"type": "identify", "userId": "c0000001", "traits": {"plan": "x"}}])
+                assert engine.live.customer("c0000001")["traits"]["plan"] == "x"  # type: ignore[index]
+                assert engine.live.command("erase", {"id": "c0000002"})["n_calls"] > 0
+                found.append(picture(engine))
+    assert_same(*found)
 
 
 # Identity

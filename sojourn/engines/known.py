@@ -38,6 +38,7 @@ class Known:
         self.purposes = tuple(purpose.name for purpose in playbook.consent)
         self._defaults = {purpose.name: purpose.is_granted_by_default for purpose in playbook.consent}
         self._consents: dict[int, tuple[int, int, dict[str, bool]]] = {}
+        self._said: dict[tuple[tuple[str, bool], ...], dict[str, bool]] = {}
 
     @property
     def level_names(self) -> tuple[str, ...]:
@@ -119,8 +120,10 @@ class Known:
         """What somebody has said about purposes; the latest word counts, by its instant."""
         before = self._consents.get(node)
         if before is None or (before[0], before[1]) <= (at, seq):
-            is_same = before is not None and before[2] == purposes
-            said = before[2] if before is not None and is_same else {**(before[2] if before else {}), **purposes}
+            said = before[2] if before is not None else {}
+            if said != purposes:
+                said = {**said, **purposes}
+                said = self._said.setdefault(tuple(said.items()), said)  # most say what others said, too
             self._consents[node] = (at, seq, said)
 
     def consent(self, nodes: Sequence[int]) -> dict[str, bool]:
@@ -154,4 +157,6 @@ class Known:
 
         self.ids = IdTable.from_arrays(of("ids."))
         self.graph = IdentityGraph.from_arrays(of("graph."), text_of=self.text)
-        self._consents = {node: (at, seq, said) for node, at, seq, said in state["consents"]}
+        self._consents = {}
+        for node, at, seq, said in state["consents"]:
+            self._consents[node] = (at, seq, self._said.setdefault(tuple(said.items()), said))

@@ -197,6 +197,8 @@ def _show_day(day: int) -> str:
 
 
 def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
+    from sojourn.value_holdout import LAST
+
     total, low, high = found.total
     n = found.customers.num_rows
     output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
@@ -210,7 +212,15 @@ def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: st
         ("model", "left"), ("error", "right"), ("abs. error", "right"), ("expected/made", "right"), ("", "left")
     )
     for score in found.holdout.scores:
-        note = "chosen" if score.name == found.chosen else "not usable" if score.why_not else ""
+        note = (
+            "chosen"
+            if score.name == found.chosen
+            else "reference"
+            if score.name == LAST
+            else "not usable"
+            if score.why_not
+            else ""
+        )
         numbers = (f"{number:.3f}" if number == number else "–" for number in (score.rmse, score.mae, score.bias))
         table.add_row(score.name, *numbers, note)
     output.open_console().print(table)

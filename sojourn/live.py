@@ -93,12 +93,20 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
         live.start()
         delivery.start()
         app = build_app(live, store, settings, delivery_status=delivery.status)
-        run_server(
-            app, host or settings.host, settings.port if port is None else port,
-            stop_within_s=settings.stop_within_s, announce=lambda stop: setattr(live, "on_failure", stop),
-        )  # fmt: skip
-        delivery.stop(settings.stop_within_s)
-        live.stop(settings.stop_within_s)
+
+        def announce(stop: Callable[[], None]) -> None:
+            live.on_failure = stop
+            if live.failure:
+                stop()
+
+        try:
+            run_server(
+                app, host or settings.host, settings.port if port is None else port,
+                stop_within_s=settings.stop_within_s, announce=announce,
+            )  # fmt: skip
+        finally:
+            delivery.stop(settings.stop_within_s)
+            live.stop(settings.stop_within_s)
         if live.failure:
             raise SojournError(Problem("sojourn serve", live.failure))
 

@@ -19,7 +19,7 @@ from sojourn.value_fitting import Likelihood
 
 F8 = NDArray[np.float64]
 
-_NODES, _WEIGHTS = (np.asarray(one) for one in np.polynomial.legendre.leggauss(24))
+_NODES, _WEIGHTS = (np.asarray(one) for one in np.polynomial.legendre.leggauss(32))
 
 
 def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:
@@ -55,25 +55,21 @@ def _integrate(parameters: F8, rows: F8) -> tuple[F8, F8, F8]:
     """The log of the second part of the likelihood [N], the times of dropping out [N, Q], and what each weighs."""
     r, alpha, s, beta = parameters
     x, t, age = rows
-    n = r + s + x
-    # w = ((c + t) / (c + time)) ** n runs from 1 at t down to its value at T. With c = alpha what is left of the
-    # integrand is a power s + 1 of a ratio near one; c = beta is better for no repeats and a short beta.
-    c = np.where((x == 0) & (beta < alpha), beta, alpha)
-    width = -np.expm1(n * np.log((c + t) / (c + age)))
-    w = 1 - width[:, None] * (1 - _NODES) / 2
-    log_w = np.log(w)
-    log_time = np.log(c + t)[:, None] - log_w / n[:, None]
-    at = np.exp(log_time) - c[:, None]
-    with np.errstate(divide="ignore"):
-        log_width = np.log(width / 2)
+    # In y, the log of the nearer scale + time since t, the integrand falls off at most at the rate n; in log(1 + n y)
+    # what happens within 1 / n of t has as much room as all that comes later, for any parameters.
+    near, n = min(alpha, beta), r + x + s
+    reach = np.log1p(n * np.maximum(np.log((near + age) / (near + t)), 1e-300))[:, None]
+    stretch = reach * (1 + _NODES) / 2
+    log_time = np.log(near + t)[:, None] + np.expm1(stretch) / n[:, None]
+    at = np.exp(log_time) - near
     part = (
         np.log(s) - (r + x)[:, None] * np.log(alpha + at) - (s + 1) * np.log(beta + at)
-        + log_time - np.log(n)[:, None] - log_w + np.log(_WEIGHTS)
+        + log_time + stretch + np.log(reach / n[:, None]) + np.log(_WEIGHTS / 2)
     )  # fmt: skip
     most = part.max(axis=1)
     weight = np.exp(part - most[:, None])
     total = weight.sum(axis=1)
-    return log_width + most + np.log(total), at, weight / total[:, None]
+    return most + np.log(total), at, weight / total[:, None]
 
 
 MODEL = Likelihood(

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 from starlette.testclient import TestClient
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, make_project, open_engine
 from live_server import LiveServer, open_server
+from test_delivery import SECRET, open_receiver
 
 from sojourn.config import Settings
 from sojourn.engines.service import Overloaded
@@ -507,3 +509,57 @@ def test_a_project_is_served_once(server: LiveServer) -> None:
     assert done.returncode == 2
     assert "another process" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_webhook_tells_of_every_move(tmp_path: Path) -> None:
+    import time
+
+    with open_receiver() as receiver:
+        settings = f"""
+destinations:
+  crm: {{url: "{receiver.url}", secret: {SECRET}, changes: [transition], max_age: never, private_addresses: true}}
+"""
+        with open_server(tmp_path / "p", load_playbook("saas").text, settings=settings) as server:
+            for i in range(3):
+                move(server, f"w{i}")
+            end = time.monotonic() + 20
+            feed: list[dict[str, Any]] = []
+            while time.monotonic() < end and not (feed and len(receiver.got) >= len(feed)):
+                time.sleep(0.2)
+                feed = server.ask("GET", "/v1/changes?kind=transition,transition_revoked&limit=1000")[1]["items"]
+            assert feed
+            assert sorted(receiver.ids()) == sorted(change["id"] for change in feed)
+            assert all(Webhook(SECRET).verify(body, headers) for headers, body in receiver.got)
+            found = server.ask("GET", "/v1/outbox", key="admin")[1]
+            assert found["destinations"]["crm"]["delivered"] == len(feed)
+            assert found["delivery"]["crm"]["n_delivered"] == len(feed)
+
+
+@pytest.mark.slow
+def test_a_damaged_log_is_named_and_repaired(tmp_path: Path) -> None:
+    import sqlite3
+    import subprocess
+
+    from live_server import SOJOURN
+
+    with open_server(tmp_path / "p", load_playbook("saas").text) as server:
+        for i in range(5):
+            server.send([track(f"u{i}")])
+        assert server.stop() == 0
+        (server.project / "live" / "snapshot.arrow").unlink()
+        database = sqlite3.connect(server.project / "live" / "store.sqlite")
+        database.execute("UPDATE log SET payload = substr(payload, 1, 40) || x'00' || substr(payload, 42) "
+                         "WHERE position = 4")  # fmt: skip
+        database.commit()
+        database.close()
+        command = [*SOJOURN, "serve", "--project", str(server.project), "--port", str(server.port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "record 4" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert server.run("repair")["last_good"] == 3
+        assert server.run("repair", "--yes")["set_aside"] >= 2
+        server.start()
+        assert server.customer("u2")["activity"]["n_events"] == 1
+        assert server.ask("GET", "/v1/customers/u3")[0] == 404

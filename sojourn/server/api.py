@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -88,6 +88,7 @@ class Parts:
     store: Store
     access: Access
     streams: Streams
+    delivery_status: Callable[[], Mapping[str, Any]]
 
 
 def need(parts: Parts, scope: str) -> Callable[[Request], Any]:
@@ -272,8 +273,8 @@ def _add_decisions(router: APIRouter, parts: Parts) -> None:
 
     @router.get("/outbox", tags=["outbox"], dependencies=admins, response_model=Found)
     def count_outbox() -> Response:
-        """How many messages each destination has of each status."""
-        return answer({"destinations": parts.store.outbox_counts()})
+        """How many messages each destination has of each status, and how sending goes."""
+        return answer({"destinations": parts.store.outbox_counts(), "delivery": parts.delivery_status()})
 
     @router.post("/outbox/{destination}/replay", tags=["outbox"], dependencies=admins, response_model=Found)
     def replay_outbox(destination: Annotated[str, Path(max_length=100)]) -> Response:

@@ -44,7 +44,7 @@ def build_app(
     access = Access(store, n_events_per_s=settings.rate_limit)
     streams = Streams(service, store)
     metrics = Metrics(service.status, store.outbox_counts)
-    parts = Parts(service, store, access, streams)
+    parts = Parts(service, store, access, streams, delivery_status or dict)
 
     app = FastAPI(
         title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,
@@ -53,16 +53,14 @@ def build_app(
     app.state.streams = streams
     app.router.routes.extend(make_routes(service, access))
     app.include_router(make_router(parts))
-    _add_operations(app, parts, metrics, delivery_status)
+    _add_operations(app, parts, metrics)
     _add_errors(app)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     app.add_middleware(_Counted, metrics=metrics)
     return app
 
 
-def _add_operations(
-    app: FastAPI, parts: Parts, metrics: Metrics, delivery_status: Callable[[], Mapping[str, Any]] | None
-) -> None:
+def _add_operations(app: FastAPI, parts: Parts, metrics: Metrics) -> None:
     @app.get("/healthz", tags=["operations"])
     async def check_health() -> dict[str, Any]:
         """200 as long as the process answers."""
@@ -72,9 +70,7 @@ def _add_operations(
     def check_readiness() -> Response:
         """200 once the log has been read and calls are taken; 503 before, and when the engine has failed."""
         status = parts.service.status()
-        found = {name: status.get(name) for name in ("is_ready", "progress", "failure")}
-        if delivery_status is not None:
-            found["delivery"] = delivery_status()
+        found = {name: status.get(name) for name in ("is_ready", "progress")}
         headers = {} if status["is_ready"] else {"Retry-After": "1"}
         return answer(found, 200 if status["is_ready"] else 503, headers)
 

@@ -11,7 +11,8 @@ from sojourn.server.ingest import BATCHES, KINDS
 
 _ABOUT = """Takes tracking calls as Segment's clients send them, and answers with the state of every customer.
 
-Keys come from `sojourn keys add NAME --scope write|read|admin`, as a bearer token or the user name of basic access.
+Keys come from the command: sojourn keys add NAME --scope SCOPE, with write, read or admin. They are sent as
+a bearer token or the user name of basic access.
 """
 _CALL = {"type": "object", "description": "a call of Segment's HTTP tracking API"}
 _BATCH = {

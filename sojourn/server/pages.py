@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+_ORDER = ("tracking", "customers", "states", "audiences", "feed", "identity", "versions", "outbox", "operations")
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -24,7 +25,7 @@ h1 { margin: 0 0 .25rem; } h2 { margin: 2.5rem 0 .5rem; text-transform: capitali
 details { border: 1px solid var(--line); border-radius: .5rem; margin: .4rem 0; background: var(--card); }
 summary { padding: .5rem .75rem; cursor: pointer; } details > div { padding: 0 .75rem .75rem; }
 code { font: .9rem/1.4 ui-monospace, monospace; } .path { font-weight: 600; overflow-wrap: anywhere; }
-.method { display: inline-block; min-width: 3.9rem; font-weight: 700; } .get { color: #17803d; }
+.method { display: inline-block; min-width: 4.6rem; font-weight: 700; } .get { color: #17803d; }
 .post { color: #1d5fd1; } .delete { color: #c02626; }
 @media (prefers-color-scheme: dark) { .get { color: #5bd487; } .post { color: #7fb0ff; } .delete { color: #ff8a8a; } }
 .soft, .what { color: var(--soft); } table { border-collapse: collapse; width: 100%; }
@@ -40,9 +41,8 @@ td, th { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0;
 {% for method, path, one in operations %}
 <details>
 <summary><span class="method {{ method }}">{{ method | upper }}</span> <code class="path">{{ path }}</code>
-<span class="what">{{ one.summary }}</span></summary>
+<span class="what">{{ one.description or one.summary }}</span></summary>
 <div>
-{% if one.description %}<p>{{ one.description }}</p>{% endif %}
 {% if one.parameters %}
 <table><thead><tr><th>parameter</th><th>in</th><th>what</th></tr></thead><tbody>
 {% for parameter in one.parameters %}
@@ -69,4 +69,5 @@ def render_docs(described: Mapping[str, Any]) -> str:
         for method, one in methods.items():
             groups.setdefault(one.get("tags", ["other"])[0], []).append((method, path, one))
     page = Environment(autoescape=True).from_string(_PAGE)
-    return page.render(info=described["info"], groups=dict(sorted(groups.items())))
+    order = sorted(groups.items(), key=lambda group: _ORDER.index(group[0]) if group[0] in _ORDER else len(_ORDER))
+    return page.render(info=described["info"], groups=dict(order))

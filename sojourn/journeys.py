@@ -1,0 +1,122 @@
+"""Journeys: what many customers do in the same order, within limits of length, gap and span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Keep = Literal["all", "closed", "maximal"]
+NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a pattern: items, positions from one item to the next, seconds likewise, seconds in all.
+
+    ``max_gap`` 1 means: right after each other. ``None`` is no limit, and has to be spelled out.
+    """
+
+    max_length: int
+    max_gap: int | None
+    max_gap_s: float | None = None
+    max_span_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_length <= 100:
+            raise ValueError(f"max_length: 1 to 100, not {self.max_length}")
+        if self.max_gap is not None and self.max_gap < 1:
+            raise ValueError(f"max_gap: 1 or more, or None, not {self.max_gap}")
+        if min(self.max_gap_s or 0, self.max_span_s or 0) < 0:
+            raise ValueError("max_gap_s and max_span_s: 0 or more, or None")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any later position may follow."""
+        return self.max_gap is None and self.max_gap_s is None and self.max_span_s is None
+
+    def as_array(self) -> NDArray[np.int64]:
+        """Length, gap, gap in microseconds, span in microseconds, for the kernel."""
+        us = [NO_LIMIT if s is None else round(s * 1e6) for s in (self.max_gap_s, self.max_span_s)]
+        return np.array([self.max_length, NO_LIMIT if self.max_gap is None else self.max_gap, *us], np.int64)
+
+
+def mine_patterns(
+    customer: NDArray[np.integer], item: NDArray[np.integer], at_us: NDArray[np.int64], *, limits: Limits,
+    min_support: int, keep: Keep = "all", max_patterns: int = 1_000_000,
+    progress: Callable[[int, int], None] | None = None,
+) -> pa.Table:  # fmt: skip
+    """``pattern`` (list of items) and ``support`` (customers), most supported first, then by length and items.
+
+    Rows are in the order customer, time; items are codes from 0. A closed pattern has more support than any longer
+    one around it, a maximal one has no frequent one around it. With a limit of gap or span "around" means one
+    unbroken part of the longer pattern, since only such parts have at least its support; both judge among patterns of
+    at most ``max_length``. Raises :class:`ValueError` for over ``max_patterns`` patterns: ask for more support.
+
+    >>> table = mine_patterns(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.arange(4),
+    ...     limits=Limits(3, max_gap=1), min_support=2, keep="maximal")
+    >>> table.to_pylist()
+    [{'pattern': [0, 1], 'support': 2}]
+    """
+    from sojourn.fold.pattern_kernel import grow_patterns
+
+    if min_support < 1:
+        raise ValueError(f"min_support: 1 customer or more, not {min_support}")
+    _, owner = np.unique(customer, return_inverse=True)
+    if np.any(np.diff(owner) < 0) or np.any((np.diff(at_us) < 0) & (np.diff(owner) == 0)):
+        raise ValueError("rows: not in the order customer, time")
+    starts = np.append(np.searchsorted(owner, np.arange(owner.max(initial=-1) + 1)), len(owner)).astype(np.int64)
+    pairs = np.unique(owner * (int(item.max(initial=0)) + 1) + item)
+    support_of = np.bincount(pairs % (int(item.max(initial=0)) + 1))
+    frequent = np.flatnonzero(support_of >= min_support)
+    place = np.full(len(support_of) or 1, -1, np.int32)
+    place[frequent] = np.arange(len(frequent))
+    codes = place[item]
+    room = [np.empty((limits.max_length, len(codes)), np.int32) for _ in range(2)]
+    found: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = []
+    size, n_all = 1024, 0
+    for root in range(len(frequent)):
+        n = -1
+        while n < 0:
+            out, support = np.empty((size, limits.max_length), np.int32), np.empty(size, np.int64)
+            n = grow_patterns(
+                root, codes, at_us.astype(np.int64), owner.astype(np.int32), starts, len(frequent), min_support,
+                limits.as_array(), limits.is_free, *room, out, support,
+            )  # fmt: skip
+            if n_all + max(n, size if n < 0 else n) > max_patterns:
+                raise ValueError(f"more than {max_patterns:,} patterns have the support of {min_support}: ask for more")
+            size = size if n >= 0 else size * 2
+        n_all += n
+        found.append((out[:n].copy(), support[:n].copy()))
+        if progress:
+            progress(root + 1, len(frequent))
+    rows = [
+        (tuple(int(frequent[x]) for x in row if x >= 0), int(n))
+        for out, support in found for row, n in zip(out, support, strict=True)
+    ]  # fmt: skip
+    rows = _keep_outer(rows, keep, is_free=limits.is_free)
+    rows.sort(key=lambda row: (-row[1], len(row[0]), row[0]))
+    return pa.table(
+        {
+            "pattern": pa.array([list(pattern) for pattern, _ in rows], pa.list_(pa.int64())),
+            "support": pa.array([n for _, n in rows], pa.int64()),
+        }
+    )
+
+
+def _keep_outer(
+    rows: Sequence[tuple[tuple[int, ...], int]], keep: Keep, *, is_free: bool
+) -> list[tuple[tuple[int, ...], int]]:
+    """The closed or maximal ones. Parts one item shorter are enough, for support never grows with length."""
+    if keep == "all":
+        return list(rows)
+    around: dict[tuple[int, ...], int] = {}
+    for pattern, n in rows:
+        for i in range(len(pattern)) if is_free else {0, len(pattern) - 1}:
+            part = pattern[:i] + pattern[i + 1 :]
+            around[part] = max(around.get(part, 0), n)
+    return [(pattern, n) for pattern, n in rows if around.get(pattern, 0) < (n if keep == "closed" else 1)]

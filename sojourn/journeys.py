@@ -76,7 +76,7 @@ def mine_patterns(
     place = np.full(len(support_of) or 1, -1, np.int32)
     place[frequent] = np.arange(len(frequent))
     codes = place[item]
-    room = [np.empty((limits.max_length, len(codes)), np.int32) for _ in range(2)]
+    ends, firsts = (np.empty((limits.max_length, len(codes)), np.int32) for _ in range(2))
     found: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = []
     size, n_all = 1024, 0
     for root in range(len(frequent)):
@@ -85,7 +85,7 @@ def mine_patterns(
             out, support = np.empty((size, limits.max_length), np.int32), np.empty(size, np.int64)
             n = grow_patterns(
                 root, codes, at_us.astype(np.int64), owner.astype(np.int32), starts, len(frequent), min_support,
-                limits.as_array(), limits.is_free, *room, out, support,
+                limits.as_array(), limits.is_free, ends, firsts, out, support,
             )  # fmt: skip
             if n_all + max(n, size if n < 0 else n) > max_patterns:
                 raise ValueError(f"more than {max_patterns:,} patterns have the support of {min_support}: ask for more")
@@ -120,3 +120,62 @@ def _keep_outer(
             part = pattern[:i] + pattern[i + 1 :]
             around[part] = max(around.get(part, 0), n)
     return [(pattern, n) for pattern, n in rows if around.get(pattern, 0) < (n if keep == "closed" else 1)]
+
+
+def contrast_patterns(
+    customer: NDArray[np.integer], item: NDArray[np.integer], at_us: NDArray[np.int64], is_goal: NDArray[np.bool_], *,
+    limits: Limits, min_share: float, rng: np.random.Generator, keep: Keep = "closed",
+) -> pa.Table:  # fmt: skip
+    """Patterns of one half of the customers, judged on the other: who reached a goal against who did not.
+
+    ``customer`` are codes from 0 into ``is_goal``. A pattern is kept with ``min_share`` of either group of the mined
+    half. Cut each customer's rows before the goal, or the goal itself becomes a pattern. Columns, all of the held-out
+    half but ``lift_mined``: ``pattern``, ``n_goal``, ``n_others`` (customers with it), ``share_goal``,
+    ``share_others``, ``lift`` (ratio of the shares), ``odds_ratio`` with ``low`` and ``high`` (95 %, Woolf's logit with
+    Haldane's half added to each cell), ``p`` (Fisher, two-sided) and ``q`` (Benjamini-Hochberg); best first.
+    """
+    from scipy.stats import fisher_exact
+
+    from sojourn.fold.pattern_kernel import match_pattern
+    from sojourn.precedes import adjust_p_values
+
+    is_mined = np.zeros(len(is_goal), bool)
+    for group in (np.flatnonzero(is_goal), np.flatnonzero(~is_goal)):
+        is_mined[rng.permutation(group)[: len(group) // 2]] = True
+    patterns: set[tuple[int, ...]] = set()
+    for chosen in (is_mined & is_goal, is_mined & ~is_goal):
+        rows = np.flatnonzero(chosen[customer])
+        least = max(2, int(np.ceil(min_share * chosen.sum())))
+        mined = mine_patterns(customer[rows], item[rows], at_us[rows], limits=limits, min_support=least, keep=keep)
+        patterns.update(tuple(p) for p in mined["pattern"].to_pylist())
+    starts = np.searchsorted(customer, np.arange(len(is_goal) + 1)).astype(np.int64)
+    codes, at, out = item.astype(np.int32), at_us.astype(np.int64), []
+    for pattern in sorted(patterns):
+        has = match_pattern(np.array(pattern, np.int32), codes, at, starts, limits.as_array())
+        lift_mined = _share(has, is_mined & is_goal) / max(_share(has, is_mined & ~is_goal), 1e-12)
+        goal, others = has[~is_mined & is_goal], has[~is_mined & ~is_goal]
+        a, b, c, d = (int(n) for n in (goal.sum(), (~goal).sum(), others.sum(), (~others).sum()))
+        log_odds = np.log((a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5)))
+        width = 1.959964 * np.sqrt(sum(1 / (n + 0.5) for n in (a, b, c, d)))
+        share_goal, share_others = a / max(a + b, 1), c / max(c + d, 1)
+        out.append(
+            {
+                "pattern": list(pattern), "n_goal": a, "n_others": c, "share_goal": share_goal,
+                "share_others": share_others, "lift": share_goal / share_others if share_others else None,
+                "lift_mined": lift_mined if lift_mined < 1e9 else None, "odds_ratio": float(np.exp(log_odds)),
+                "low": float(np.exp(log_odds - width)), "high": float(np.exp(log_odds + width)),
+                "p": float(fisher_exact([[a, b], [c, d]])[1]),
+            }
+        )  # fmt: skip
+    names = ("lift", "lift_mined", "share_goal", "share_others", "odds_ratio", "low", "high", "p", "q")
+    schema = pa.schema(
+        [("pattern", pa.list_(pa.int64())), ("n_goal", pa.int64()), ("n_others", pa.int64())]
+        + [(name, pa.float64()) for name in names]
+    )
+    q = adjust_p_values(np.array([row["p"] for row in out], np.float64))
+    rows_out = [{**row, "q": float(value)} for row, value in zip(out, q, strict=True)]
+    return pa.Table.from_pylist(sorted(rows_out, key=lambda row: (row["q"], row["pattern"])), schema=schema)
+
+
+def _share(has: NDArray[np.bool_], group: NDArray[np.bool_]) -> float:
+    return float(has[group].mean()) if group.any() else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.fold.pattern_kernel import match_pattern
-from sojourn.journeys import Limits, mine_patterns
+from sojourn.journeys import Limits, contrast_patterns, mine_patterns
 
 ROWS = st.lists(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=7), min_size=1, max_size=6
@@ -34,7 +34,7 @@ def oracle(rows: list[list[tuple[int, int]]], limits: Limits, min_support: int) 
         has = set()
         for length in range(1, limits.max_length + 1):
             for places in combinations(range(len(row)), length):
-                gaps = list(zip(places, places[1:], strict=False))
+                gaps = list(pairwise(places))
                 if limits.max_gap is not None and any(b - a > limits.max_gap for a, b in gaps):
                     continue
                 if limits.max_gap_s is not None and any(at[b] - at[a] > limits.max_gap_s for a, b in gaps):
@@ -99,3 +99,21 @@ def test_kosarak_has_the_published_counts(data_dir: Path) -> None:
             who, item, np.zeros(len(item), np.int64), limits=Limits(20, max_gap=None), min_support=support
         )
         assert table.num_rows == n
+
+
+def test_a_planted_journey_is_found_on_held_out_customers_and_noise_is_not() -> None:
+    rng = np.random.default_rng(5)
+    who = np.repeat(np.arange(1200), 8)
+    item = rng.integers(0, 6, len(who))
+    is_goal = rng.random(1200) < 0.5
+    for c in np.flatnonzero(is_goal & (rng.random(1200) < 0.5)):
+        item[c * 8 + 2 : c * 8 + 4] = 6, 7
+    table = contrast_patterns(
+        who, item, np.arange(len(who)), is_goal, limits=Limits(2, max_gap=1), min_share=0.1, rng=rng
+    )
+    rows = {tuple(r["pattern"]): r for r in table.to_pylist()}
+    planted = rows.pop((6, 7))
+    assert planted["q"] < 1e-6
+    assert planted["low"] > 1
+    assert planted["share_others"] == 0
+    assert sum(r["q"] < 0.05 for p, r in rows.items() if not {6, 7} & set(p)) <= 4  # what replaced items is rarer

@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 import sojourn
+from sojourn import cli_live, cli_value
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
-from sojourn.cli_live import register
 from sojourn.errors import Problem, SojournError
 
 INPUT_ERROR = 2
@@ -304,7 +304,8 @@ def _refuse_file(out: Path) -> None:
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
 
 
-register(app)
+cli_value.register(app)
+cli_live.register(app)
 
 
 def main() -> None:

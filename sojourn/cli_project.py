@@ -56,4 +56,5 @@ def now_us() -> int:
 
 
 def show_at(at: int | None) -> str | None:
+    """An instant in microseconds as ISO 8601 to the second; None stays None."""
     return None if at is None else datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="seconds")[:19] + "Z"

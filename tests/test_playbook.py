@@ -123,9 +123,9 @@ def test_a_playbook_is_frozen() -> None:
 @pytest.mark.parametrize("name", READY)
 def test_ready_playbooks_are_right_and_quick_to_read(name: str) -> None:
     load_playbook(name)  # the first reading builds the parser
-    started = time.perf_counter()
+    started = time.process_time()  # of this process: others may keep the machine busy
     playbook = load_playbook(name)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert playbook.name == name
     assert playbook.warnings == ()
     assert playbook.path is not None

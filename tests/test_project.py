@@ -40,12 +40,16 @@ def imported_by(path: Path) -> set[str]:
 
 
 def public_functions(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
-    """Public functions and classes of a module, and public methods of its public classes."""
+    """Public functions and classes of a module, and public methods of its public classes.
+
+    What a protocol asks for is documented by who does it.
+    """
     found: list[ast.FunctionDef | ast.ClassDef] = []
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             found.append(node)
-            if isinstance(node, ast.ClassDef):
+            is_protocol = isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
+            if isinstance(node, ast.ClassDef) and not is_protocol:
                 found += [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
     return found
 

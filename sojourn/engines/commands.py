@@ -35,7 +35,7 @@ def check_command(name: str, arguments: Mapping[str, Any]) -> None:
     >>> check_command("merge", {"a": "u1", "b": "u2"})
     >>> check_command("rollback", {"to": 1})
     Traceback (most recent call last):
-    sojourn.errors.SojournError: command rollback: it takes nothing, not to
+    sojourn.errors.SojournError: command rollback: it takes nothing, not to.
     """
     if name not in ARGUMENTS:
         raise SojournError(Problem("command", f"there is no command '{name}'", nearest(name, ARGUMENTS)))

@@ -537,6 +537,7 @@ class Version:
         return list(facts.values())
 
     def number_facts(self, facts: Iterable[tuple[Fact, int]]) -> list[Change]:
+        """Facts as changes, numbered on from the last one, and counted."""
         changes = tell(facts, self.seq, self.number)
         self.seq += len(changes)
         self.counts.update(change.kind for change in changes)

@@ -40,6 +40,7 @@ from sojourn.simulate import simulate_to
 
 MAX_SECONDS, MAX_CONNECTIONS, MAX_BODIES = 600, 64, 2_000
 ID_DIGITS = 12
+READERS = 8  # connections that read
 GIVE_UP_S = 30.0
 """How long the last answers and changes are waited for."""
 
@@ -282,7 +283,7 @@ async def run_load(asked: Asked, calls: Sequence[bytes], playbook: Playbook) -> 
     load = Plan(number_bodies(bodies), asked.rate / asked.batch, start, end)
     probes = Plan(make_probes(playbook, head, run), asked.probes, start, end)
     reads = Plan(make_reads(customers, host, asked.read_key), asked.reads, start, end)
-    plans = [load] * asked.n_connections + [probes] * (asked.probes > 0) + [reads] * (2 * (asked.reads > 0))
+    plans = [load] * asked.n_connections + [probes] * (asked.probes > 0) + [reads] * (READERS * (asked.reads > 0))
     loop = asyncio.get_running_loop()
     lines = [(await loop.create_connection(Line, asked.host, asked.port))[1] for _ in plans]
     cpu = time.process_time()

@@ -85,8 +85,7 @@ def split_odds(
     each = np.arange(n)
 
     def odds(p: F8) -> F8:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(p[each, state]) - np.log(p[each, against]))
+        return np.asarray(np.log(p[each, state] / p[each, against]))
 
     is_first = facts[:, publish.N_OWN] == 1
     before = np.where(is_first[:, None], model.initial[None, :], carried)
@@ -100,26 +99,27 @@ def split_odds(
         ending = model.hazards[:, b] if b < len(model.boundaries_s) else 1.0
         silent[rows] = reached * ending
         moved[rows] = reached @ events[b, u]
-    names = [BELIEF, SILENCE_BEFORE, MOVE]
-    weights = [odds(before), odds(silent) - odds(before), odds(moved) - odds(silent)]
-    symbols = [np.where(is_first, -2, -1), np.full(n, -1), np.where(touch > 0, touch, -1)]
     seen = combos[last_code].astype(np.int64)
     c = np.arange(len(model.channels))
-    told = np.column_stack([tables.logs[c, seen, s].sum(axis=1) for s in range(len(model.states))])
+    told = np.stack([tables.logs[c, seen, s].sum(axis=1) for s in range(len(model.states))], axis=1)
     at_event = moved * np.exp(told - told.max(axis=1, keepdims=True))
-    names += [channel.name for channel in model.channels]
-    weights += list((tables.logs[c, seen, state[:, None]] - tables.logs[c, seen, against[:, None]]).T)
-    symbols += list(seen.T)
     now = at_event / at_event.sum(axis=1, keepdims=True)
     crossed = facts[:, publish.TICKS_NOW]
-    for b, tick in enumerate(tables.ticks):
+    for b in range(int(crossed.max(initial=0))):
         rows = np.flatnonzero(crossed > b)
-        now[rows] = now[rows] @ tick
+        now[rows] = now[rows] @ tables.ticks[b]
         now[rows] /= now[rows].sum(axis=1, keepdims=True)
-    names.append(SILENCE_SINCE)
-    weights.append(odds(now) - odds(at_event))
-    symbols.append(np.full(n, -1))
-    return Parts(tuple(names), np.column_stack(weights), np.column_stack(symbols))
+    with np.errstate(divide="ignore"):
+        steps = np.stack([odds(p) for p in (before, silent, moved, at_event, now)], axis=1)
+    channels = tables.logs[c, seen, state[:, None]] - tables.logs[c, seen, against[:, None]]
+    whys = steps[:, 1:3] - steps[:, :2]
+    weights = np.concatenate([steps[:, :1], whys, channels, steps[:, 4:] - steps[:, 3:4]], axis=1)
+    symbols = np.full(weights.shape, -1)
+    symbols[:, 0] = np.where(is_first, -2, -1)
+    symbols[:, 2] = np.where(touch > 0, touch, -1)
+    symbols[:, 3:-1] = seen
+    names = (BELIEF, SILENCE_BEFORE, MOVE, *(channel.name for channel in model.channels), SILENCE_SINCE)
+    return Parts(names, weights, symbols)
 
 
 def name_part(model: Model, part: int, symbol: int) -> str:

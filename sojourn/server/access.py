@@ -18,6 +18,7 @@ SHORTEST_TEXT = 5
 """Characters of a key that comes from another tool."""
 _RECALL_S = 1.0
 _MOST_RECALLED = 10_000
+_LONGEST_TEXT = 512
 
 
 class Keys(Protocol):
@@ -85,11 +86,13 @@ class Access:
         if self._clock() - self._read_at > _RECALL_S:
             self._keys, self._read_at = tuple(self._store.find_keys()), self._clock()
             self._known = {}
+        if not text or len(text) > _LONGEST_TEXT:
+            return None
         if text not in self._known:
             if len(self._known) >= _MOST_RECALLED:
                 self._known = {}
             matches = (key for key in self._keys if hmac.compare_digest(key.hash, hash_key(text, key.salt)))
-            self._known[text] = next(matches, None) if text and len(text) <= 512 else None
+            self._known[text] = next(matches, None)
         key = self._known[text]
         if key is None:
             return None

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from sojourn.errors import Problem
 
 CODES = {
-    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 409: "conflict",
-    422: "bad_parameters", 429: "too_many", 500: "server_error", 503: "unavailable",
+    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found",
+    405: "bad_method", 409: "conflict", 413: "too_large", 422: "bad_parameters", 429: "too_many",
+    500: "server_error", 503: "unavailable",
 }  # fmt: skip
 
 

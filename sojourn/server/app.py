@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
@@ -21,19 +22,26 @@ from sojourn.engines.service import Overloaded, Service
 from sojourn.errors import Problem, SojournError
 from sojourn.server.access import Access
 from sojourn.server.answers import answer, refuse
-from sojourn.server.api import Parts, make_router, need
-from sojourn.server.ingest import MOST_BYTES, PATHS, make_routes
+from sojourn.server.api import Parts, make_customer_route, make_router, need
+from sojourn.server.ingest import PATHS, make_routes
 from sojourn.server.metrics import Metrics
 from sojourn.server.openapi import describe_api
 from sojourn.server.pages import render_docs
-from sojourn.server.stream import Streams
+from sojourn.server.stream import STREAM_PATH, Streams
 from sojourn.store import Store, StoreError
 
 LOG = logging.getLogger("sojourn.server")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 _PLAIN = PATHS | {"/metrics"}
-_SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_CUSTOMERS = "/v1/customers/"
+_SAFE = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
+_STUCK_S = 1.0
 
 
 def build_app(
@@ -48,10 +56,9 @@ def build_app(
 
     app = FastAPI(
         title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,
-        max_body_size=MOST_BYTES + 1,
     )  # fmt: skip
     app.state.streams = streams
-    app.router.routes.extend(make_routes(service, access))
+    app.router.routes.extend([*make_routes(service, access), make_customer_route(parts)])
     app.include_router(make_router(parts))
     _add_operations(app, parts, metrics)
     _add_errors(app)
@@ -145,7 +152,8 @@ class _Counted:
     def _count(self, scope: Scope, status: int) -> None:
         route = getattr(scope.get("route"), "path", None)
         if route is None:  # routes of Starlette's own kind leave nothing there; other paths are anybody's invention
-            route = scope["path"] if scope["path"] in _PLAIN else "none"
+            path = scope["path"]
+            route = path if path in _PLAIN else "/v1/customers/{id}" if path.startswith(_CUSTOMERS) else "none"
         if (route, status) not in self._counters:
             self._counters[route, status] = self._metrics.requests.labels(route, str(status))
         self._counters[route, status].inc()
@@ -184,7 +192,16 @@ def _make_server(config: uvicorn.Config, streams: Streams) -> uvicorn.Server:
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             streams.stop()
+            cut = asyncio.get_running_loop().call_later(_STUCK_S, self._cut_streams)
             await super().shutdown(sockets)
+            cut.cancel()
+
+        def _cut_streams(self) -> None:
+            """Cut off readers that have not even taken what was sent to them: nothing else ends those."""
+            for connection in list(self.server_state.connections):
+                cycle = getattr(connection, "cycle", None)
+                if cycle is not None and cycle.scope["path"] == STREAM_PATH:
+                    connection.transport.abort()
 
     return Server(config)
 

@@ -10,6 +10,7 @@ import math
 import re
 import time
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,9 @@ from sojourn.store import StoreError
 MOST_BYTES = 4 << 20
 """Bytes of a body, compressed or not."""
 MOST_CALLS = 50_000
+MOST_SHARED = 32 << 20
+"""Bytes that what a batch says for all its calls may come to, once each call has it."""
+_MOST_READ_ON = 8 * MOST_BYTES
 KINDS = {
     "track": "track", "t": "track", "identify": "identify", "i": "identify", "page": "page", "p": "page",
     "screen": "screen", "s": "screen", "group": "group", "g": "group", "alias": "alias", "a": "alias",
@@ -44,6 +48,10 @@ CORS = {
 _ALLOWED = "authorization, content-type, x-retry-count"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]+(?:, ?[A-Za-z0-9-]+)*\Z")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9A-Fa-f:]+\](?::\d{1,5})?\Z")
+_HALF = re.compile(
+    rb"(?<!\\)((?:\\\\)*)\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _TAKEN = b'{"success":true}'
 _MAYBE_OUR_FAULT = {"Retry-After": "2"}
 
@@ -62,6 +70,8 @@ class _Batch(msgspec.Struct):
 
 _SINGLE = msgspec.json.Decoder(_Single)
 _BATCH = msgspec.json.Decoder(_Batch)
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _CallsRoute(Route):
@@ -99,7 +109,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
         return _allow(request)
     name = request.url.path.rstrip("/").rsplit("/", 1)[-1]
     try:
-        body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
+        body = decompress(await read_body(request), request.headers.get("content-encoding", "").strip().lower())
         received_at = time.time_ns() // 1_000
         calls, write_key, sent_at = read_calls(request.url.path, name, body)
     except BadBody as error:
@@ -107,7 +117,10 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     except ClientDisconnect:
         return Response(status_code=400)
     text = read_basic(request.headers.get("authorization", "")) or write_key or request.query_params.get("writeKey", "")
-    key = access.find(text, "write")
+    try:
+        key = access.find(text, "write")
+    except StoreError:
+        return refuse(503, Problem("server", "keys cannot be read now"), CORS | _MAYBE_OUR_FAULT)
     if key is None:
         what = "there is no such key that may write" if access.has_keys else "the project has no keys yet"
         return refuse(401, Problem("key", what, command="sojourn keys add NAME --scope write"), CORS)
@@ -129,19 +142,42 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
 
 def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:
     """The calls in a body, the key in it, and when it was sent (microseconds), by the address. Raises BadBody."""
-    if path in posthog.PATHS:
-        return read_posthog(body)
-    return split_batch(body) if name in BATCHES else read_single(body)
+    is_batch = name in BATCHES
+    read = read_posthog if path in posthog.PATHS else split_batch if is_batch else read_single
+    try:
+        return read(body)
+    except BadBody:
+        mended = mend_halves(body)
+        if mended == body:
+            raise
+    return read(mended)
+
+
+def mend_halves(body: bytes) -> bytes:
+    """The body with U+FFFD for halves of a character, which JavaScript makes when it cuts a text within an emoji.
+
+    JSON allows them, decoders do not; and one such text must not cost a whole batch.
+
+    >>> mend_halves(rb'["cut \\ud83d", "whole \\ud83d\\ude00"]').decode()
+    '["cut \\\\ufffd", "whole \\\\ud83d\\\\ude00"]'
+    """
+    return _HALF.sub(rb"\1\\ufffd", body)
 
 
 async def read_body(request: Request) -> bytes:
     """The body as it came. Raises BadBody where it is too large."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MOST_BYTES:
-            raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB; send less at once")
-        parts.append(part)
+        if size <= MOST_BYTES:
+            parts.append(part)
+        elif size > _MOST_READ_ON:
+            break
+        else:  # who is cut off while sending does not see the answer, takes it for a bad line, and comes again for ever
+            parts.clear()
+    if size > MOST_BYTES:
+        raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB; send less at once")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -172,7 +208,7 @@ def read_single(body: bytes) -> tuple[list[bytes], str, int | None]:
     """The call as it came, the key in it, and no instant: a call has its own. Raises BadBody."""
     try:
         found = _SINGLE.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object: {error}") from None
     return [body], _text(found.writeKey), None
 
@@ -185,14 +221,10 @@ def split_batch(body: bytes) -> tuple[list[bytes], str, int | None]:
     """
     try:
         found = _BATCH.decode(body)
-        if found.batch is None:
-            raise BadBody("it has no list 'batch'")
-        if len(found.batch) > MOST_CALLS:
-            raise BadBody(f"it has more than {MOST_CALLS:,} calls; send less at once")
-        calls = [bytes(call) for call in found.batch]
+        calls = _check_batch(found.batch)
         if found.context is not msgspec.UNSET or found.integrations is not msgspec.UNSET:
-            calls = [_share(call, found) for call in calls]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            calls = _share(calls, found)
+    except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
     return calls, _text(found.writeKey), read_sent_at(found.sentAt)
 
@@ -201,25 +233,50 @@ def read_posthog(body: bytes) -> tuple[list[bytes], str, int | None]:
     """The same of a body as PostHog's clients send it. Raises BadBody."""
     try:
         found = posthog.DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
-    if found.batch is None:
+    calls = [_translate(event) for event in _check_batch(found.batch)]
+    return calls, _text(found.api_key), read_sent_at(found.sent_at)
+
+
+def _check_batch(batch: list[msgspec.Raw] | None) -> list[bytes]:
+    if batch is None:
         raise BadBody("it has no list 'batch'")
-    return [posthog.translate_event(event) for event in found.batch], _text(found.api_key), read_sent_at(found.sent_at)
+    if len(batch) > MOST_CALLS:
+        raise BadBody(f"it has more than {MOST_CALLS:,} calls; send less at once")
+    return [bytes(call) for call in batch]
 
 
-def _share(call: bytes, batch: _Batch) -> bytes:
-    """A call with what its batch says for all: a call's own words count before that."""
-    found = msgspec.json.decode(call)
-    if not isinstance(found, dict):
-        return call
-    for name in ("context", "integrations"):
-        shared = getattr(batch, name)
-        common = None if shared is msgspec.UNSET else msgspec.json.decode(shared)
-        own = found.get(name)
-        if isinstance(common, dict) and (own is None or isinstance(own, dict)):
-            found[name] = {**common, **(own or {})}
-    return msgspec.json.encode(found)
+def _translate(event: bytes) -> bytes:
+    try:
+        return posthog.translate_event(msgspec.json.decode(event))
+    except _UNREADABLE:
+        return event  # which goes into quarantine, without the rest of its batch
+
+
+def _share(calls: list[bytes], batch: _Batch) -> list[bytes]:
+    """The calls with what their batch says for all: a call's own words count before that. Raises BadBody."""
+    parts = {name: getattr(batch, name) for name in ("context", "integrations")}
+    given = {name: raw for name, raw in parts.items() if raw is not msgspec.UNSET}
+    if len(calls) * sum(len(bytes(raw)) for raw in given.values()) > MOST_SHARED:
+        raise BadBody(
+            f"what it says for all its calls makes more than {MOST_SHARED >> 20} MiB of it; send less at once"
+        )
+    shared = {name: msgspec.json.decode(raw) for name, raw in given.items()}
+    shared = {name: said for name, said in shared.items() if isinstance(said, dict)}
+    return [_share_with(call, shared) for call in calls] if shared else calls
+
+
+def _share_with(call: bytes, shared: Mapping[str, dict[str, Any]]) -> bytes:
+    try:
+        found = _PARTS.decode(call)  # all but what is put together stays as it came
+        for name, said in shared.items():
+            own = msgspec.json.decode(found[name]) if name in found else None
+            if own is None or isinstance(own, dict):
+                found[name] = msgspec.Raw(msgspec.json.encode({**said, **(own or {})}))
+        return msgspec.json.encode(found)
+    except _UNREADABLE:
+        return call  # which goes into quarantine, without the rest of its batch
 
 
 def _text(value: Any) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from sojourn.store import StoreError
 
 EVENTS = ("received", "accepted", "duplicate", "quarantined", "late", "refolded")
 CHANGES = ("transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left")
@@ -68,8 +71,11 @@ class Metrics:
         for name, (metric, what) in HISTOGRAMS.items():
             if name in status:
                 yield _make_histogram(f"sojourn_{metric}", what, status[name])
+        counted: Mapping[str, Mapping[str, int]] = {}
         outbox = GaugeMetricFamily("sojourn_outbox", "messages by destination", labels=["destination", "status"])
-        for destination, statuses in self._outbox().items():
+        with contextlib.suppress(StoreError):  # the rest is wanted all the more then
+            counted = self._outbox()
+        for destination, statuses in counted.items():
             for kind, n in statuses.items():
                 outbox.add_metric([destination, kind], float(n))
         yield outbox

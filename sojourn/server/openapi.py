@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from sojourn.engines.view import FIELDS
+from sojourn.server.api import LONGEST_ID, Customer
 from sojourn.server.ingest import BATCHES, KINDS
 
 _ABOUT = """Takes tracking calls as Segment's clients send them, and answers with the state of every customer.
@@ -41,13 +43,41 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         paths = made["paths"]
         for name in [*KINDS, *BATCHES]:
             paths[f"/v1/{name}"] = {"post": _describe_calls(name)}
-        made.setdefault("components", {})["securitySchemes"] = {
+        paths["/v1/customers/{id}"] = {"get": _describe_customer(), **paths.get("/v1/customers/{id}", {})}
+        components = made.setdefault("components", {})
+        components.setdefault("schemas", {})["Customer"] = Customer.model_json_schema()
+        components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer"},
             "basic": {"type": "http", "scheme": "basic"},
         }
         made["security"] = [{"key": []}, {"basic": []}]
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _describe_customer() -> dict[str, Any]:
+    text = {"type": "string", "maxLength": LONGEST_ID, "minLength": 1}
+    fields = {"type": "string", "maxLength": 300}
+    return {
+        "tags": ["customers"],
+        "summary": "Read Customer",
+        "description": Customer.__doc__,
+        "operationId": "read_customer",
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "schema": text, "description": "any id of the customer"},
+            {"name": "fields", "in": "query", "schema": fields, "description": f"some of {', '.join(FIELDS)}"},
+        ],
+        "responses": {
+            "200": {
+                "description": "the customer",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Customer"}}},
+            },
+            **{
+                status: {"description": said, "content": {"application/json": {"schema": {"type": "object"}}}}
+                for status, said in {"401": "no key", "404": "nobody", "422": "no such field", "503": "later"}.items()
+            },
+        },
+    }
 
 
 def _describe_calls(name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PATHS = frozenset(["/batch", "/batch/"])
 class PostHogBatch(msgspec.Struct):
     """What is read of a body."""
 
-    batch: list[Any] | None = None
+    batch: list[msgspec.Raw] | None = None
     api_key: Any = None
     sent_at: Any = None
 

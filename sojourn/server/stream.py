@@ -20,6 +20,7 @@ from sojourn.engines.service import Change, Service
 from sojourn.engines.view import show_instant
 from sojourn.store import Store
 
+STREAM_PATH = "/v1/stream"
 LONGEST_QUEUE = 10_000
 PAGE = 1_000
 SLOW_S, FRAME_S = 0.05, 0.2
@@ -85,9 +86,10 @@ class Streams:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(queue.put, list(changes))
 
-        unsubscribe: Callable[[], None] = await run_in_threadpool(self._service.subscribe, listen)
+        ends: list[Callable[[], None]] = []
         self._queues.add(queue)
         try:
+            await run_in_threadpool(lambda: ends.append(self._service.subscribe(listen)))
             yield b": hello\n\n"
             sent = asked.after or 0
             if asked.after is not None:
@@ -99,7 +101,8 @@ class Streams:
                 yield frame
         finally:
             self._queues.discard(queue)
-            await run_in_threadpool(unsubscribe)
+            for end in ends:  # not awaited: a reader who has gone has cancelled whatever is awaited here
+                loop.run_in_executor(None, end)
 
     async def _follow(self, asked: Asked, queue: _Queue, sent: int) -> AsyncIterator[bytes]:
         is_slow = False

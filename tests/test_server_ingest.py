@@ -1,0 +1,146 @@
+"""What must not cost a client its calls, nor the server its memory: bodies as they really come."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from fake_service import FakeService, FakeStore
+
+from sojourn.config import Settings
+from sojourn.server.access import create_key
+from sojourn.server.app import build_app
+from sojourn.server.ingest import MOST_BYTES, MOST_SHARED, mend_halves, read_calls
+from sojourn.store import StoreError
+
+GOOD = {"type": "track", "userId": "u1", "event": "Signed In"}
+
+
+class Web:
+    """A server on an engine that takes everything."""
+
+    def __init__(self) -> None:
+        self.service, self.store = FakeService(), FakeStore()
+        service: Any = self.service
+        store: Any = self.store
+        self.key = create_key(store, "site", ["write"])[0]
+        self.client = TestClient(build_app(service, store, Settings()), raise_server_exceptions=False)
+
+    def post(self, path: str, body: bytes, **headers: str) -> Any:
+        return self.client.post(path, content=body, headers={"Authorization": f"Bearer {self.key}"} | headers)
+
+    def calls(self) -> list[bytes]:
+        return [call for request in self.service.requests for call in request.calls]
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web()
+
+
+def batch_of(*calls: bytes, rest: bytes = b"") -> bytes:
+    return b'{"batch":[' + b",".join(calls) + b"]" + rest + b"}"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b'{"a":1e999}', b'{"a":"\xff"}', rb'{"a":"cut \ud83d"}', rb'{"a":"\udc00"}', b"5", b"null", b'{"context":5}'],
+)
+@pytest.mark.parametrize("shared", [b"", b',"context":{"ip":"1"},"integrations":{"All":true}'])
+def test_a_strange_call_costs_no_other_call(web: Web, bad: bytes, shared: bytes) -> None:
+    good = json.dumps(GOOD).encode()
+    assert web.post("/v1/batch", batch_of(good, bad, good, rest=shared)).status_code == 200
+    first, _, last = web.calls()
+    assert first == last
+    more = {"context": {"ip": "1"}, "integrations": {"All": True}} if shared else {}
+    assert json.loads(first) == GOOD | more
+
+
+@pytest.mark.parametrize("bad", [b'{"properties":{"a":1e999}}', b'{"event":"\xff"}', rb'{"event":"\ud83d"}', b"5"])
+def test_a_strange_event_of_posthogs_costs_no_other(web: Web, bad: bytes) -> None:
+    good = b'{"event":"Signed In","distinct_id":"u1"}'
+    assert web.post("/batch/", batch_of(good, bad, good)).status_code == 200
+    first, _, last = web.calls()
+    assert first == last
+    assert json.loads(first) == GOOD
+
+
+def test_calls_are_passed_on_as_they_came_even_with_what_the_batch_says() -> None:
+    call = b'{"type":"track","properties":{"price":19.90,"big":123456789012345678901234567890,"x":1e400}}'
+    assert read_calls("/v1/b", "b", batch_of(call))[0] == [call]
+    (shared,), _, _ = read_calls("/v1/b", "b", batch_of(call, rest=b',"context":{"ip":"1"}'))
+    assert b'{"price":19.90,"big":123456789012345678901234567890,"x":1e400}' in shared
+
+
+def test_what_a_batch_says_for_all_cannot_fill_the_memory(web: Web) -> None:
+    context = b',"context":{"x":"' + b"y" * 200_000 + b'"}'
+    n = MOST_SHARED // 200_000 + 1
+    answer = web.post("/v1/b", batch_of(*[b"{}"] * n, rest=context))
+    assert answer.status_code == 400
+    assert "send less at once" in answer.json()["message"]
+    assert web.post("/v1/b", batch_of(*[b"{}"] * 20, rest=context)).status_code == 200
+    assert len(web.calls()) == 20
+
+
+@pytest.mark.parametrize("path", ["/v1/t", "/v1/batch", "/v1/import/", "/batch"])
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_what_is_too_large_is_a_400_that_a_browser_may_read(web: Web, path: str, is_declared: bool) -> None:
+    body = b'{"batch":[],"a":"' + b"x" * MOST_BYTES + b'"}'
+    content: Any = body if is_declared else iter([body[:1_000_000], body[1_000_000:]])
+    answer = web.client.post(path, content=content, headers={"Authorization": f"Bearer {web.key}"})
+    assert answer.status_code == 400
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "larger than 4 MiB" in answer.json()["error"]["what"]
+    assert web.calls() == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", " x-gzip "])
+def test_the_name_of_an_encoding_is_read_as_http_says(web: Web, encoding: str) -> None:
+    body = gzip.compress(json.dumps(GOOD).encode())
+    assert web.post("/v1/t", body, **{"Content-Encoding": encoding}).status_code == 200
+    assert [json.loads(call) for call in web.calls()] == [GOOD]
+
+
+def test_too_many_calls_are_a_400_in_every_language(web: Web) -> None:
+    for path in ("/v1/b", "/batch/"):
+        answer = web.post(path, batch_of(*[b"1"] * 50_001))
+        assert (answer.status_code, "50,000" in answer.text) == (400, True)
+
+
+def test_keys_that_cannot_be_read_are_our_fault(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Any:
+        raise StoreError("secret words of the database")
+
+    monkeypatch.setattr(web.store, "find_keys", fail)
+    answer = web.post("/v1/t", b"{}")
+    assert answer.status_code == 503
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert int(answer.headers["retry-after"]) > 0
+    assert "secret" not in answer.text
+
+
+TEXTS = st.lists(
+    st.sampled_from(["\\", "u", "\ud83d", "\ude00", "\U0001f600", "\ufffd", "ud83d", "a", '"', "\n", "\x00"]),
+    max_size=12,
+)
+
+
+@given(TEXTS.map("".join))
+@example("\\" * 5 + "\ud83d")
+def test_mended_text_is_what_python_reads_with_halves_replaced(text: str) -> None:
+    body = json.dumps([text]).encode()
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    (mended,) = json.loads(mend_halves(body))
+    if "\\ud83d\ude00" not in text:  # written-out escapes right before a half: stays, and is a 400
+        assert mended == whole
+    assert mend_halves(json.dumps([whole]).encode()) == json.dumps([whole]).encode()

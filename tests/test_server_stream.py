@@ -1,0 +1,166 @@
+"""Streams by themselves: readers that go away, that do not read, and that are slower than what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from fake_service import FakeService, FakeStore, make_change
+from live_server import find_port
+
+from sojourn.config import Settings
+from sojourn.engines.service import Change
+from sojourn.server import stream
+from sojourn.server.access import create_key
+from sojourn.server.app import build_app
+from sojourn.server.stream import Asked, Streams
+
+SERVER = Path(__file__).resolve().parent / "fake_service.py"
+
+
+async def collect(frames: Any, n: int) -> list[int]:
+    """The seqs of frames, until there are so many."""
+    found: list[int] = []
+    async for frame in frames:
+        for line in frame.splitlines():
+            if line.startswith(b"data:"):
+                data = json.loads(line[5:])
+                found += [one["seq"] for one in (data if isinstance(data, list) else [data])]
+        if len(found) >= n:
+            return found
+    return found
+
+
+def open_streams(changes: Sequence[Change] = ()) -> tuple[FakeService, Any, Streams]:
+    service, store = FakeService(), FakeStore(list(changes))
+    streams = Streams(service, store)  # type: ignore[arg-type]
+    return service, store, streams
+
+
+async def until(is_so: Any) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
+def test_a_reader_who_goes_away_is_forgotten() -> None:
+    store: Any = FakeStore()
+    service: Any = FakeService()
+    text, _ = create_key(store, "reader", ["read"])
+    app = build_app(service, store, Settings())
+
+    async def read_and_go() -> None:
+        messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+        has_begun = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await has_begun.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if b"hello" in message.get("body", b""):
+                assert len(service.listeners) == 1
+                has_begun.set()
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/v1/stream", "raw_path": b"/v1/stream", "query_string": b"", "root_path": "",
+            "headers": [(b"authorization", f"Bearer {text}".encode())], "client": None, "server": None,
+        }  # fmt: skip
+        async with asyncio.timeout(20):
+            await app(scope, receive, send)
+        assert has_begun.is_set()
+        await until(lambda: not service.listeners)
+        assert len(app.state.streams) == 0
+
+    asyncio.run(read_and_go())
+
+
+def test_what_is_told_between_store_and_queue_comes_once_and_in_order() -> None:
+    async def read() -> None:
+        kept = [make_change(seq) for seq in range(1, 2_501)]
+        service, _, streams = open_streams(kept)
+        frames = streams.read(Asked(after=3))
+        assert await anext(frames) == b": hello\n\n"
+        service.tell(*kept[-2:], make_change(2_501))  # the first two are in the store too
+        found = await collect(frames, 2_498)
+        service.tell(make_change(2_502), make_change(2_503, kind="audience_left"))
+        assert found + await collect(frames, 2) == list(range(4, 2_504))
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("n", [11, 45])
+def test_a_reader_whose_queue_is_full_gets_the_rest_from_the_store(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LONGEST_QUEUE", 10)
+
+    async def read() -> None:
+        service, store, streams = open_streams()
+        frames = streams.read(Asked())
+        assert await anext(frames) == b": hello\n\n"
+        for seq in range(1, n + 1):
+            store.changes.append(make_change(seq))
+            service.tell(make_change(seq))
+        assert await collect(frames, n) == list(range(1, n + 1))
+        service.tell(make_change(n + 1))
+        assert await collect(frames, 1) == [n + 1]
+
+    asyncio.run(read())
+
+
+def test_only_what_is_asked_for_is_sent_and_the_place_is_kept() -> None:
+    async def read() -> None:
+        changes = [make_change(seq, kind="moment" if seq % 2 else "transition") for seq in range(1, 11)]
+        service, _, streams = open_streams(changes)
+        frames = streams.read(Asked(kinds=["moment"], after=0))
+        assert await collect(frames, 5) == [1, 3, 5, 7, 9]
+        service.tell(make_change(11, kind="transition"), make_change(12), make_change(13, kind="transition"))
+        assert await collect(frames, 1) == [12]
+        streams.stop()
+        assert await collect(frames, 1) == []
+        await until(lambda: not service.listeners)
+
+    asyncio.run(read())
+
+
+def test_a_reader_who_reads_nothing_does_not_hold_a_stop_back() -> None:
+    port = find_port()
+    server = subprocess.Popen([sys.executable, str(SERVER), str(port)])
+    try:
+        reader = connect(port)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        reader.sendall(b"GET /v1/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer read-key\r\n\r\n")
+        assert reader.recv(15) == b"HTTP/1.1 200 OK"
+        time.sleep(1)  # until no more fits between the two
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0  # it would wait ten minutes for requests
+        reader.close()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to a server that is about to listen."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 20)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)

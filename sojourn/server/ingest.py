@@ -33,6 +33,7 @@ MOST_CALLS = 50_000
 MOST_SHARED = 32 << 20
 """Bytes that what a batch says for all its calls may come to, once each call has it."""
 _MOST_READ_ON = 8 * MOST_BYTES
+_MOST_MENDED = 512 << 10  # clients send less at once; more could take long, and all others wait
 KINDS = {
     "track": "track", "t": "track", "identify": "identify", "i": "identify", "page": "page", "p": "page",
     "screen": "screen", "s": "screen", "group": "group", "g": "group", "alias": "alias", "a": "alias",
@@ -147,7 +148,7 @@ def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int
     try:
         return read(body)
     except BadBody:
-        mended = mend_halves(body)
+        mended = mend_halves(body) if len(body) <= _MOST_MENDED else body
         if mended == body:
             raise
     return read(mended)

@@ -113,6 +113,7 @@ class Version:
         self._owner_of = np.empty(0, np.int32)  # of each id, as the rows have it
         self._row_of = np.empty(0, np.int32)  # of each id that stands for a customer with events, else -1
         self._traits: dict[int, dict[str, Any]] = {}
+        self._has_traits = np.empty(0, np.bool_)  # of each id: whether the store has any
         self._labels = len(state_model.model.states)
 
     # -- records ---------------------------------------------------------------------------------------------
@@ -200,6 +201,7 @@ class Version:
         keys = [self.known.key(node) for node in nodes]
         forgotten = Forgotten(tuple(self.known.ids.name(node) for node in nodes), keys, seqs, names)
         self.known.forget(nodes)
+        self._has_traits[nodes] = False
         for node in nodes:
             self._traits.pop(node, None)
         return forgotten
@@ -212,6 +214,7 @@ class Version:
         parts: dict[str, Any] = {"customers": self.customers, "known": self.known, "recent": self.recent}
         arrays = {f"{part}.{name}": a for part, one in parts.items() for name, a in one.to_arrays().items()}
         arrays |= {"past.head": head, "owner_of": self._owner_of, "row_of": self._row_of}
+        arrays["has_traits"] = self._has_traits
         rest = {name: getattr(self, name) for name in _SAVED}
         return arrays, rest | {"counts": dict(self.counts), "known": self.known.to_state(), "past": past}
 
@@ -228,6 +231,7 @@ class Version:
         self.known.fill(of("known."), rest["known"])
         self.recent = RecentKeys.from_arrays(self.recent.within_us, of("recent."))
         self._owner_of, self._row_of = arrays["owner_of"], arrays["row_of"]
+        self._has_traits = arrays["has_traits"]
         self.counts = Counter(rest["counts"])
         for name in _SAVED:
             setattr(self, name, rest[name])
@@ -299,6 +303,7 @@ class Version:
             for name, value in traits.items():
                 if name not in known or known[name][1:] <= word:
                     known[name] = [value, *word]
+        self._has_traits[nodes] = True
         for node in nodes:
             outcome.profiles[self.known.key(node)] = (dict(self._traits[node]), {})
         return np.array(nodes, np.int32)
@@ -315,6 +320,7 @@ class Version:
         fresh = owner[n_before:].copy()
         self._owner_of = np.concatenate([self._owner_of, fresh])
         self._row_of = np.concatenate([self._row_of, np.full(len(fresh), -1, np.int32)])
+        self._has_traits = np.concatenate([self._has_traits, np.zeros(len(fresh), np.bool_)])
         changed = changed[changed < n_before]  # ids that are new have no events yet
         if not len(changed):
             return np.empty(0, np.int32), []
@@ -584,9 +590,9 @@ class Version:
 
     def _read_traits(self, nodes: Sequence[int]) -> dict[int, dict[str, Any]]:
         """What the store has of these ids; of each something, if only nothing."""
-        keys = {node: self.known.key(node) for node in nodes}
+        keys = {node: self.known.key(node) for node in nodes if self._has_traits[node]}
         stored = self.read_profiles(list(keys.values())) if keys else {}
-        return {node: dict(stored[key].traits) if key in stored else {} for node, key in keys.items()}
+        return {node: dict(stored[keys[node]].traits) if keys.get(node) in stored else {} for node in nodes}
 
     def _rows_of_people(self, nodes: NDArray[np.int32]) -> Rows:
         rows = self.find_rows(nodes)

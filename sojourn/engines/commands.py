@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sojourn import deploy
+from sojourn.calls import LONGEST_CALL
 from sojourn.errors import Problem, SojournError, nearest
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "rollback": (),
 }
 """Every command with the names of its arguments."""
-LONGEST_ID = 512
+LONGEST_ID = LONGEST_CALL  # whoever could be told of in a call can be erased
 
 
 def check_command(name: str, arguments: Mapping[str, Any]) -> None:

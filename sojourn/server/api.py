@@ -167,7 +167,9 @@ class _CustomerRoute(Route):
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         path = scope["path"] if scope["type"] == "http" else ""
-        if not path.startswith(_CUSTOMERS) or path.endswith("/timeline") or scope["method"] != "GET":
+        if not path.startswith(_CUSTOMERS) or scope["method"] != "GET":
+            return Match.NONE, {}
+        if path.endswith("/timeline") and scope["raw_path"].endswith(b"/timeline"):  # no part of an id: not %2Ftimeline
             return Match.NONE, {}
         return Match.FULL, {"endpoint": self.endpoint, "path_params": {"id": path.removeprefix(_CUSTOMERS)}}
 

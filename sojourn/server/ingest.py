@@ -53,7 +53,7 @@ _HALF = re.compile(
     rb"(?<!\\)((?:\\\\)*)\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
 )
-_TAKEN = b'{"success":true}'
+_TAKEN = Response(b'{"success":true}', headers=CORS, media_type="application/json")  # the same for all; made once
 _MAYBE_OUR_FAULT = {"Retry-After": "2"}
 
 
@@ -108,11 +108,12 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     """200 once the calls are durable; 400 for what is no JSON or too large, 401 for a key that may not write."""
     if request.method == "OPTIONS":
         return _allow(request)
-    name = request.url.path.rstrip("/").rsplit("/", 1)[-1]
+    path = request.scope["path"]
+    name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
         body = decompress(await read_body(request), request.headers.get("content-encoding", "").strip().lower())
         received_at = time.time_ns() // 1_000
-        calls, write_key, sent_at = read_calls(request.url.path, name, body)
+        calls, write_key, sent_at = read_calls(path, name, body)
     except BadBody as error:
         return refuse(400, Problem("body", str(error)), CORS)
     except ClientDisconnect:
@@ -130,7 +131,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
         problem = Problem("key", f"'{key.name}' sends more than its limit of events")
         return refuse(429, problem, CORS | {"Retry-After": str(math.ceil(wait_s))})
     if not calls:
-        return Response(_TAKEN, headers=CORS, media_type="application/json")
+        return _TAKEN
     try:
         await service.submit(Calls(calls, KINDS.get(name, ""), received_at, sent_at, key.id))
     except Overloaded as error:
@@ -138,7 +139,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
         return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
     except StoreError:
         return refuse(503, Problem("server", "calls cannot be written now"), CORS | _MAYBE_OUR_FAULT)
-    return Response(_TAKEN, headers=CORS, media_type="application/json")
+    return _TAKEN
 
 
 def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:

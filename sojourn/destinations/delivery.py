@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
@@ -30,7 +30,7 @@ AT_ONCE = 4
 _PAGE = 100
 _IDLE_S = 60.0
 _FAILING_FROM = 5  # tries that fail one after the other, until one at a time goes on trying
-_PROBE_S = 30.0
+PROBE_S = 30.0
 
 
 class Outbox(Protocol):
@@ -48,7 +48,7 @@ class Outbox(Protocol):
 @dataclass
 class _Worker:
     destination: Destination
-    secret: str
+    secret: str = field(repr=False)
     is_called: asyncio.Event
     n_failed: int = 0
     is_gone: bool = False
@@ -68,6 +68,7 @@ class Delivery:
         self._workers = [_Worker(one, read_secret(one), asyncio.Event()) for one in destinations]
         self._loop = asyncio.new_event_loop()
         self._is_stopping = False
+        self._is_ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="sojourn-delivery", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +102,8 @@ class Delivery:
         }
 
     def _call_all(self) -> None:
+        if self._is_stopping:
+            self._is_ended.set()
         for worker in self._workers:
             worker.is_called.set()
 
@@ -123,9 +126,15 @@ class Delivery:
                 except StoreError as error:
                     LOG.error("the outbox cannot be read or marked: %s", error)
                     wait_s = 5.0
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await worker.is_called.wait()
+                except Exception as error:  # whatever it is, it is this destination's alone
+                    LOG.error("destination '%s' failed: %s", worker.destination.name, type(error).__name__)
+                    worker.last_error, wait_s = type(error).__name__, PROBE_S
+                # One that fails is not asked sooner because there is something new.
+                is_failing = worker.n_failed >= _FAILING_FROM
+                if is_failing:
+                    await _wait(self._is_ended, min(wait_s, PROBE_S))
+                else:
+                    await _wait(worker.is_called, wait_s)
         self._store.release_claims(worker.destination.name)
 
     async def _deliver_due(self, worker: _Worker, client: httpx.AsyncClient) -> float:
@@ -147,7 +156,7 @@ class Delivery:
             await asyncio.to_thread(self._store.mark, marks)
             if worker.n_failed >= _FAILING_FROM or worker.is_gone:
                 self._store.release_claims(name)
-                return _PROBE_S
+                return PROBE_S
         if len(items) == limit:
             return 0.0
         due = await asyncio.to_thread(self._store.next_due, name)
@@ -176,3 +185,9 @@ class Delivery:
             wait_s = 0.0 if is_last else max(SCHEDULE_S[attempts] * spread, sent.wait_s)
             next_at = now + round(wait_s * 1e6)
         return Mark(item.destination, item.seq, status, attempts, now, next_at, sent.status, sent.error)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

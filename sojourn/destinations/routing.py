@@ -54,8 +54,8 @@ def _is_entry(change: Change) -> bool:
 def _refuse(
     destination: Destination, change: Change, now: int, purposes: set[str | None], consent_of: ConsentOf
 ) -> str | None:
-    """Why a message is not sent; None: it is. Who leaves, or never was there, is always told."""
-    if change.kind.endswith(_REVOKED) or change.kind == "audience_left":
+    """Why a message is not sent; None: it is. Who leaves is always told; a revocation goes as what it takes back."""
+    if change.kind == "audience_left":
         return None
     if destination.max_age_s is not None and now - change.at > destination.max_age_s * 1e6:
         return f"older than {destination.max_age_s:g} s"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import httpx
 from httpx_secure import SSRFProtectionError, httpx_ssrf_protection
@@ -34,13 +36,12 @@ class Sent:
 
 def read_secret(destination: Destination) -> str:
     """The signing secret. Raises SojournError where the environment does not have it."""
-    if destination.secret is not None:
-        return destination.secret
-    secret = os.environ.get(destination.secret_from or "", "")
+    secret = destination.secret or os.environ.get(destination.secret_from or "", "")
     try:
         Webhook(secret)
     except Exception:
-        what = f"the environment variable {destination.secret_from} holds no signing secret, whsec_ and base64"
+        where = f"the environment variable {destination.secret_from}" if destination.secret is None else "secret"
+        what = f"{where} holds no signing secret, whsec_ and base64"
         raise SojournError(Problem(f"destination '{destination.name}'", what)) from None
     return secret
 
@@ -52,7 +53,18 @@ def open_client(destination: Destination) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
         headers={"User-Agent": "Sojourn", "Content-Type": "application/json"},
     )  # fmt: skip
-    return client if destination.is_private_allowed else httpx_ssrf_protection(client, dns_cache_ttl=30)
+    if destination.is_private_allowed:
+        return client
+    return httpx_ssrf_protection(client, dns_cache_ttl=30, custom_validator=_is_plain)
+
+
+_EMBEDDING = [ip_network(text) for text in ("::/96", "64:ff9b::/32", "2001::/32", "2002::/16")]
+"""Networks whose addresses stand for IPv4 addresses, which may be of any network."""
+
+
+def _is_plain(host: str, address: IPv4Address | IPv6Address, port: int) -> bool:
+    """Whether an address is what it seems: one receiver, and no other address in disguise."""
+    return not address.is_multicast and not any(address in network for network in _EMBEDDING)
 
 
 def sign(secret: str, id: str, at: float, body: str) -> dict[str, str]:
@@ -67,18 +79,19 @@ def sign(secret: str, id: str, at: float, body: str) -> dict[str, str]:
 
 async def send(client: httpx.AsyncClient, destination: Destination, secret: str, item: OutboxItem, at: float) -> Sent:
     """Send one message and read what the receiver says. Raises nothing: what fails may be tried again."""
-    headers = sign(secret, item.id, at, item.body)
     try:
-        request = client.build_request("POST", destination.url, content=item.body.encode(), headers=headers)
-        answer = await client.send(request, stream=True)
-        try:
-            read = 0
-            async for part in answer.aiter_raw(_MOST_READ):
-                read += len(part)
-                if read >= _MOST_READ:
-                    break
-        finally:
-            await answer.aclose()
+        async with asyncio.timeout(destination.timeout_s):
+            headers = sign(secret, item.id, at, item.body)
+            request = client.build_request("POST", destination.url, content=item.body.encode(), headers=headers)
+            answer = await client.send(request, stream=True)
+            try:
+                read = 0
+                async for part in answer.aiter_raw(_MOST_READ):
+                    read += len(part)
+                    if read >= _MOST_READ:
+                        break
+            finally:
+                await answer.aclose()
     except SSRFProtectionError:
         return Sent("dead", None, "the address is of a network that is not reached from here")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

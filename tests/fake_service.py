@@ -1,6 +1,7 @@
 """A live engine and a store that only say what a test wants: for what the HTTP side does by itself.
 
-Run as a program it serves an endless feed: ``python tests/fake_service.py PORT``, with the key ``read-key``.
+Run as a program it serves an endless feed: ``python tests/fake_service.py PORT``, for
+the key ``key-of-a-reader-in-tests``.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def serve_endless_feed(port: int) -> None:
     """Serve a feed that has no end, until a signal comes."""
     store: Any = FakeStore(None)
     service: Any = FakeService()
-    create_key(store, "reader", ["read"], text="read-key")
+    create_key(store, "reader", ["read"], text="key-of-a-reader-in-tests")
     run_server(build_app(service, store, Settings()), "127.0.0.1", port, stop_within_s=600.0)
 
 

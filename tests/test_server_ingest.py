@@ -144,3 +144,10 @@ def test_mended_text_is_what_python_reads_with_halves_replaced(text: str) -> Non
     if "\\ud83d\ude00" not in text:  # written-out escapes right before a half: stays, and is a 400
         assert mended == whole
     assert mend_halves(json.dumps([whole]).encode()) == json.dumps([whole]).encode()
+
+
+@pytest.mark.parametrize(("said", "meant"), [("", "http"), ("https", "https"), ("HTTPS", "https"), ("gopher", "http")])
+def test_a_page_behind_a_proxy_is_told_to_send_safely(web: Web, said: str, meant: str) -> None:
+    headers = {"Host": "track.example.org", "X-Forwarded-Proto": said}
+    found = web.client.get(f"/v1/projects/{web.key}/settings", headers=headers).json()
+    assert found["integrations"]["Segment.io"]["protocol"] == meant

@@ -143,7 +143,9 @@ def test_a_reader_who_reads_nothing_does_not_hold_a_stop_back() -> None:
     try:
         reader = connect(port)
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        reader.sendall(b"GET /v1/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer read-key\r\n\r\n")
+        reader.sendall(
+            b"GET /v1/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-a-reader-in-tests\r\n\r\n"
+        )
         assert reader.recv(15) == b"HTTP/1.1 200 OK"
         time.sleep(1)  # until no more fits between the two
         server.send_signal(signal.SIGTERM)

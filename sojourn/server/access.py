@@ -15,7 +15,9 @@ from sojourn.store import Key
 
 SCOPES = ("write", "read", "admin")
 SHORTEST_TEXT = 5
-"""Characters of a key that comes from another tool."""
+"""Characters of a key that comes from another tool and may only write: anybody who visits a site can see it."""
+SHORTEST_SECRET = 16
+"""The same of one that may read or decide."""
 _RECALL_S = 1.0
 _MOST_RECALLED = 10_000
 _LONGEST_TEXT = 512
@@ -39,8 +41,10 @@ def create_key(store: Keys, name: str, scopes: Sequence[str], *, text: str | Non
     for scope in scopes:
         if scope not in SCOPES:
             raise SojournError(Problem("scope", f"'{scope}' is no scope", nearest(scope, SCOPES)))
-    if text is not None and (len(text) < SHORTEST_TEXT or not text.isprintable() or ":" in text):
-        raise SojournError(Problem("key", f"a key has {SHORTEST_TEXT} printable characters or more, and no colon"))
+    shortest = SHORTEST_TEXT if set(scopes) == {"write"} else SHORTEST_SECRET
+    if text is not None and (not shortest <= len(text) <= _LONGEST_TEXT or not text.isprintable() or ":" in text):
+        what = f"such a key has {shortest} to {_LONGEST_TEXT} printable characters, and no colon"
+        raise SojournError(Problem("key", what))
     id, salt = "k" + secrets.token_hex(5), secrets.token_bytes(16)
     shown = text or f"sj_{scopes[0]}_{secrets.token_urlsafe(24)}"
     key = Key(id, name, tuple(scopes), salt, hash_key(shown, salt), time.time_ns() // 1_000)

@@ -324,6 +324,7 @@ def show_settings(request: Request, access: Access) -> Response:
     }
     host = request.headers.get("host", "")
     if _HOST.match(host):  # a header may hold anything; this one goes into a page's settings
-        where |= {"apiHost": f"{host}/v1", "protocol": request.url.scheme}
+        is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "").lower())
+        where |= {"apiHost": f"{host}/v1", "protocol": "https" if is_secure else "http"}
     settings = {"integrations": {"Segment.io": where}, "plan": {}, "edgeFunction": {}, "analyticsNextEnabled": True}
     return answer(settings, headers=CORS)

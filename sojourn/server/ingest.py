@@ -144,8 +144,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
 
 def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:
     """The calls in a body, the key in it, and when it was sent (microseconds), by the address. Raises BadBody."""
-    is_batch = name in BATCHES
-    read = read_posthog if path in posthog.PATHS else split_batch if is_batch else read_single
+    read = read_posthog if path in posthog.PATHS else split_batch if name in BATCHES else read_single
     try:
         return read(body)
     except BadBody:

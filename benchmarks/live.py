@@ -201,11 +201,8 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
         n_bytes, n_saved = version.n_bytes, time.perf_counter()
         save_snapshot(live.folder, version)
         save_s = time.perf_counter() - n_saved
-        parts = {
-            "customers": version.customers.n_bytes,
-            "ids": version.known.n_bytes,
-            "messages": version.recent.n_bytes,
-        }
+        parts = {"customers": version.customers, "ids": version.known, "messages": version.recent}
+        sizes = {name: part.n_bytes / n_customers * 1e6 / 2**30 for name, part in parts.items()}
         version.past.close()
         times = {}
         for how in ("snapshot", "whole log"):
@@ -218,7 +215,7 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
     row = {
         "playbook": playbook, "slots": version.steps.layout.n_slots, "customers": n_customers,
         "gib_per_million": round(n_bytes / n_customers * 1e6 / 2**30, 2),
-        **{f"{name}_gib": round(part.n_bytes / n_customers * 1e6 / 2**30, 2) for name, part in parts.items()},
+        **{f"{name}_gib": round(size, 2) for name, size in sizes.items()},
         "snapshot_s": round(save_s, 1), "start_s": round(times["snapshot"], 1),
         "replay_s": round(times["whole log"], 1),
     }  # fmt: skip

@@ -313,6 +313,8 @@ def test_a_version_that_cannot_be_is_refused_and_the_one_in_use_goes_on(tmp_path
         wait_for_wish(engine)
         assert engine.live.status()["version"] == 1
         assert "playbook of version 2" in engine.live.status()["shadow"]["problem"]
+        with pytest.raises(SojournError, match="no version before"):
+            engine.live.command("rollback", {})
         with pytest.raises(SojournError, match="there is no version 77"):
             engine.live.command("switch", {"version": 77})
         engine.send([track("u1")])

@@ -69,6 +69,8 @@ def obey(live: Live, name: str, arguments: dict[str, Any], now: int) -> dict[str
         return _decide(live, name, arguments, now)
     if name == "erase":
         return erase(live, arguments["id"], now)
+    if name == "rollback" and not live.has_version_before():
+        raise SojournError(Problem("deploy", "there is no version before to go back to"))
     return deploy.wish(live.store, name, arguments.get("version"))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from sojourn.archive import read_records
 from sojourn.engines import commands, erasure, rollout, view
 from sojourn.engines.housekeeping import Housekeeping
-from sojourn.engines.recovery import ARCHIVE, Recovered, recover, save_snapshot
+from sojourn.engines.recovery import ACTIVE, ARCHIVE, Recovered, recover, save_snapshot
 from sojourn.engines.service import KINDS, Change, Overloaded, Request
 from sojourn.engines.version import Outcome, Version
 from sojourn.errors import SojournError
@@ -432,6 +432,10 @@ class Live:
         """Write a command to the log; its position."""
         payload = commands.spell_command(name, arguments)
         return self._append(NewRecord(at=now, kind="command", n=0, payload=payload))
+
+    def has_version_before(self) -> bool:
+        """Whether another version was in use before this one."""
+        return self.store.get_meta(ACTIVE)["before"] is not None
 
     def follow_command(self, position: int, now: int, name: str, arguments: dict[str, Any]) -> None:
         """Let the version beside see a command."""

@@ -80,6 +80,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SOJOURN_DATA", "../shared/data")))
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
+    if not (asked.data / "cdnow").is_dir():
+        print(f"value.py needs the CDNOW data: there is no {asked.data / 'cdnow'}; name their folder with --data DIR.")
+        return
     known = read_cdnow(asked.data)
     rows = np.stack([known.n_repeat, known.recency_days / 7, known.age_days / 7])
     told: list[dict[str, Any]] = []

@@ -660,9 +660,8 @@ def open_once_free(url: str) -> Store:
     return open_store(url)
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # SQLite has no connections to lose
 def test_a_lost_connection_ends_writing(url: str) -> None:
-    if url.startswith("sqlite"):
-        pytest.skip("SQLite has no connections to lose")
     with open_store(url) as store:
         store.append([record(1)])
         pids = sa.select(sa.func.pg_terminate_backend(sa.column("pid"))).select_from(sa.table("pg_stat_activity"))

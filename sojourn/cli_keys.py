@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from sojourn import cli_output as output
-from sojourn.cli_project import HERE, Json, Project, now_us, open_project, show_at
+from sojourn.cli_project import HERE, Json, Project, open_project
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.instants import now_us, show_second
 
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 outbox_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
@@ -71,9 +72,9 @@ def list_keys_command(project: Project = HERE, as_json: Json = False) -> None:
                     "id": key.id,
                     "name": key.name,
                     "scopes": key.scopes,
-                    "created_at": show_at(key.created_at),
-                    "last_used_at": show_at(key.last_used_at),
-                    "revoked_at": show_at(key.revoked_at),
+                    "created_at": show_second(key.created_at),
+                    "last_used_at": show_second(key.last_used_at),
+                    "revoked_at": show_second(key.revoked_at),
                 }
                 for key in keys
             ]
@@ -81,7 +82,7 @@ def list_keys_command(project: Project = HERE, as_json: Json = False) -> None:
         return
     table = output.make_grid(*((name, "left") for name in ("id", "name", "scopes", "made", "last used", "revoked")))
     for key in keys:
-        times = (show_at(at) or "–" for at in (key.created_at, key.last_used_at, key.revoked_at))
+        times = (show_second(at) or "–" for at in (key.created_at, key.last_used_at, key.revoked_at))
         table.add_row(key.id, key.name, " ".join(key.scopes), *times)
     output.open_console().print(table)
 

@@ -9,8 +9,9 @@ import typer
 
 from sojourn import cli_output as output
 from sojourn.cli_keys import keys_app, outbox_app
-from sojourn.cli_project import ARCHIVE, DAY_US, HERE, SNAPSHOT, Json, Project, now_us, open_project, show_at
+from sojourn.cli_project import ARCHIVE, DAY_US, HERE, SNAPSHOT, Json, Project, open_project
 from sojourn.errors import Problem, SojournError
+from sojourn.instants import now_us, show_second
 
 if TYPE_CHECKING:
     from sojourn.store import Store
@@ -176,7 +177,12 @@ def deploy_command(
 
 def _print_versions(store: Store, as_json: bool) -> None:
     versions = [
-        {"version": one.version, "created_at": show_at(one.created_at), "note": one.note, "has_model": bool(one.model)}
+        {
+            "version": one.version,
+            "created_at": show_second(one.created_at),
+            "note": one.note,
+            "has_model": bool(one.model),
+        }
         for one in store.list_versions()
     ]
     if as_json:

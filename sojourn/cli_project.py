@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,13 +46,3 @@ def open_project(project: Path, *, is_writer: bool = False) -> Iterator[Store]:
         opened = open_store(url, is_writer=False)
     with opened as store:
         yield store
-
-
-def now_us() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
-def show_at(at: int | None) -> str | None:
-    """An instant in microseconds as ISO 8601 to the second; None stays None."""
-    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="seconds")[:19] + "Z"

@@ -22,6 +22,7 @@ from sojourn.event_rules import match_rows, measure_rows
 from sojourn.event_values import MISSING, UNREADABLE, read_instants
 from sojourn.frames import QUARANTINE
 from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first, recode_identifiers
+from sojourn.instants import instant_us
 from sojourn.playbook import Playbook
 from sojourn.rules import RowRule
 from sojourn.source_rows import Chunk, Flags, Integers
@@ -263,10 +264,6 @@ def explain_no_instant(value: Any) -> str:
     return f"{show_value(value)} is no instant (ISO 8601 or an epoch number; else set source time_format)"
 
 
-def _to_us(at: datetime) -> int:
-    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
-
-
 def say_instant(stamp: int) -> str:
     """An instant in microseconds since 1970, as ISO 8601."""
     try:
@@ -277,7 +274,7 @@ def say_instant(stamp: int) -> str:
 
 
 def _check_range(stamps: Integers, bad: _Bad, latest: datetime) -> None:
-    first, last = _to_us(EARLIEST), _to_us(latest)
+    first, last = instant_us(EARLIEST), instant_us(latest)
     limit = latest.isoformat(timespec="seconds").replace("+00:00", "Z")
     bad.add("early", stamps < first, lambda at: [f"{say_instant(s)} is before 1990" for s in stamps[at].tolist()])
     bad.add("future", stamps > last, lambda at: [f"{say_instant(s)} is after {limit}" for s in stamps[at].tolist()])

@@ -20,6 +20,7 @@ from sojourn.engines.recovery import ACTIVE, note_active, read_active
 from sojourn.engines.service import Change
 from sojourn.engines.version import Version
 from sojourn.errors import Problem, SojournError
+from sojourn.instants import now_us
 from sojourn.playbook import parse_playbook
 from sojourn.state_model import read_state_model
 from sojourn.store import OutboxRow, Store, open_store
@@ -38,7 +39,7 @@ def open_live(
     folder = project / "live"
     folder.mkdir(mode=0o700, exist_ok=True)  # personal data: for its owner only
     if store.get_meta(ACTIVE) is None:
-        number = add_release(store, _read_project(project), at=time.time_ns() // 1_000)
+        number = add_release(store, _read_project(project), at=now_us())
         note_active(store, number)
     _compare_playbook(project, store)
     limits = Limits(

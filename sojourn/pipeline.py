@@ -22,6 +22,7 @@ from sojourn.errors import EventsError, Problem
 from sojourn.fitting import StateFit, fit_states
 from sojourn.foresight import Foresight, measure_foresight
 from sojourn.frames import HISTORY
+from sojourn.instants import instant_us
 from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
@@ -40,7 +41,6 @@ from sojourn.tables import (
     customers_table,
     fingerprints_table,
     history_batch,
-    instant_us,
     last_seen_table,
     trace_customers,
     transitions_table,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.frames import INSTANT
+from sojourn.instants import instant_us
 
 Codes = npt.NDArray[np.int32]
 Instants = npt.NDArray[np.int64]
@@ -126,11 +127,6 @@ def customer_rows(ids: Any, customers: pa.Table) -> Codes:
 def instants_of(column: Any) -> Instants:
     """Microseconds since 1970 of a column of instants."""
     return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
-
-
-def instant_us(at: datetime) -> int:
-    """Microseconds since 1970 of an aware instant."""
-    return int(pa.scalar(at, INSTANT).value)
 
 
 def weeks_of(instants_us: Instants) -> Instants:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +18,6 @@ from sojourn.states import ChannelPlan, Rows
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
-
-
-def instant_us(at: datetime) -> int:
-    """Microseconds since 1970 of an instant with a time zone, exactly."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def name_column(index: NDArray[np.signedinteger], names: Sequence[str]) -> pa.DictionaryArray:

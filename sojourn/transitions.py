@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.dwell import estimate_dwell, estimate_velocity
+from sojourn.instants import instant_us
 from sojourn.precedes import find_precursors
 from sojourn.stays import (
     Stays,
     codes_of,
     customer_rows,
     first_states,
-    instant_us,
     instants_of,
     names_at,
     read_stays,

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,23 @@ class Engine:
 
     def submit(self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = "") -> None:
         """The same, without waiting for more than that they are durable."""
+        self.submit_later(calls, sent_at=sent_at, kind=kind).result(30)
+
+    def submit_later(
+        self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = ""
+    ) -> Future[None]:
+        """The same, without waiting. Raises Overloaded where too much waits."""
         raw = [call if isinstance(call, bytes) else json.dumps(call).encode() for call in calls]
         request = Request(raw, kind, self.now, sent_at, "test")
 
-        async def submit() -> None:
-            await self.live.submit(request)
+        async def submit() -> asyncio.Future[None]:
+            return self.live.submit(request)
 
-        asyncio.run_coroutine_threadsafe(submit(), self._loop).result(30)
+        async def wait(durable: asyncio.Future[None]) -> None:
+            await durable
+
+        durable = asyncio.run_coroutine_threadsafe(submit(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(wait(durable), self._loop)
 
     def settle(self) -> None:
         """Wait until all that is in the log is applied and written."""

@@ -22,7 +22,7 @@ from sojourn.destinations.routing import route_changes
 from sojourn.destinations.webhook import open_client, read_secret, send
 from sojourn.engines.service import Change
 from sojourn.errors import SojournError
-from sojourn.store import Derived, OutboxRow, Store, open_store
+from sojourn.store import Derived, OutboxRow, Store, StoreFull, open_store
 from sojourn.store_outbox import OutboxItem
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
@@ -358,3 +358,22 @@ def test_an_answer_that_drips_is_not_waited_for(store: Store) -> None:
 def test_a_secret_that_is_none_is_refused_before_anything_is_sent(store: Store) -> None:
     with pytest.raises(SojournError, match="holds no signing secret"):
         Delivery(store, [to(secret="whsec_MDEyMzQ1Njc4OWFiY2RlZ")])
+
+
+def test_what_could_not_be_marked_is_sent_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, n_failures = store.mark, [0]
+
+    def mark(marks: Any) -> None:
+        n_failures[0] += 1
+        if n_failures[0] == 1:
+            raise StoreFull("no space left")
+        original(marks)
+
+    monkeypatch.setattr(store, "mark", mark)
+    monkeypatch.setattr("sojourn.destinations.delivery.STORE_AGAIN_S", 0.05)
+    with open_receiver() as receiver:
+        destination = to(receiver.url, is_private_allowed=True)
+        put(store, destination, 1)
+        with deliver(store, destination):
+            wait_for(lambda: counts(store) == {"delivered": 1})
+        assert receiver.ids() == ["chg_1", "chg_1"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from live_engine import SECOND, Engine, make_project, open_engine
 from postgres import run_postgres
 
 from sojourn import deploy
+from sojourn.engines.recovery import note_active
+from sojourn.engines.service import Overloaded
 from sojourn.errors import SojournError
 from sojourn.fold.audience_kernel import BY_ALL
 from sojourn.playbook import load_playbook
@@ -235,6 +239,125 @@ def test_an_erased_customer_is_nowhere(tmp_path: Path) -> None:
         assert engine.live.customer("other") is not None
 
 
+STEPS = ("set_meta", "append", "rewrite_record", "scrub")
+
+
+@pytest.mark.parametrize(("step", "turn"), [(step, turn) for step in STEPS for turn in (1, 2)])
+def test_an_erasure_that_was_cut_off_is_finished_by_the_next_start(tmp_path: Path, step: str, turn: int) -> None:
+    """As after a kill before the store did the n-th of such a step."""
+    project = make_project(tmp_path / "p", SHOP)
+    engine = Engine(project, START)
+    engine.start()
+    secret = {"userId": "zelda-secret", "anonymousId": "anon-secret"}
+    for i in range(3):
+        engine.send([{**track("x"), **secret, "messageId": f"secret-{i}"}, track("other")])
+    engine.pass_time(20 * 86_400)
+    original, n_calls = getattr(engine.store, step), [0]
+
+    def cut_off(*arguments: Any, **more: Any) -> Any:
+        n_calls[0] += 1
+        if n_calls[0] >= turn:
+            raise StoreFull("as if the process had ended")
+        return original(*arguments, **more)
+
+    setattr(engine.store, step, cut_off)
+    try:
+        engine.live.command("erase", {"id": "anon-secret"})
+        was_cut_off = False
+    except StoreFull:
+        was_cut_off = True
+    assert was_cut_off or n_calls[0] < turn
+    # Until it is noted nothing has been done, and the caller was told that it failed.
+    is_begun = not was_cut_off or bool(engine.store.get_meta("erasures", []))
+    assert is_begun or turn == 1
+    engine.live.stop(30)
+    engine.close(is_saved=False)
+    with open_engine(project, engine.now) as again:
+        assert (again.live.customer("zelda-secret") is None) == is_begun
+        again.live.command("erase", {"id": "zelda-secret"})
+        again.send([track("later")])
+        assert again.live.customer("other")["activity"]["n_events"] == 3  # type: ignore[index]
+    for file in [path for path in project.rglob("*") if path.is_file()]:
+        assert b"secret" not in file.read_bytes(), file
+
+
+# The archive
+
+
+def test_old_days_go_into_the_archive_and_a_start_reads_them(tmp_path: Path, calls: Calls) -> None:
+    settings = "archive_after: 2d\nretention: never\n"
+    project = make_project(tmp_path / "p", SHOP, settings=settings)
+    with open_engine(project, int(calls.at[0])) as engine:
+        for end in range(1_000, 4_000, 1_000):
+            send_all(engine, calls, end - 1_000, end)
+            engine.live.housekeeping.look_at = 0.0  # it is time
+            first = engine.store.first_position()
+            wait_until(partial(lambda before: engine.store.first_position() > before, first))
+            engine.settle()
+        before, n_calls = picture(engine), engine.live.version.counts["accepted"]
+    days = sorted(path.name for path in (project / "live" / "archive").glob("day=*"))
+    assert len(days) > 5
+    (project / "live" / "snapshot.arrow").unlink()
+    with open_engine(project, engine.now) as engine:
+        assert_same(picture(engine), before)
+        assert engine.live.version.counts["accepted"] == n_calls
+        assert engine.live.command("erase", {"id": "c0000003"})["n_calls"] > 0
+    for file in [path for path in project.rglob("*") if path.is_file()]:
+        assert b"c0000003" not in file.read_bytes(), file
+
+
+def wait_until(is_so: Any) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+# Stops and limits
+
+
+def test_what_comes_while_the_engine_ends_is_refused_and_never_waits(tmp_path: Path) -> None:
+    engine = Engine(make_project(tmp_path / "p", SHOP), START)
+    engine.start()
+    results: list[str] = []
+
+    def ask() -> None:
+        while True:
+            try:
+                engine.live.command("rollback", {})
+            except Overloaded:
+                results.append("refused")
+                return
+            except SojournError:
+                continue
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    engine.close()
+    for thread in threads:
+        thread.join(10)
+    assert results == ["refused"] * 4
+
+
+def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sojourn.engines.live.MOST_WAITING_BYTES", 10_000)
+    with open_engine(make_project(tmp_path / "p", SHOP), START) as engine:
+        with engine.live.lock:  # nothing is applied meanwhile
+            taken = []
+
+            def send_one(i: int) -> None:
+                taken.append(engine.submit_later([track(f"u{i}", properties={"x": "y" * 2_000})]))
+
+            with pytest.raises(Overloaded):
+                list(map(send_one, range(50)))
+        for future in taken:
+            future.result(20)
+        engine.settle()
+        assert 4 <= len(taken) < 10
+        assert engine.live.version.counts["accepted"] == len(taken)
+
+
 # Audiences
 
 
@@ -304,6 +427,19 @@ def list_customers(engine: Engine) -> list[str]:
     version = engine.live.version
     owners = version.customers.owner[: len(version.customers)]
     return [version.known.customer_id(int(owner)) for owner in owners[owners >= 0]]
+
+
+def test_a_switch_that_was_noted_and_never_written_does_not_count(tmp_path: Path) -> None:
+    """As after a kill between noting which version is in use and writing the command."""
+    project = make_project(tmp_path / "p", SHOP)
+    with open_engine(project, START) as engine:
+        engine.send([track("u1")])
+        number = deploy.add_release(engine.store, deploy.Release(SHOP + "\n# 2\n", {}, "second"), at=START)
+        note_active(engine.store, number, since_at=START, position=engine.store.last_position() + 1)
+    for i in range(3):  # what is written then comes to the position of the command that never was
+        with open_engine(project, engine.now) as engine:
+            assert engine.live.status()["version"] == 1
+            engine.send([track(f"u{i}")])
 
 
 def test_a_version_that_cannot_be_is_refused_and_the_one_in_use_goes_on(tmp_path: Path) -> None:

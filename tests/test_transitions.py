@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from sojourn.dwell import choose_horizon, estimate_dwell, estimate_velocity, fit_curve
 from sojourn.frames import HISTORY, TRANSITIONS, customers_schema
+from sojourn.instants import instant_us
 from sojourn.precedes import adjust_p_values, find_precursors, stable_order
-from sojourn.stays import Stays, codes_of, instant_us, read_stays
+from sojourn.stays import Stays, codes_of, read_stays
 from sojourn.transitions import analyse_moves, count_states
 
 sys.path.append(str(Path(__file__).resolve().parent))

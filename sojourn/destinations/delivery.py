@@ -31,6 +31,7 @@ _PAGE = 100
 _IDLE_S = 60.0
 _FAILING_FROM = 5  # tries that fail one after the other, until one at a time goes on trying
 PROBE_S = 30.0
+STORE_AGAIN_S = 5.0
 
 
 class Outbox(Protocol):
@@ -79,7 +80,7 @@ class Delivery:
     def wake(self) -> None:
         """There may be something new. From any thread."""
         if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # it has just ended, and has nothing to be woken for
                 self._loop.call_soon_threadsafe(self._call_all)
 
     def stop(self, within_s: float) -> None:
@@ -125,10 +126,8 @@ class Delivery:
                     wait_s = await self._deliver_due(worker, client)
                 except StoreError as error:
                     LOG.error("the outbox cannot be read or marked: %s", error)
-                    wait_s = 5.0
-                except Exception as error:  # whatever it is, it is this destination's alone
-                    LOG.error("destination '%s' failed: %s", worker.destination.name, type(error).__name__)
-                    worker.last_error, wait_s = type(error).__name__, PROBE_S
+                    self._store.release_claims(worker.destination.name)  # what is not marked is sent again
+                    wait_s = STORE_AGAIN_S
                 # One that fails is not asked sooner because there is something new.
                 is_failing = worker.n_failed >= _FAILING_FROM
                 if is_failing:
@@ -148,9 +147,7 @@ class Delivery:
                 self._store.release_claims(name)
                 return 0.0
             some = items[begin : begin + AT_ONCE]
-            sent = await asyncio.gather(
-                *(send(client, worker.destination, worker.secret, item, self._clock()) for item in some)
-            )
+            sent = await asyncio.gather(*(self._send(worker, client, item) for item in some))
             self._note(worker, sent)
             marks = [self._judge(item, one) for item, one in zip(some, sent, strict=True)]
             await asyncio.to_thread(self._store.mark, marks)
@@ -161,6 +158,13 @@ class Delivery:
             return 0.0
         due = await asyncio.to_thread(self._store.next_due, name)
         return _IDLE_S if due is None else min(max(due / 1e6 - self._clock(), 0.0), _IDLE_S)
+
+    async def _send(self, worker: _Worker, client: httpx.AsyncClient, item: OutboxItem) -> Sent:
+        try:
+            return await send(client, worker.destination, worker.secret, item, self._clock())
+        except Exception as error:  # whatever it is, it is this destination's alone
+            LOG.error("destination '%s' failed: %s", worker.destination.name, type(error).__name__)
+            return Sent("again", None, type(error).__name__)
 
     def _note(self, worker: _Worker, sent: Sequence[Sent]) -> None:
         for one in sent:
@@ -188,6 +192,6 @@ class Delivery:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError):  # the time is over: that is what was waited for, too
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sojourn.config import Destination
+from sojourn.instants import show_instant
 from sojourn.store_outbox import OutboxRow
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def _refuse(
 
 def spell_change(change: Change) -> str:
     """The message about a change, as JSON."""
-    at = datetime.fromtimestamp(change.at // 1_000_000, UTC).replace(microsecond=change.at % 1_000_000)
-    stamp = at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    stamp = show_instant(change.at)
     data = {
         "id": change.id,
         "seq": change.seq,

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 import httpx
 from httpx_secure import SSRFProtectionError, httpx_ssrf_protection
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from sojourn.config import Destination
 from sojourn.errors import Problem, SojournError
@@ -39,7 +40,7 @@ def read_secret(destination: Destination) -> str:
     secret = destination.secret or os.environ.get(destination.secret_from or "", "")
     try:
         Webhook(secret)
-    except Exception:
+    except (ValueError, RuntimeError, EmptyWebhookSecretError):
         where = f"the environment variable {destination.secret_from}" if destination.secret is None else "secret"
         what = f"{where} holds no signing secret, whsec_ and base64"
         raise SojournError(Problem(f"destination '{destination.name}'", what)) from None

@@ -98,7 +98,5 @@ def replay(version: Version, record: Record) -> Outcome:
     if name in IDENTITY:
         with contextlib.suppress(SojournError):  # it was refused then, too
             return version.take_command(record.position, record.at, name, arguments)
-    elif name == "erase" and "id" in arguments:
-        version.forget(arguments["id"])
     version.position, version.now = record.position, max(version.now, record.at)
     return outcome

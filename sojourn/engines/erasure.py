@@ -3,75 +3,88 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sojourn.archive import erase_calls
-from sojourn.engines import commands
 from sojourn.engines.recovery import ARCHIVE, SNAPSHOT, save_snapshot
-from sojourn.engines.version import PLACE_BITS, Version
+from sojourn.engines.version import PLACE_BITS, Version, Whose
+from sojourn.errors import SojournError
 from sojourn.store import Derived, Forgotten, decode_calls, encode_calls
 
 if TYPE_CHECKING:
     from sojourn.engines.live import Live
-    from sojourn.store import CallsColumns
+    from sojourn.store import CallsColumns, Store
 
+LOG = logging.getLogger("sojourn.live")
 Place = tuple[int, int]
+
+
+UNFINISHED = "erasures"
+"""The name under which the store keeps who is being erased, until nothing of them is left."""
 
 
 def erase(live: Live, id: str, now: int) -> dict[str, Any]:
     """Erase whoever has this id; how many calls and ids that were. For an unknown id nothing is done.
 
-    The command is in the log first. Ended at any instant, a start does the rest: while its record names the id.
+    Who it is about is kept in the store first, not in the log. Ended or failed at any instant, the next start does
+    the rest.
     """
-    if live.version.known.find(id) < 0:
+    whose = live.version.describe(id)
+    if whose is None:
         return {"n_ids": 0, "n_calls": 0}
-    position = live.log_command("erase", {"id": id}, now)
-    return finish(live, id, position)
-
-
-def go_on(live: Live) -> None:
-    """Do the rest of an erasure that the end of the process cut off: that is the last record, if there is one."""
-    last = live.store.last_position()
-    for record in live.read_all(max(last - 1, 0)):
-        if record.kind == "command":
-            name, arguments = commands.read_command(record.payload)
-            if name == "erase" and "id" in arguments:
-                finish(live, arguments["id"], record.position)
-
-
-def finish(live: Live, id: str, position: int) -> dict[str, Any]:
-    """Do all that the command at this position of the log asks for."""
-    store, folder = live.store, live.folder
-    live.housekeeping.wait()
-    with live.lock:
-        found = live.version.forget(id)
-        live.forget_in_shadow(id)
-    ids = set(found.ids) or _guess_ids(live.version, id)
-    calls = {(int(seq) >> PLACE_BITS, int(seq) & ((1 << PLACE_BITS) - 1)) for seq in found.seqs}
-    calls |= _find_calls(live, ids)
-    _erase_in_log(live, calls)
-    erase_calls(folder / ARCHIVE, calls)
-    gone = Forgotten(customer_ids=found.names, nodes=found.keys, calls=sorted(calls))
-    store.append([], Derived(forgotten=gone, position=position))
-    (folder / SNAPSHOT).unlink(missing_ok=True)
+    live.store.set_meta(UNFINISHED, [*live.store.get_meta(UNFINISHED, []), asdict(whose)])
+    position = live.log_command("erase", {}, now)
     with live.lock:
         live.version.position = position
-        save_snapshot(folder, live.version)
-    store.rewrite_record(position, commands.spell_command("erase", {}), 0)
+    return _finish(live, live.version, whose)
+
+
+def go_on(live: Live, version: Version) -> None:
+    """Do the rest of erasures that were cut off. One that cannot be finished waits for the next start."""
+    unfinished = live.store.get_meta(UNFINISHED, [])
+    for described in filter(None, unfinished):
+        try:
+            _finish(live, version, Whose(**described))
+        except SojournError as error:
+            LOG.error("an erasure is not finished: %s", error)
+    if None in unfinished:
+        _scrub(live.store)
+
+
+def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
+    """Leave nothing of these ids. Every step may be done twice."""
+    store, folder = live.store, live.folder
+    live.housekeeping.wait()
+    (folder / SNAPSHOT).unlink(missing_ok=True)
+    with live.lock:
+        seqs = version.forget(whose.ids)
+        live.forget_in_shadow(whose.ids)
+    calls = {(int(seq) >> PLACE_BITS, int(seq) & ((1 << PLACE_BITS) - 1)) for seq in seqs}
+    calls |= _find_calls(live, version, set(whose.ids))
+    _erase_in_log(live, calls)
+    erase_calls(folder / ARCHIVE, calls)
+    gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
+    store.append([], Derived(forgotten=gone, position=version.position))
+    with live.lock:
+        save_snapshot(folder, version)
+    store.set_meta(UNFINISHED, [one if one != asdict(whose) else None for one in store.get_meta(UNFINISHED)])
+    _scrub(store)
+    return {"n_ids": len(whose.ids), "n_calls": len(calls)}
+
+
+def _scrub(store: Store) -> None:
+    """Overwrite what the store's files still hold of those who were erased: a None stands for each until then."""
     store.scrub()
-    return {"n_ids": len(ids), "n_calls": len(calls)}
+    store.set_meta(UNFINISHED, [one for one in store.get_meta(UNFINISHED) if one is not None])
 
 
-def _guess_ids(version: Version, id: str) -> set[str]:
-    """An id at every level, after an erasure that was cut off: who it was is known no longer."""
-    return {chr(ord("a") + level) + id for level in range(version.known.n_levels)}
-
-
-def _find_calls(live: Live, ids: Collection[str]) -> set[Place]:
+def _find_calls(live: Live, version: Version, ids: Collection[str]) -> set[Place]:
     """Calls that name one of these ids, those that were no events too: sent twice, or in quarantine."""
     needles = [needle for id in ids for needle in {id[1:].encode(), json.dumps(id[1:])[1:-1].encode()}]
     found: set[Place] = set()
@@ -83,7 +96,7 @@ def _find_calls(live: Live, ids: Collection[str]) -> set[Place]:
             i for i, raw in enumerate(columns.raw) if raw is not None and any(needle in raw for needle in needles)
         ]
         if places:
-            found |= {(record.position, place) for place in _confirm(live.version, columns, places, ids)}
+            found |= {(record.position, place) for place in _confirm(version, columns, places, ids)}
     return found
 
 

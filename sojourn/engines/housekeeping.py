@@ -22,7 +22,7 @@ class Housekeeping:
     def __init__(self, store: Store, folder: Path, archive_after_s: float | None, retention_s: float | None) -> None:
         self._store, self._folder = store, folder
         self._archive_after_s, self._retention_s = archive_after_s, retention_s
-        self._look_at = time.monotonic() + EVERY_S / 60
+        self.look_at = time.monotonic() + EVERY_S / 60
         self._thread: threading.Thread | None = None
         self._archived = 0
 
@@ -33,9 +33,9 @@ class Housekeeping:
             if self._archived:
                 self._store.drop_log(self._archived)
                 self._archived = 0
-        if self._archive_after_s is None or self._thread is not None or time.monotonic() < self._look_at:
+        if self._archive_after_s is None or self._thread is not None or time.monotonic() < self.look_at:
             return
-        self._look_at = time.monotonic() + EVERY_S
+        self.look_at = time.monotonic() + EVERY_S
         self._thread = threading.Thread(target=self._work, args=(now,), name="sojourn-archive", daemon=True)
         self._thread.start()
 

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.archive import read_records
+from sojourn.call_plan import KINDS
 from sojourn.engines import commands, erasure, rollout, view
 from sojourn.engines.housekeeping import Housekeeping
 from sojourn.engines.recovery import ACTIVE, ARCHIVE, Recovered, recover, save_snapshot
-from sojourn.engines.service import KINDS, Change, Overloaded, Request
+from sojourn.engines.service import Change, Overloaded, Request
 from sojourn.engines.version import Outcome, Version
 from sojourn.errors import SojournError
+from sojourn.instants import now_us
 from sojourn.store import (
     NO_INSTANT,
     NOTHING,
@@ -43,6 +45,8 @@ from sojourn.store import (
 LOG = logging.getLogger("sojourn.live")
 MOST_CALLS = 2_000
 """Calls in one record, but for a request that has more by itself."""
+MOST_WAITING_BYTES = 256 << 20
+"""Bytes of calls that may wait, whatever ``max_waiting`` says."""
 TICK_S = 0.05
 """How often is looked whether time alone has something to do."""
 _RETRY_S = 0.5
@@ -68,6 +72,7 @@ class Limits:
 @dataclass
 class _Waiting:
     request: Request
+    size: int
     done: asyncio.Future[None]
 
 
@@ -89,7 +94,7 @@ class Live:
         route: Route | None = None, wake: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self.store, self.folder, self.limits = store, folder, limits
-        self._clock = clock or (lambda: time.time_ns() // 1_000)
+        self._clock = clock or now_us
         self._route, self._wake = route, wake
         self.lock = threading.Lock()
         self._version: Version | None = None
@@ -97,7 +102,7 @@ class Live:
         self.housekeeping = Housekeeping(store, folder / ARCHIVE, limits.archive_after_s, limits.retention_s)
         self._queue: deque[_Waiting] = deque()
         self._commands: deque[_Command] = deque()
-        self._n_waiting = 0
+        self._n_waiting = self._n_bytes_waiting = 0
         self._is_called = threading.Condition()
         self._listeners: list[Listener] = []
         self._pending: Derived = NOTHING
@@ -141,14 +146,16 @@ class Live:
 
     def submit(self, request: Request) -> asyncio.Future[None]:
         """See the protocol. Called from an event loop."""
-        if not self.is_ready:
-            raise Overloaded(2, is_starting=True)
-        if self._n_waiting >= self.limits.max_waiting:
-            raise Overloaded(1)
+        size = sum(map(len, request.calls))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._is_called:
+            if not self.is_ready:
+                raise Overloaded(2, is_starting=True)
+            if self._n_waiting >= self.limits.max_waiting or self._n_bytes_waiting >= MOST_WAITING_BYTES:
+                raise Overloaded(1)
             self._n_waiting += len(request.calls)
-            self._queue.append(_Waiting(request, done))
+            self._n_bytes_waiting += size
+            self._queue.append(_Waiting(request, size, done))
             self._is_called.notify()
         return done
 
@@ -160,18 +167,18 @@ class Live:
             self._listeners.append(listener)
 
         def unsubscribe() -> None:
-            with self.lock, contextlib.suppress(ValueError):
+            with self.lock, contextlib.suppress(ValueError):  # to end twice is to end once
                 self._listeners.remove(listener)
 
         return unsubscribe
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """See the protocol."""
-        if not self.is_ready:
-            raise Overloaded(2, is_starting=True)
         commands.check_command(name, arguments)
         done: Future[dict[str, Any]] = Future()
         with self._is_called:
+            if not self.is_ready:
+                raise Overloaded(2, is_starting=True)
             self._commands.append(_Command(name, dict(arguments), done))
             self._is_called.notify()
         return done.result()
@@ -274,9 +281,10 @@ class Live:
 
         found: Recovered = recover(self.store, self.folder, self.make_version, self._derive, report)
         self.progress = 1.0
-        self._version = found.version
         self._pending = found.pending
-        erasure.go_on(self)
+        self.flush()  # before anybody is erased of whom it tells
+        erasure.go_on(self, found.version)  # nobody sees a customer again who is being erased
+        self._version = found.version
         self._n_since_snapshot = found.n_calls
         LOG.info("ready: log position %d, %d customers", found.version.position, found.version.customers.n_customers)
 
@@ -358,6 +366,7 @@ class Live:
                 taken.append(self._queue.popleft())
                 n += len(taken[-1].request.calls)
             self._n_waiting -= n
+            self._n_bytes_waiting -= sum(one.size for one in taken)
         return taken
 
     def _answer(self, taken: Iterable[_Waiting], error: Exception | None) -> None:
@@ -370,8 +379,8 @@ class Live:
 
     def _refuse_all(self) -> None:
         """Nothing that waits is written any more."""
-        self._is_stopping = True
-        with self._is_called:
+        with self._is_called:  # who comes later is refused at once
+            self._is_stopping = True
             taken, obeyed = list(self._queue), list(self._commands)
             self._queue.clear()
             self._commands.clear()
@@ -427,6 +436,9 @@ class Live:
             command.done.set_result(commands.obey(self, command.name, command.arguments, now))
         except (SojournError, Overloaded) as error:
             command.done.set_exception(error)
+        except BaseException:
+            command.done.set_exception(Overloaded(5, is_starting=True))  # the engine ends; nobody waits for ever
+            raise
 
     def log_command(self, name: str, arguments: Mapping[str, Any], now: int) -> int:
         """Write a command to the log; its position."""
@@ -441,9 +453,9 @@ class Live:
         """Let the version beside see a command."""
         self._rollout.follow_command(position, now, name, arguments)
 
-    def forget_in_shadow(self, id: str) -> None:
+    def forget_in_shadow(self, ids: Sequence[str]) -> None:
         """Erase a customer from the version beside."""
-        self._rollout.forget(id)
+        self._rollout.forget(ids)
 
     def settle(self, outcome: Outcome, now: int) -> None:
         """Publish what came of a record, and keep it to be written. Call with the lock held."""

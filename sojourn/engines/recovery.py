@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sojourn.archive import read_records
 from sojourn.engines import commands
@@ -42,6 +43,8 @@ def recover(
     """
     last = store.last_position()
     active = read_active(store)
+    if active["position"] != store.get_meta(ACTIVE)["position"]:
+        store.set_meta(ACTIVE, active)  # else another record, at the position of one that never was, would count for it
     version = _load(store, folder, make_version, active["version"], last)
     version.since_at = active["since_at"]
     begin, n_calls, pending = version.position, 0, NOTHING
@@ -75,23 +78,23 @@ def apply_record(version: Version, record: Record) -> Outcome:
         raise SojournError(Problem(f"record {record.position} of the log", what, command="sojourn repair")) from error
 
 
-def read_active(store: Store) -> dict[str, int]:
-    """Which version is in use, since when, and the position of the command that put it into use.
+def read_active(store: Store) -> dict[str, Any]:
+    """Which version is in use, since when, the position of the command that put it into use, and the one before.
 
     That is noted before the command is written; so where the log does not have it, the one before is in use.
     """
-    active = store.get_meta(ACTIVE)
+    active: dict[str, Any] = store.get_meta(ACTIVE)
     last = store.last_position()
     while active["before"] is not None and active["position"] > last:
         active = active["before"]
-    return {"version": active["version"], "since_at": active["since_at"], "position": active["position"]}
+    return active
 
 
 def note_active(store: Store, version: int, *, since_at: int = LONG_AGO, position: int = 0) -> None:
     """Note that a version is in use from a position of the log on."""
     before = store.get_meta(ACTIVE)
-    if before is not None:
-        before = {**read_active(store), "before": None}
+    if before is not None and before["before"] is not None:
+        before["before"] |= {"before": None}  # two back are enough: one to go back to, should this one never begin
     store.set_meta(ACTIVE, {"version": version, "since_at": since_at, "position": position, "before": before})
 
 

@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,14 +164,14 @@ class Rollout:
         if self._beside is not None:
             self._count(self._beside.take_command(position, now, name, arguments))
 
-    def forget(self, id: str) -> None:
+    def forget(self, ids: Sequence[str]) -> None:
         """Erase a customer there, too."""
         if self._coming is not None:  # it reads what is being erased: begin again
             self._coming.is_stopped = True
             _close(self._coming.version)
             self._coming = None
         if self._beside is not None:
-            self._beside.forget(id)
+            self._beside.forget(ids)
 
     def _count(self, outcome: Outcome) -> None:
         self._moved.update(change.kind for change in outcome.changes)

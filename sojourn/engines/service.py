@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-KINDS = ("", "track", "identify", "page", "screen", "group", "alias")
-"""Kinds of tracking calls; the first one means that the call says itself, in ``type``."""
+CHANGE_KINDS = (
+    "transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left",
+)  # fmt: skip
+"""What can become so."""
 
 
 @dataclass(frozen=True, slots=True)

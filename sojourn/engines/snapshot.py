@@ -92,7 +92,7 @@ def read_snapshot(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
                 flat, begin = arrays[name].reshape(-1).view(np.uint8), filled[name]
                 flat[begin : begin + data.size] = np.frombuffer(data, np.uint8)
                 filled[name] = begin + data.size
-    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError) as error:
         raise SnapshotError(Problem(str(path), f"cannot be read ({type(error).__name__})")) from None
     if rest is None or any(filled[name] != array.nbytes for name, array in arrays.items()):
         raise SnapshotError(Problem(str(path), "is cut short"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.audiences import trait_values
@@ -78,12 +79,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What an erased customer has left: ids with the letter of their level, keys of profiles, events, names."""
+class Whose:
+    """A customer by all that they are known by: ids with the letter of their level, keys of profiles, names."""
 
-    ids: tuple[str, ...]
+    ids: list[str]
     keys: list[int]
-    seqs: I8
     names: list[str]
 
 
@@ -185,26 +185,28 @@ class Version:
         self._carry_on(np.empty(0, np.int32), None, redo, freed, np.empty(0, np.int32), outcome)
         return outcome
 
-    def forget(self, id: str) -> Forgotten:
-        """Erase a customer here, and say what there is of them elsewhere. Nothing, where nobody has this id."""
+    def describe(self, id: str) -> Whose | None:
+        """All that the customer who has this id is known by; None where nobody has it."""
         node = self.known.find(id)
         if node < 0:
-            return Forgotten((), [], np.empty(0, np.int64), [])
-        owner = int(self.known.graph.owner[node])
-        nodes = self.known.graph.members(owner)
-        names = self.names(nodes)
+            return None
+        nodes = self.known.graph.members(int(self.known.graph.owner[node]))
+        ids = [self.known.ids.name(node) for node in nodes]
+        return Whose(ids, [self.known.key(node) for node in nodes], self.names(nodes))
+
+    def forget(self, ids: Sequence[str]) -> I8:
+        """Erase a customer here, given by ids with their letters; the seqs of their events."""
+        nodes = [node for node in self.known.ids.lookup(pa.array(ids, pa.string())).tolist() if node >= 0]
         seqs = self.past.erase(nodes)
-        row = self._row_of[owner] if owner < len(self._row_of) else -1
-        if row >= 0:
-            self._row_of[owner] = -1
-            self.customers.free(np.array([row], np.int32))
-        keys = [self.known.key(node) for node in nodes]
-        forgotten = Forgotten(tuple(self.known.ids.name(node) for node in nodes), keys, seqs, names)
-        self.known.forget(nodes)
-        self._has_traits[nodes] = False
         for node in nodes:
+            row = self._row_of[node]
+            if row >= 0:
+                self._row_of[node] = -1
+                self.customers.free(np.array([row], np.int32))
             self._traits.pop(node, None)
-        return forgotten
+        self._has_traits[nodes] = False
+        self.known.forget(nodes)
+        return seqs
 
     # -- saved and restored ----------------------------------------------------------------------------------
 
@@ -254,8 +256,6 @@ class Version:
         has_id = np.fromiter((id is not None for id in read.event_id), np.bool_, len(read))
         is_new = np.ones(len(read), np.bool_)
         if has_id.any():
-            import pyarrow as pa
-
             texts = pa.array([id for id in read.event_id if id is not None], pa.string())
             keys = np.stack([hash_strings(texts), hash_strings(texts, seed=1)], axis=1)
             is_new[has_id] = self.recent.add(keys, self.now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from sojourn.hmm.follow import (
     STEP_TICKS,
     STEP_TOUCH,
 )
+from sojourn.instants import show_instant
 from sojourn.reasons import find_runner_up, list_reasons, split_odds
 
 FIELDS = (
@@ -55,16 +55,6 @@ def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | N
         "activity": lambda: _show_activity(version, row),
     }
     return found | {name: part() for name, part in parts.items() if name in wanted}
-
-
-def show_instant(at: int) -> str:
-    """An instant in microseconds as ISO 8601, UTC.
-
-    >>> show_instant(1_500_000)
-    '1970-01-01T00:00:01.500000Z'
-    """
-    shown = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
-    return shown.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _show_state(version: Version, row: int, now: int, wanted: set[str]) -> dict[str, Any]:

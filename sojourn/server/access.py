@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.instants import now_us
 from sojourn.store import Key
 
 SCOPES = ("write", "read", "admin")
@@ -47,7 +48,7 @@ def create_key(store: Keys, name: str, scopes: Sequence[str], *, text: str | Non
         raise SojournError(Problem("key", what))
     id, salt = "k" + secrets.token_hex(5), secrets.token_bytes(16)
     shown = text or f"sj_{scopes[0]}_{secrets.token_urlsafe(24)}"
-    key = Key(id, name, tuple(scopes), salt, hash_key(shown, salt), time.time_ns() // 1_000)
+    key = Key(id, name, tuple(scopes), salt, hash_key(shown, salt), now_us())
     if any(hmac.compare_digest(known.hash, hash_key(shown, known.salt)) for known in store.find_keys()):
         raise SojournError(Problem("key", "there is such a key already", command="sojourn keys list"))
     store.add_key(key)
@@ -61,7 +62,7 @@ def rotate_key(store: Keys, id: str) -> tuple[str, Key]:
         what = f"there is no key '{id}' that is valid"
         raise SojournError(Problem("keys", what, nearest(id, known), "sojourn keys list"))
     made = create_key(store, known[id].name, known[id].scopes)
-    store.revoke_key(id, time.time_ns() // 1_000)
+    store.revoke_key(id, now_us())
     return made
 
 

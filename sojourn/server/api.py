@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
@@ -14,9 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 
 from sojourn.calls import LONGEST_CALL
-from sojourn.engines.service import Service
-from sojourn.engines.view import FIELDS, show_instant
+from sojourn.engines.service import CHANGE_KINDS, Service
+from sojourn.engines.view import FIELDS
 from sojourn.errors import Problem, nearest
+from sojourn.instants import instant_us, show_instant
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer
 from sojourn.server.stream import Asked, Streams, show_change
@@ -25,7 +26,6 @@ from sojourn.store import Store, Wanted
 MOST = 1_000
 LONGEST_ID = LONGEST_CALL  # any id that a call may have can be read, and erased
 _LONGEST_BODY = 8 * LONGEST_ID
-KINDS = ("transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left")
 _FAR = 2**62
 _CUSTOMERS = "/v1/customers/"
 
@@ -195,7 +195,8 @@ def _add_states(router: APIRouter, parts: Parts) -> None:
         limit: Limit = 100, cursor: Cursor = None,
     ) -> Response:  # fmt: skip
         """Transitions, newest first. Revoked ones are those of which a late event has shown that they never were."""
-        wanted = Wanted(customer_id, from_state, to_state, _instant(since), _instant(until), include_revoked)
+        begin, end = (None if at is None else instant_us(at) for at in (since, until))
+        wanted = Wanted(customer_id, from_state, to_state, begin, end, include_revoked)
         found = parts.store.read_transitions(wanted, limit=limit + 1, after=_read_cursor(cursor))
         last = found[limit - 1] if len(found) > limit else None
         items = [{**show_change(one), "is_revoked": one.revoked_by is not None} for one in found[:limit]]
@@ -226,18 +227,18 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
     @router.get("/changes", tags=["feed"], dependencies=reads, response_model=Page)
     def list_changes(
         after: Annotated[int, Query(ge=0, le=_FAR, description="the last seq that is known")] = 0,
-        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(KINDS)}")] = None,
+        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(CHANGE_KINDS)}")] = None,
         limit: Limit = 100,
     ) -> Response:  # fmt: skip
         """The feed of all that became so, in order; `next` is the seq to go on from."""
-        found = parts.store.read_changes(after, limit=limit, kinds=_split_names("kind", kind, KINDS))
+        found = parts.store.read_changes(after, limit=limit, kinds=_split_names("kind", kind, CHANGE_KINDS))
         return answer({"items": [show_change(one) for one in found], "next": found[-1].seq if found else None})
 
     @router.get("/stream", tags=["feed"], dependencies=reads, response_class=StreamingResponse,
                 responses={200: {"content": {"text/event-stream": {}}}})  # fmt: skip
     async def read_stream(
         request: Request,
-        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(KINDS)}")] = None,
+        kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(CHANGE_KINDS)}")] = None,
         name: Annotated[str | None, Query(max_length=500, description="some states, moments or audiences")] = None,
         customer_id: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
         after: Annotated[int | None, Query(ge=0, le=_FAR, description="as the header Last-Event-ID")] = None,
@@ -247,7 +248,7 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
         if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
             after = int(last)
         names = None if name is None else {one.strip() for one in name.split(",")}
-        asked = Asked(_split_names("kind", kind, KINDS), names, customer_id, after)
+        asked = Asked(_split_names("kind", kind, CHANGE_KINDS), names, customer_id, after)
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(parts.streams.read(asked), headers=headers, media_type="text/event-stream")
 
@@ -324,13 +325,6 @@ def _split_names(what: str, text: str | None, known: Sequence[str]) -> list[str]
                 422, Problem(what, f"'{name[:60]}' is none of {', '.join(known)}", nearest(name, known))
             )
     return names
-
-
-def _instant(at: datetime | None) -> int | None:
-    if at is None:
-        return None
-    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _read_cursor(cursor: str | None) -> tuple[int, int] | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-import time
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from starlette.routing import Match, Route
 from sojourn.engines.service import Overloaded, Service
 from sojourn.engines.service import Request as Calls
 from sojourn.errors import Problem
+from sojourn.instants import instant_us, now_us
 from sojourn.server import posthog
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, refuse
@@ -112,7 +112,7 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
         body = decompress(await read_body(request), request.headers.get("content-encoding", "").strip().lower())
-        received_at = time.time_ns() // 1_000
+        received_at = now_us()
         calls, write_key, sent_at = read_calls(path, name, body)
     except BadBody as error:
         return refuse(400, Problem("body", str(error)), CORS)
@@ -293,12 +293,9 @@ def read_sent_at(value: Any) -> int | None:
     if not isinstance(value, str) or len(value) > 40:
         return None
     try:
-        at = datetime.fromisoformat(value)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        since = at - datetime(1970, 1, 1, tzinfo=UTC)
+        return instant_us(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         return None
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _allow(request: Request) -> Response:

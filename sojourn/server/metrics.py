@@ -9,10 +9,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from sojourn.engines.service import CHANGE_KINDS
 from sojourn.store import StoreError
 
 EVENTS = ("received", "accepted", "duplicate", "quarantined", "late", "refolded")
-CHANGES = ("transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left")
 GAUGES = {
     "is_ready": ("ready", "1 while calls are taken and answers given"),
     "progress": ("start_progress", "share of the log that a start has read"),
@@ -62,7 +62,7 @@ class Metrics:
         counts = status.get("counts", {})
         for metric, label, what, names in (
             ("events", "what", "calls by what became of them", EVENTS),
-            ("changes", "kind", "changes told", CHANGES),
+            ("changes", "kind", "changes told", CHANGE_KINDS),
         ):
             family = CounterMetricFamily(f"sojourn_{metric}", what, labels=[label])
             for name in names:

@@ -17,7 +17,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 
 from sojourn.engines.service import Change, Service
-from sojourn.engines.view import show_instant
+from sojourn.instants import show_instant
 from sojourn.store import Store
 
 STREAM_PATH = "/v1/stream"

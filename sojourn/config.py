@@ -51,6 +51,7 @@ class Settings:
     stop_within_s: float = 30.0
     archive_after_s: float | None = 7 * _DAY_S
     retention_s: float | None = None
+    read_beside: bool = True  # calls in a process of their own, once there are many
     destinations: tuple[Destination, ...] = ()
 
 
@@ -66,6 +67,7 @@ DESCRIPTIONS = {
     "stop_within": "how long a stop may take to write what is waiting",
     "archive_after": "when whole days go from the log into Parquet files; `never`: they stay",
     "retention": "when days of the archive are deleted for good; `never`: they stay",
+    "read_beside": "`false`: calls are never read in a second process, which takes the work of a second core",
     "destinations": "where changes are sent: a name, and what follows, for each",
     "destinations.type": "`webhook`",
     "destinations.url": "where to send to",
@@ -83,7 +85,7 @@ DESCRIPTIONS = {
 """What each setting is for; the reference has a row for each."""
 
 _KEYS = ("server", "store", "commit_interval", "max_waiting", "snapshot_every", "duplicates_within", "rate_limit",
-         "stop_within", "archive_after", "retention", "destinations")  # fmt: skip
+         "stop_within", "archive_after", "retention", "read_beside", "destinations")  # fmt: skip
 _DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "purpose",
                 "max_age", "private_addresses", "timeout")  # fmt: skip
 _URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
@@ -136,6 +138,7 @@ def parse_settings(text: str, project: Path = Path(), where: str = FILE) -> Sett
         stop_within_s=_read_short(reader, root.get("stop_within"), "stop_within", Settings.stop_within_s),
         archive_after_s=_read_age(reader, root.get("archive_after"), "archive_after", Settings.archive_after_s),
         retention_s=_read_age(reader, root.get("retention"), "retention", Settings.retention_s),
+        read_beside=_read_switch(reader, root.get("read_beside"), "read_beside", Settings.read_beside),
         destinations=_read_destinations(reader, root.get("destinations")),
     )
     if reader.problems:
@@ -177,6 +180,10 @@ def _read_short(reader: Reader, node: Yaml | None, what: str, default: float) ->
     if text.endswith("ms") and text[:-2].isdecimal() and text.isascii() and 0 < int(text[:-2]) <= 60_000:
         return int(text[:-2]) / 1_000
     return reader.read_duration(node, what) or default
+
+
+def _read_switch(reader: Reader, node: Yaml | None, what: str, default: bool) -> bool:
+    return default if node is None else reader.read_bool(node, what)
 
 
 def _read_age(reader: Reader, node: Yaml | None, what: str, default: float | None) -> float | None:

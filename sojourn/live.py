@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,7 @@ def open_live(
         duplicates_within_s=settings.duplicates_within_s,
         archive_after_s=settings.archive_after_s,
         retention_s=settings.retention_s,
+        read_beside=settings.read_beside and (os.cpu_count() or 1) > 1,
     )
     return Live(store, folder, limits, clock=clock, route=route, wake=wake)
 

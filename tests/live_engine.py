@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ SECOND = 1_000_000
 class Engine:
     """A running engine. ``now`` is its clock, in microseconds."""
 
-    def __init__(self, project: Path, now: int) -> None:
+    def __init__(self, project: Path, now: int, *, is_read_beside: bool = False) -> None:
         self.project, self.now = project, now
-        self.settings = load_settings(project)
+        self.settings = replace(load_settings(project), read_beside=is_read_beside)
         (project / "live").mkdir(exist_ok=True)
         self.store: Store = open_store(self.settings.store)
         self.live: Live = open_live(project, self.settings, self.store, clock=lambda: self.now)
@@ -111,9 +112,9 @@ def make_project(project: Path, playbook: str, model: dict[str, Any] | None = No
 
 
 @contextmanager
-def open_engine(project: Path, now: int) -> Iterator[Engine]:
+def open_engine(project: Path, now: int, *, is_read_beside: bool = False) -> Iterator[Engine]:
     """An engine at work on a project, stopped in order at the end."""
-    engine = Engine(project, now)
+    engine = Engine(project, now, is_read_beside=is_read_beside)
     try:
         engine.start()
         yield engine

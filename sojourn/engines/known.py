@@ -63,7 +63,8 @@ class Known:
 
     def customer_id(self, node: int) -> str:
         """What the customer is called whom an id stands for: as in batch, ``column:id`` where a user has that text."""
-        text, level = self.text(node), self.level(node)
+        name = self.ids.name(node)
+        text, level = name[1:], ord(name[0]) - _FIRST_LETTER
         is_taken = level > 0 and any(self._lookup(text, better) >= 0 for better in range(level))
         if is_taken and level < len(self.columns):
             return f"{self.columns[level]}:{text}"

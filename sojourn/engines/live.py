@@ -24,6 +24,7 @@ from sojourn.archive import read_records
 from sojourn.call_plan import KINDS
 from sojourn.engines import commands, erasure, rollout, view
 from sojourn.engines.housekeeping import Housekeeping
+from sojourn.engines.reading import Reading
 from sojourn.engines.recovery import ACTIVE, ARCHIVE, Recovered, recover, save_snapshot
 from sojourn.engines.service import Change, Overloaded, Request
 from sojourn.engines.version import Outcome, Version
@@ -67,6 +68,7 @@ class Limits:
     duplicates_within_s: float = 30 * 86_400.0
     archive_after_s: float | None = None
     retention_s: float | None = None
+    read_beside: bool = False
 
 
 @dataclass
@@ -74,6 +76,17 @@ class _Waiting:
     request: Request
     size: int
     done: asyncio.Future[None]
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A record that is in the log and not yet applied. ``is_sent``: its calls are being read beside."""
+
+    position: int
+    now: int
+    columns: CallsColumns
+    received_at: int
+    is_sent: bool
 
 
 @dataclass
@@ -106,6 +119,8 @@ class Live:
         self._is_called = threading.Condition()
         self._listeners: list[Listener] = []
         self._pending: Derived = NOTHING
+        self._unread: _Unread | None = None
+        self._reading = Reading("", is_wanted=False)
         self._thread = threading.Thread(target=self._run, name="sojourn-engine", daemon=True)
         self._is_stopping = False
         self.failure: str | None = None
@@ -192,6 +207,7 @@ class Live:
             "progress": round(self.progress, 3),
             "waiting": self._n_waiting,
             "log_position": self.store.last_position(),
+            "is_reading_beside": self._reading.is_ready,
             "stream_listeners": len(self._listeners),
             "commit_s": self.timings.commit.rows(),
             "apply_s": self.timings.apply.rows(),
@@ -263,6 +279,7 @@ class Live:
         except Exception as error:  # whatever it is, the process has to end: the log has all that was acknowledged
             self._fail(error)
         finally:
+            self._reading.close()
             self._rollout.stop()
             self._refuse_all()
 
@@ -285,6 +302,7 @@ class Live:
         self.flush()  # before anybody is erased of whom it tells
         erasure.go_on(self, found.version)  # nobody sees a customer again who is being erased
         self._version = found.version
+        self._reading = Reading(found.version.playbook.text, is_wanted=self.limits.read_beside)
         self._n_since_snapshot = found.n_calls
         LOG.info("ready: log position %d, %d customers", found.version.position, found.version.customers.n_customers)
 
@@ -293,10 +311,10 @@ class Live:
         return rollout.make_version(self, number)
 
     def _work(self) -> None:
-        next_cycle = time.monotonic()
+        next_cycle = next_look = time.monotonic()
         while True:
             with self._is_called:
-                if not self._queue and not self._commands:
+                if not self._queue and not self._commands and self._unread is None:
                     if self._is_stopping:
                         return
                     self._is_called.wait(0.0 if self._pending is not NOTHING else TICK_S)
@@ -307,16 +325,20 @@ class Live:
                 self._obey(self._commands.popleft())
             if self._queue:
                 self._take_calls()
+            elif self._unread is not None:
+                self.apply_unread()
             elif self._pending is not NOTHING:
                 self.flush()
-            if self.version.is_due(now := self.now()):
-                self._pass_time(now)
+            if begin >= next_look or self._unread is None:
+                next_look = begin + TICK_S
+                self._look_at_clock()
             self._rollout.go_on()
-            self.housekeeping.go_on(now)
+            self.housekeeping.go_on(self.now())
             # Records that are larger cost less per call: what took long may be followed by as long a wait.
             took = time.monotonic() - begin
             next_cycle = begin + max(self.limits.commit_interval_s, min(2 * took, _LONGEST_CYCLE_S))
             if self._n_since_snapshot >= self.limits.snapshot_every:
+                self.apply_unread()
                 self.flush()
                 with self.lock:
                     save_snapshot(self.folder, self.version)
@@ -330,32 +352,51 @@ class Live:
             time.sleep(min(left, _LULL_S))
 
     def _take_calls(self) -> None:
+        """Write the calls that wait as a record. Those of the record before are applied while these are read."""
         taken = self._gather()
-        now = self.now()
         columns = _make_columns([one.request for one in taken])
         payload = encode_columns(columns)
-        begin = time.perf_counter()
+        is_sent = self._reading.send(payload, len(columns))
+        self.apply_unread()
+        now, begin = self.now(), time.perf_counter()
         try:
             position = self._append(NewRecord(at=now, kind="calls", n=len(columns), payload=payload))
         except StoreError as error:
             LOG.error("calls could not be written: %s", error)
             self._answer(taken, error)
+            if is_sent:
+                self._reading.receive()
             if not isinstance(error, StoreFull) and not self.store.is_writable:
                 raise
             time.sleep(_RETRY_S)
             return
         self._answer(taken, None)
-        committed = time.perf_counter()
-        self.timings.commit.add(committed - begin)
+        self.timings.commit.add(time.perf_counter() - begin)
         self._n_since_snapshot += len(columns)
+        self._unread = _Unread(position, now, columns, min(one.request.received_at for one in taken), is_sent)
+        if not is_sent:
+            self.apply_unread()
+
+    def apply_unread(self) -> None:
+        """Apply the record that has been written and not applied, if there is one."""
+        record, self._unread = self._unread, None
+        if record is None:
+            return
+        read = self._reading.receive() if record.is_sent else None
+        begin = time.perf_counter()
         with self.lock:
-            outcome = self.version.take_calls(position, now, columns)
-            self._rollout.follow_calls(position, now, columns)
-            self.settle(outcome, now)
-        applied = time.perf_counter()
-        self.timings.apply.add(applied - committed)
-        received = min(one.request.received_at for one in taken)
-        self.timings.publish.add(max(self._clock() - received, 0) / 1e6)
+            outcome = self.version.take_calls(record.position, record.now, record.columns, read)
+            self._rollout.follow_calls(record.position, record.now, record.columns)
+            self.settle(outcome, record.now)
+        self.timings.apply.add(time.perf_counter() - begin)
+        self.timings.publish.add(max(self._clock() - record.received_at, 0) / 1e6)
+
+    def _look_at_clock(self) -> None:
+        """Do what time alone does, if it is due: after all that is in the log."""
+        if self.version.is_due(self.now()):
+            self.apply_unread()
+        if self.version.is_due(now := self.now()):
+            self._pass_time(now)
 
     def _gather(self) -> list[_Waiting]:
         """The requests that go into one record."""
@@ -430,6 +471,7 @@ class Live:
 
     def _obey(self, command: _Command) -> None:
         """Carry out a command: a record of its own, so that a start does the same again."""
+        self.apply_unread()
         self.flush()
         now = self.now()
         try:
@@ -478,6 +520,8 @@ class Live:
         derived = self._derive(version, outcome, now)
         self.store.append([NewRecord(at=now, kind="command", n=0, payload=payload)], derived)
         self._version = version
+        self._reading.close()
+        self._reading = Reading(version.playbook.text, is_wanted=self.limits.read_beside)
         for listener in self._listeners if outcome.changes else []:
             listener(outcome.changes)
         if derived.outbox and self._wake:

@@ -130,6 +130,7 @@ class Rollout:
         if coming.problem:
             self._end(coming.wish["number"], coming.problem)
             return
+        self._live.apply_unread()  # then both have seen what is in the log
         coming.catch_up(self._live, self._live.version.position)
         if coming.wish["action"] == "shadow":
             self._beside, self._moved = coming.version, Counter()

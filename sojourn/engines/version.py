@@ -118,12 +118,16 @@ class Version:
 
     # -- records ---------------------------------------------------------------------------------------------
 
-    def take_calls(self, position: int, at: int, calls: CallsColumns) -> Outcome:
-        """What tracking calls do, as of the instant ``at`` at which their record was made."""
+    def take_calls(self, position: int, at: int, calls: CallsColumns, read: ReadCalls | None = None) -> Outcome:
+        """What tracking calls do, as of the instant ``at`` at which their record was made.
+
+        ``read``: what this version's reader makes of the calls, where that is known already.
+        """
         outcome = Outcome()
         self.position, self.now = position, max(self.now, at)
-        raw = [call if call is not None else b"" for call in calls.raw]
-        read = self.reader.read(raw, calls.kind, calls.received_at, calls.sent_at)
+        if read is None:
+            raw = [call if call is not None else b"" for call in calls.raw]
+            read = self.reader.read(raw, calls.kind, calls.received_at, calls.sent_at)
         self._quarantine(position, calls, read, outcome)
         first, pairs = self.known.take_in(read)
         is_new = self._find_new(read)
@@ -531,15 +535,22 @@ class Version:
         return facts
 
     def _tell_moments(self, stepped: Stepped, rows: Rows, events: PastEvents) -> list[tuple[Fact, int]]:
-        moments = self.steps.layout.moments
+        if not len(stepped.moments):
+            return []
+        names = self.steps.layout.moments
+        place, moment = stepped.moments.T
+        whose = rows[place]
+        np.add.at(self.customers.n_told, whose, 1)
+        owners = self.customers.owner[whose].tolist()
+        called = {owner: self.known.customer_id(owner) for owner in set(owners)}
         facts: dict[tuple[str, int, str], tuple[Fact, int]] = {}
-        for i, k in stepped.moments.tolist():
-            row = rows[i]
-            self.customers.n_told[row] += 1
-            who, at = self.known.customer_id(int(self.customers.owner[row])), int(events.event_at[i])
+        for owner, i, k, at, account in zip(
+            owners, place.tolist(), moment.tolist(), events.event_at[place].tolist(),
+            self.customers.folded_at[whose].tolist(), strict=True,
+        ):  # fmt: skip
             data = {"event_id": events.event_id[i].decode() or None, "version": self.number}
-            fact = Fact(who, "moment", at, moments[k], None, data)
-            facts.setdefault((who, at, moments[k]), (fact, int(self.customers.folded_at[row])))
+            fact = Fact(called[owner], "moment", at, names[k], None, data)
+            facts.setdefault((called[owner], at, names[k]), (fact, account))
         return list(facts.values())
 
     def number_facts(self, facts: Iterable[tuple[Fact, int]]) -> list[Change]:

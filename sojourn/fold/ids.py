@@ -35,7 +35,7 @@ class IdTable:
         self._table = np.zeros(1 << 10, np.uint64)
         self._arena = np.zeros(1 << 12, np.uint64)
         self._state = np.array([0, 1, 0], np.int64)  # rows, arena words in use, why the last search stopped
-        self._places = np.empty(0, np.int64)  # of the records of rows whose names were asked for one by one
+        self._places, self._n_places = np.empty(0, np.int64), 0  # of the records of rows whose names were asked for
 
     def __len__(self) -> int:
         return int(self._state[0])
@@ -82,15 +82,21 @@ class IdTable:
         """Where the record of a row is, and how many bytes its text has."""
         if not 0 <= row < len(self):
             raise IndexError(f"there is no row {row}")
-        if row >= len(self._places):
-            from sojourn.fold.id_kernel import list_places
-
-            places = np.empty(len(self), np.int64)
-            places[: len(self._places)] = self._places
-            list_places(self._arena, len(self._places), places)
-            self._places = places
+        if row >= self._n_places:
+            self._find_places()
         place = int(self._places[row])
         return place, int(self._arena[place]) >> 32
+
+    def _find_places(self) -> None:
+        from sojourn.fold.id_kernel import list_places
+
+        n = len(self)
+        if n > len(self._places):  # room to grow: as a rule new ids are asked for soon after they come
+            places = np.empty(n * 5 // 4 + 1024, np.int64)
+            places[: self._n_places] = self._places[: self._n_places]
+            self._places = places
+        list_places(self._arena, self._n_places, self._places[:n])
+        self._n_places = n
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What :meth:`from_arrays` makes the same table of."""

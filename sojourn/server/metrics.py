@@ -23,6 +23,7 @@ GAUGES = {
     "n_ids": ("ids", "ids of customers and identifiers"),
     "memory_bytes": ("customer_memory_bytes", "bytes of memory that customers take"),
     "version": ("version", "number of the version in use"),
+    "is_reading_beside": ("reading_beside", "1 while a second process reads calls"),
     "stream_listeners": ("stream_readers", "open streams"),
 }
 HISTOGRAMS = {

@@ -47,6 +47,8 @@ class Parts:
 class OddsTables:
     """What :func:`split_odds` works out of a model: who asks often keeps it."""
 
+    initial: F8
+    ending: F8  # [boundaries + 1, states]: the silence ends in this bin
     silence: F8
     events: F8
     ticks: F8
@@ -56,7 +58,11 @@ class OddsTables:
 def make_tables(model: Model) -> OddsTables:
     """The tables of a model."""
     logs = np.array([channel_logs(channel) for channel in model.channels])
-    return OddsTables(silence_matrices(model), event_matrices(model), tick_matrices(model), logs)
+    ending = np.concatenate([model.hazards.T, np.ones((1, len(model.states)))])
+    return OddsTables(
+        np.asarray(model.initial, np.float64), ending, silence_matrices(model), event_matrices(model),
+        tick_matrices(model), logs,
+    )  # fmt: skip
 
 
 def find_runner_up(posterior: F8, state: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -81,43 +87,19 @@ def split_odds(
     ``carried``, ``facts``: from the walk; ``last_code`` the code of each customer's last own event. Only
     customers with at least one own event.
     """
-    n = len(state)
-    each = np.arange(n)
+    from sojourn.hmm.split import split
 
-    def odds(p: F8) -> F8:
-        return np.asarray(np.log(p[each, state] / p[each, against]))
-
-    is_first = facts[:, publish.N_OWN] == 1
-    before = np.where(is_first[:, None], model.initial[None, :], carried)
-    silent, moved = before.copy(), before.copy()
     tables = tables or make_tables(model)
-    silence, events = tables.silence, tables.events
-    ticks, touch = facts[:, publish.STEP_TICKS], facts[:, publish.STEP_TOUCH]
-    for b, u in {(int(b), int(u)) for b, u in zip(ticks[~is_first], touch[~is_first], strict=True)}:
-        rows = np.flatnonzero(~is_first & (ticks == b) & (touch == u))
-        reached = before[rows] @ silence[b]
-        ending = model.hazards[:, b] if b < len(model.boundaries_s) else 1.0
-        silent[rows] = reached * ending
-        moved[rows] = reached @ events[b, u]
-    seen = combos[last_code].astype(np.int64)
-    c = np.arange(len(model.channels))
-    told = np.stack([tables.logs[c, seen, s].sum(axis=1) for s in range(len(model.states))], axis=1)
-    at_event = moved * np.exp(told - told.max(axis=1, keepdims=True))
-    now = at_event / at_event.sum(axis=1, keepdims=True)
-    crossed = facts[:, publish.TICKS_NOW]
-    for b in range(int(crossed.max(initial=0))):
-        rows = np.flatnonzero(crossed > b)
-        now[rows] = now[rows] @ tables.ticks[b]
-        now[rows] /= now[rows].sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        steps = np.stack([odds(p) for p in (before, silent, moved, at_event, now)], axis=1)
-    channels = tables.logs[c, seen, state[:, None]] - tables.logs[c, seen, against[:, None]]
-    whys = steps[:, 1:3] - steps[:, :2]
-    weights = np.concatenate([steps[:, :1], whys, channels, steps[:, 4:] - steps[:, 3:4]], axis=1)
+    weights = np.empty((len(state), 4 + len(model.channels)))
+    split(
+        combos, carried, facts, last_code, state, against, tables.initial, tables.ending, tables.silence, tables.events,
+        tables.ticks, tables.logs, weights,
+    )  # fmt: skip
+    touch = facts[:, publish.STEP_TOUCH]
     symbols = np.full(weights.shape, -1)
-    symbols[:, 0] = np.where(is_first, -2, -1)
+    symbols[:, 0] = np.where(facts[:, publish.N_OWN] == 1, -2, -1)
     symbols[:, 2] = np.where(touch > 0, touch, -1)
-    symbols[:, 3:-1] = seen
+    symbols[:, 3:-1] = combos[last_code]
     names = (BELIEF, SILENCE_BEFORE, MOVE, *(channel.name for channel in model.channels), SILENCE_SINCE)
     return Parts(names, weights, symbols)
 

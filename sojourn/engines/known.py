@@ -61,6 +61,11 @@ class Known:
         """The level of an id; 0 for known users."""
         return ord(self.ids.name(node)[0]) - _FIRST_LETTER
 
+    def describe(self, node: int) -> tuple[str, str]:
+        """What kind of id it is, and the id as it was sent."""
+        name = self.ids.name(node)
+        return self.level_names[ord(name[0]) - _FIRST_LETTER], name[1:]
+
     def customer_id(self, node: int) -> str:
         """What the customer is called whom an id stands for: as in batch, ``column:id`` where a user has that text."""
         name = self.ids.name(node)
@@ -85,7 +90,7 @@ class Known:
         return self._lookup(text, self.columns.index(column)) if column in self.columns else -1
 
     def _lookup(self, text: str, level: int) -> int:
-        return int(self.ids.lookup(pa.array([chr(_FIRST_LETTER + level) + text]))[0])
+        return self.ids.find(chr(_FIRST_LETTER + level) + text)
 
     def take_in(self, read: ReadCalls) -> tuple[Nodes, NDArray[np.int64]]:
         """The first id of each event, and all pairs of ids that were seen together; ids that are new are numbered."""

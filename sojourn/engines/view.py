@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def _show_state(version: Version, row: int, now: int, wanted: set[str]) -> dict[
             "runner_up": names[other],
         }
     if "posterior" in wanted:
-        found["posterior"] = {name: float(p) for name, p in zip(names, posterior, strict=True)}
+        found["posterior"] = dict(zip(names, posterior.tolist(), strict=True))
     if "reasons" in wanted:
         found["reasons"] = _explain_state(version, rows, ahead, state, other)
     return found
@@ -101,8 +102,7 @@ def _explain_state(
 
 
 def _list_ids(version: Version, nodes: Iterable[int]) -> list[dict[str, str]]:
-    kinds = version.known.level_names
-    return [{"kind": kinds[version.known.level(node)], "id": version.known.text(node)} for node in nodes]
+    return [{"kind": kind, "id": text} for kind, text in map(version.known.describe, nodes)]
 
 
 def _show_features(version: Version, row: int, now: int) -> dict[str, float | None]:
@@ -110,11 +110,8 @@ def _show_features(version: Version, row: int, now: int) -> dict[str, float | No
         return {}
     layout = version.steps.layout
     vectors = version.customers.vectors[row : row + 1]
-    [values] = read_features(layout, vectors, max(now, int(vectors[0, 0])))
-    return {
-        name: float(value) if np.isfinite(value) else None
-        for name, value in zip(layout.feature_names, values, strict=True)
-    }
+    [values] = read_features(layout, vectors, max(now, int(vectors[0, 0]))).tolist()
+    return {name: value if isfinite(value) else None for name, value in zip(layout.feature_names, values, strict=True)}
 
 
 def _list_rules(version: Version, row: int, *, is_segment: bool) -> list[str]:
@@ -129,18 +126,19 @@ def _list_moments(version: Version, row: int) -> list[dict[str, Any]]:
     """When each moment was last completed, the latest first."""
     if row < 0:
         return []
-    vector, slots = version.customers.vectors[row], version.steps.moment_slots
-    last = sorted(((vector[slot], name) for name, slot in slots.items() if np.isfinite(vector[slot])), reverse=True)
+    slots = version.steps.moment_slots
+    instants = version.customers.vectors[row, list(slots.values())].tolist()
+    last = sorted(((at, name) for at, name in zip(instants, slots, strict=True) if isfinite(at)), reverse=True)
     return [{"moment": name, "last_at": show_instant(int(at))} for at, name in last]
 
 
 def _show_activity(version: Version, row: int) -> dict[str, Any]:
     if row < 0:
         return {"n_events": 0}
-    kept = version.customers.kept[row]
+    kept = version.customers.kept[row].tolist()
     found: dict[str, Any] = {"n_events": int(version.customers.n_events[row])}
     if kept[N_OWN]:
-        found |= {"first_at": show_instant(int(kept[FIRST_OWN])), "last_at": show_instant(int(kept[LAST_OWN]))}
+        found |= {"first_at": show_instant(kept[FIRST_OWN]), "last_at": show_instant(kept[LAST_OWN])}
     return found
 
 

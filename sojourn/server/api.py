@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Scope
 
 from sojourn.calls import LONGEST_CALL
 from sojourn.engines.service import CHANGE_KINDS, Service
@@ -19,7 +19,7 @@ from sojourn.engines.view import FIELDS
 from sojourn.errors import Problem, nearest
 from sojourn.instants import instant_us, show_instant
 from sojourn.server.access import Access, read_basic
-from sojourn.server.answers import answer
+from sojourn.server.answers import answer, make_quick
 from sojourn.server.stream import Asked, Streams, show_change
 from sojourn.store import Store, Wanted
 
@@ -27,7 +27,7 @@ MOST = 1_000
 LONGEST_ID = LONGEST_CALL  # any id that a call may have can be read, and erased
 _LONGEST_BODY = 8 * LONGEST_ID
 _FAR = 2**62
-_CUSTOMERS = "/v1/customers/"
+CUSTOMERS = "/v1/customers/"
 
 Id = Annotated[str, Path(max_length=LONGEST_ID, min_length=1, description="any id of the customer")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="how many at most")]
@@ -144,13 +144,13 @@ def _add_customers(router: APIRouter, parts: Parts) -> None:
         return answer(parts.service.command("erase", {"id": id}))
 
 
-def make_customer_route(parts: Parts) -> Route:
-    """The request that has to be quick, past the framework: what is known of a customer."""
+def make_customer_reader(parts: Parts) -> ASGIApp:
+    """The request that has to be quick: what is known of a customer."""
     check = need(parts, "read")
 
     async def read_customer(request: Request) -> Response:
         await check(request)
-        id = request.path_params["id"]
+        id = request.scope["path"].removeprefix(CUSTOMERS)
         if len(id) > LONGEST_ID:
             return _miss_customer()
         wanted = _split_names("fields", request.query_params.get("fields"), FIELDS)
@@ -159,19 +159,16 @@ def make_customer_route(parts: Parts) -> Route:
             found = await run_in_threadpool(parts.service.customer, id, wanted)
         return answer(found) if found is not None else _miss_customer()
 
-    return _CustomerRoute("/v1/customers/{id:path}", read_customer, methods=["GET"], include_in_schema=False)
+    return make_quick(read_customer)
 
 
-class _CustomerRoute(Route):
-    """All of an address after its beginning is an id, but for what asks for a timeline."""
-
-    def matches(self, scope: Any) -> tuple[Match, Any]:
-        path = scope["path"] if scope["type"] == "http" else ""
-        if not path.startswith(_CUSTOMERS) or scope["method"] != "GET":
-            return Match.NONE, {}
-        if path.endswith("/timeline") and scope["raw_path"].endswith(b"/timeline"):  # no part of an id: not %2Ftimeline
-            return Match.NONE, {}
-        return Match.FULL, {"endpoint": self.endpoint, "path_params": {"id": path.removeprefix(_CUSTOMERS)}}
+def is_of_a_customer(scope: Scope) -> bool:
+    """Whether a path is that of a customer: all after its beginning is an id, but for what asks for a timeline."""
+    path = scope["path"]
+    if not path.startswith(CUSTOMERS):
+        return False
+    # No part of an id: not %2Ftimeline.
+    return not (path.endswith("/timeline") and scope["raw_path"].endswith(b"/timeline"))
 
 
 def _miss_customer() -> Response:

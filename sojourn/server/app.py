@@ -11,29 +11,26 @@ from importlib.metadata import version
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException as StarletteException
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.config import Settings
-from sojourn.engines.service import Overloaded, Service
+from sojourn.engines.service import Service
 from sojourn.errors import Problem, SojournError
 from sojourn.server.access import Access
-from sojourn.server.answers import answer, fail, refuse
-from sojourn.server.api import Parts, make_customer_route, make_router, need
-from sojourn.server.ingest import PATHS, make_quick_route, make_routes
+from sojourn.server.answers import EXPLAINED, answer, explain
+from sojourn.server.api import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
+from sojourn.server.ingest import PATHS, make_routes, make_taker
 from sojourn.server.metrics import Metrics
 from sojourn.server.openapi import describe_api
 from sojourn.server.pages import render_docs
 from sojourn.server.stream import STREAM_PATH, Streams
-from sojourn.store import Store, StoreError
+from sojourn.store import Store
 
 LOG = logging.getLogger("sojourn.server")
 _PLAIN = PATHS | {"/metrics"}
-_CUSTOMERS = "/v1/customers/"
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -57,8 +54,9 @@ def build_app(
         title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.streams = streams
-    app.take = _Counted(make_quick_route(service, access), metrics)
-    app.router.routes.extend([*make_routes(service, access), make_customer_route(parts)])
+    app.take = _Counted(make_taker(service, access), metrics)
+    app.read_customer = _Counted(make_customer_reader(parts), metrics)
+    app.router.routes.extend(make_routes(service, access))
     app.include_router(make_router(parts))
     _add_operations(app, parts, metrics)
     _add_errors(app)
@@ -94,46 +92,27 @@ def _add_operations(app: FastAPI, parts: Parts, metrics: Metrics) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    async def explain_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, StarletteException)
-        problem = error.detail if isinstance(error.detail, Problem) else Problem("request", str(error.detail))
-        return refuse(error.status_code, problem, error.headers)
+    async def explain_error(request: Request, error: Exception) -> Response:
+        return explain(error)
 
-    async def explain_parameters(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return refuse(422, Problem(where, first["msg"]))
-
-    async def explain_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, SojournError)
-        if isinstance(error, StoreError):
-            return refuse(503, Problem("server", "the store cannot be used now"), {"Retry-After": "2"})
-        return refuse(409, error.problems[0])
-
-    async def explain_overload(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Overloaded)
-        return refuse(503, Problem("server", str(error)), {"Retry-After": str(error.retry_after_s)})
-
-    async def explain_nothing(request: Request, error: Exception) -> Response:
-        return fail(error)
-
-    app.add_exception_handler(StarletteException, explain_http)
-    app.add_exception_handler(HTTPException, explain_http)
-    app.add_exception_handler(RequestValidationError, explain_parameters)
-    app.add_exception_handler(SojournError, explain_problem)
-    app.add_exception_handler(Overloaded, explain_overload)
-    app.add_exception_handler(Exception, explain_nothing)
+    for kind in EXPLAINED:
+        app.add_exception_handler(kind, explain_error)
 
 
 class _App(FastAPI):
-    """The application, with a short way in for calls: what a framework does around a route costs more than they do."""
+    """The application, with a short way to what has to be quick."""
 
     take: ASGIApp
+    read_customer: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_quick = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PATHS
-        await (self.take if is_quick else super().__call__)(scope, receive, send)
+        method = scope["method"] if scope["type"] == "http" else ""
+        if method == "POST" and scope["path"] in PATHS:
+            await self.take(scope, receive, send)
+        elif method == "GET" and is_of_a_customer(scope):
+            await self.read_customer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class _Counted:
@@ -160,7 +139,7 @@ class _Counted:
         route = getattr(scope.get("route"), "path", None)
         if route is None:  # routes of Starlette's own kind leave nothing there; other paths are anybody's invention
             path = scope["path"]
-            route = path if path in _PLAIN else "/v1/customers/{id}" if path.startswith(_CUSTOMERS) else "none"
+            route = path if path in _PLAIN else "/v1/customers/{id}" if path.startswith(CUSTOMERS) else "none"
         if (route, status) not in self._counters:
             self._counters[route, status] = self._metrics.requests.labels(route, str(status))
         self._counters[route, status].inc()

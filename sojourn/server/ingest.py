@@ -17,7 +17,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from sojourn.engines.service import Overloaded, Service
 from sojourn.engines.service import Request as Calls
@@ -25,7 +25,7 @@ from sojourn.errors import Problem
 from sojourn.instants import instant_us, now_us
 from sojourn.server import posthog
 from sojourn.server.access import Access, read_basic
-from sojourn.server.answers import answer, fail, refuse
+from sojourn.server.answers import answer, make_quick, refuse
 from sojourn.store import StoreError
 
 MOST_BYTES = 4 << 20
@@ -105,17 +105,9 @@ def make_routes(service: Service, access: Access) -> list[Route]:
     ]
 
 
-def make_quick_route(service: Service, access: Access) -> ASGIApp:
-    """The same for ``POST``, as an application of its own without anything around it."""
-
-    async def take(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            response = await take_calls(Request(scope, receive), service, access)
-        except Exception as error:
-            response = fail(error)
-        await response(scope, receive, send)
-
-    return take
+def make_taker(service: Service, access: Access) -> ASGIApp:
+    """The same for ``POST``, which has to be quick."""
+    return make_quick(lambda request: take_calls(request, service, access))
 
 
 async def take_calls(request: Request, service: Service, access: Access) -> Response:

@@ -1,17 +1,19 @@
 """The live engine: events per second, how soon a change is visible, reads, audiences, memory, and a start.
 
-Run: python benchmarks/live.py [--seconds 10] [--customers 1000000] [--folder DIR] [--only http,audiences,memory]
+Run: python benchmarks/live.py [--seconds 10] [--customers 1000000] [--folder DIR] [--only http,audiences]
 
-Three parts. `http`: a real `sojourn serve` on a new project, with the generator of `load.py` beside it on the same two
+Four parts. `http`: a real `sojourn serve` on a new project, with the generator of `load.py` beside it on the same two
 cores; a call counts when its acknowledgement has come, which is after it is on disk; the reference for that is one
-transaction per event in the same database, in the same run. `audiences`: the engine in this process with 5 and with
-500 audience definitions, CPU time per event of both, in turns. `memory`: as many customers as asked for, with the
-bytes that they take, by what they are for, and how long a start takes with a snapshot and without.
+transaction per event in the same database, in the same run. `process`: the engine alone, without HTTP. `audiences`: the
+engine in this process with 5 and with 500 audience definitions, CPU time per event of both, in turns. `memory`: as many
+customers as asked for, with the bytes that they take, by what they are for, and how long a start takes with a snapshot
+and without.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,12 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from live_server import LiveServer, open_server
+from load import choose_probe
 
 from sojourn.config import load_settings
+from sojourn.engines.live import Live
 from sojourn.engines.recovery import apply_record, recover, save_snapshot
+from sojourn.engines.service import Change, Request
 from sojourn.engines.version import Version
 from sojourn.live import open_live
 from sojourn.playbook import load_playbook, parse_playbook
@@ -40,7 +46,7 @@ from sojourn.store import NOTHING, NewRecord, decode_calls, encode_calls, open_s
 
 ROOT = Path(__file__).resolve().parent.parent
 START_US = 1_780_000_000_000_000
-PARTS = ("http", "audiences", "memory")
+PARTS = ("http", "process", "audiences", "memory")
 CALL = b'{"type":"track","userId":"user-%07d","anonymousId":"a%07d-8d3f","messageId":"m%d","event":"%s"}'
 RUNS = (  # batch, events a second, connections, probes and reads a second
     (100, "max", 16, 0, 0), (20, "max", 32, 0, 0), (1, "max", 64, 0, 0),
@@ -112,6 +118,63 @@ def commit_one_by_one(folder: Path, seconds: float = 3.0) -> float:
         n += 1
     database.close()
     return n / seconds
+
+
+# In this process
+
+
+def measure_process(folder: Path, seconds: float) -> list[dict[str, Any]]:
+    """How soon a change is told after its call was handed over, without HTTP."""
+    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    head(["events/s, in this process", "told p50 ms", "told p99 ms"])
+    rows = []
+    for rate in (1_000, 10_000):
+        project = folder / f"process-{rate}"
+        (project / "live").mkdir(parents=True)
+        (project / "playbook.yaml").write_text(text, encoding="utf-8")
+        with open_store(load_settings(project).store) as store:
+            live = open_live(project, load_settings(project), store)
+            live.start()
+            while not live.is_ready:
+                time.sleep(0.01)
+            asyncio.run(hand_over(live, 10_000, 4.0))  # what is compiled is loaded then, and the second process runs
+            told = 1_000 * np.array(asyncio.run(hand_over(live, rate, seconds)))
+            live.stop(30)
+        p50, p99 = np.quantile(told, [0.5, 0.99]).round(1).tolist()
+        rows.append({"asked": rate, "told_p50": p50, "told_p99": p99})
+        say(rows[-1])
+    return rows
+
+
+async def hand_over(live: Live, rate: int, seconds: float, batch: int = 20) -> list[float]:
+    """Seconds from handing over the last call of a moment to being told of it, for twenty customers a second."""
+    names = choose_probe(load_playbook("shop"))
+    told: dict[str, float] = {}
+    sent: dict[str, float] = {}
+
+    def listen(changes: Sequence[Change]) -> None:
+        now = time.perf_counter()
+        for change in changes:
+            if change.kind == "moment":
+                told.setdefault(change.customer_id, now)
+
+    stop, rng = live.subscribe(listen), np.random.default_rng(rate)
+    start, run = time.perf_counter(), time.time_ns()
+    for n in range(int(rate * seconds / batch)):
+        await asyncio.sleep(max(start + n * batch / rate - time.perf_counter(), 0))
+        users = rng.integers(0, 50_000, batch).tolist()
+        calls = [CALL % (user, user, run + n * batch + i, b"Product Viewed") for i, user in enumerate(users)]
+        live.submit(Request(calls, "", time.time_ns() // 1_000, None, "k"))
+        if n % max(rate // (20 * batch), 1) == 0:
+            who = f"probe-{run}-{n}"
+            probe = [json.dumps({"type": "track", "userId": who, "event": name}).encode() for name in names]
+            sent[who] = time.perf_counter()
+            live.submit(Request(probe, "", time.time_ns() // 1_000, None, "k"))
+    end = time.perf_counter() + 30
+    while not sent.keys() <= told.keys() and time.perf_counter() < end:
+        await asyncio.sleep(0.01)
+    stop()
+    return [told[who] - at for who, at in sent.items()]
 
 
 # Audiences
@@ -254,6 +317,9 @@ def main() -> None:
     try:
         if "http" in asked.only:
             found["http"] = measure_http(folder, asked.seconds)
+        if "process" in asked.only:
+            found["process"] = measure_process(folder, asked.seconds)
+            print()
         if "audiences" in asked.only:
             found["audiences"] = measure_audiences()
             print()

@@ -30,7 +30,7 @@ from sojourn.errors import Problem
 from sojourn.fold import hash_strings
 from sojourn.fold.audience_kernel import BY_ALL, BY_BELIEF, BY_MOVE, BY_TIME, BY_TRAIT
 from sojourn.fold.keys import RecentKeys
-from sojourn.hmm.follow import SEEN_STATE, TOLD_AT
+from sojourn.hmm.follow import NEVER, SEEN_STATE, TOLD_AT
 from sojourn.hmm.publish import MOVE_CUSTOMER
 from sojourn.past import Past, PastEvents
 from sojourn.playbook import Playbook
@@ -167,8 +167,6 @@ class Version:
             why = np.full(len(rows), BY_TIME | BY_BELIEF | BY_MOVE, np.uint8)
             why[is_held] |= BY_ALL
             facts += self._evaluate(rows, instants, why, None, ahead)
-            if not self.steps.rules.names:
-                break
         outcome.changes = self.number_facts(facts)
         return outcome
 
@@ -494,6 +492,7 @@ class Version:
         """Segments and audiences of these customers, where something that they read has changed."""
         rules = self.steps.rules
         if not rules.names or not len(rows):
+            self.customers.rule_due[rows] = NEVER
             return []
         if happened is None:
             classes = np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int64)

@@ -46,8 +46,7 @@ def send_all(engine: Engine, calls: Calls, begin: int = 0, end: int | None = Non
     end = len(calls) if end is None else end
     for a in range(begin, end, 300):
         b = min(a + 300, end)
-        engine.now = max(engine.now, int(calls.at[b - 1]))
-        engine.send(calls.write(a, b))
+        engine.send_at(int(calls.at[b - 1]), calls.write(a, b))
 
 
 def picture(engine: Engine) -> tuple[Any, Any]:

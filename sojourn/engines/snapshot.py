@@ -1,17 +1,20 @@
 """Everything that is kept in memory as one Arrow IPC file: a start reads it, and then only the end of the log.
 
-A row is a piece of an array: its name, type and whole shape, the bytes, and their checksum. A last row has the rest
-as JSON. Nothing depends on snapshots: without one, or with one that is damaged, a start reads the whole log.
+A row is a piece of an array: its name, type and whole shape, and the bytes. A last row has the rest as JSON. The
+checksum of the whole file is in another one beside it, and is looked at first: Arrow ends the process where the
+structure of a file is damaged. Nothing depends on snapshots: without one, or with one that is damaged, a start reads
+the whole log.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
 
-FORMAT = 1
+FORMAT = 2
 _PIECE = 64 << 20
 _REST = ""
 _SCHEMA = pa.schema(
@@ -28,7 +31,6 @@ _SCHEMA = pa.schema(
         ("dtype", pa.string()),
         ("shape", pa.list_(pa.int64())),
         ("data", pa.large_binary()),
-        ("check", pa.int64()),
     ],
     metadata={"sojourn": f"snapshot {FORMAT}"},
 )
@@ -50,13 +52,16 @@ def write_snapshot(path: Path, arrays: Mapping[str, NDArray[Any]], rest: Mapping
     """
     beside = path.with_name(path.name + ".tmp")
     try:
-        with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-            for name, array in arrays.items():
-                for piece in _cut(np.ascontiguousarray(array)):
-                    writer.write_batch(_make_row(name, array.dtype.str, array.shape, piece))
-            writer.write_batch(_make_row(_REST, "", (), json.dumps(rest).encode()))
-        with beside.open("rb") as file:
+        with beside.open("wb") as file:
+            checked = _Checked(file)
+            with pa.PythonFile(checked, "w") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+                for name, array in arrays.items():
+                    for piece in _cut(np.ascontiguousarray(array)):
+                        writer.write_batch(_make_row(name, array.dtype.str, array.shape, piece))
+                writer.write_batch(_make_row(_REST, "", (), json.dumps(rest).encode()))
+            file.flush()
             os.fsync(file.fileno())
+        _write_check(path, checked.sum)
         beside.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -70,6 +75,8 @@ def write_snapshot(path: Path, arrays: Mapping[str, NDArray[Any]], rest: Mapping
 
 def read_snapshot(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays and the JSON that :func:`write_snapshot` wrote. Raises SnapshotError for a file that is not whole."""
+    if _sum_file(path) not in _read_checks(path):
+        raise SnapshotError(Problem(str(path), "is damaged: the checksum beside it does not fit"))
     arrays: dict[str, NDArray[Any]] = {}
     filled: dict[str, int] = {}
     rest: dict[str, Any] | None = None
@@ -80,8 +87,6 @@ def read_snapshot(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             for i in range(reader.num_record_batches):
                 row = reader.get_batch(i)
                 name, data = row.column("name")[0].as_py(), row.column("data")[0].as_buffer()
-                if zlib.crc32(data) != row.column("check")[0].as_py():
-                    raise SnapshotError(Problem(str(path), f"is damaged: the checksum of piece {i} does not fit"))
                 if name == _REST:
                     rest = json.loads(data.to_pybytes())
                     continue
@@ -97,6 +102,66 @@ def read_snapshot(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     if rest is None or any(filled[name] != array.nbytes for name, array in arrays.items()):
         raise SnapshotError(Problem(str(path), "is cut short"))
     return arrays, rest
+
+
+class _Checked:
+    """A file that is written, with the checksum of all that went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._crc, self._size = file, 0, 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        self._crc = zlib.crc32(data, self._crc)
+        self._size += memoryview(data).nbytes
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def sum(self) -> str:
+        return f"{self._crc:08x} {self._size}"
+
+
+def _sum_file(path: Path) -> str:
+    """The same for a file that is there."""
+    crc = 0
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for begin in range(0, len(data), _PIECE):
+                crc = zlib.crc32(memoryview(data)[begin : begin + _PIECE], crc)
+            return f"{crc:08x} {len(data)}"
+    except (OSError, ValueError) as error:
+        raise SnapshotError(Problem(str(path), f"cannot be read ({type(error).__name__})")) from None
+
+
+def _check_path(path: Path) -> Path:
+    return path.with_name(path.name + ".check")
+
+
+def _read_checks(path: Path) -> list[str]:
+    """What the snapshot's checksum may be."""
+    try:
+        return _check_path(path).read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return []
+
+
+def _write_check(path: Path, made: str) -> None:
+    """Note the checksum of the snapshot to come, and keep the last ones: which of them is there shows after a crash."""
+    beside = _check_path(path).with_suffix(".tmp2")
+    with beside.open("w", encoding="ascii") as file:
+        file.write("\n".join([made, *_read_checks(path)[:2]]))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(_check_path(path))
 
 
 def _cut(array: NDArray[Any]) -> Iterator[bytes | memoryview]:
@@ -117,6 +182,5 @@ def _make_row(name: str, dtype: str, shape: tuple[int, ...], data: bytes | memor
         pa.array([dtype], pa.string()),
         pa.array([list(shape)], pa.list_(pa.int64())),
         binary,
-        pa.array([zlib.crc32(data)], pa.int64()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.hmm.model import Model
+from sojourn.learning import DAY_US, count_habits, tell_outcome
 from sojourn.playbook import Outcome, Playbook
 from sojourn.published import RAW, infer_states
 from sojourn.states import Rows, restart_rows
 
 F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
-_DAY_US = 86_400_000_000
-_WINDOWS_DAYS = (7, 28, 90)
 _LEAST_OF_EACH = 20  # customers with and without the outcome, in training and in test
 _N_BOOTSTRAP = 200
 
@@ -81,7 +79,7 @@ def _foresee(
     book: Playbook, model: Model, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
     outcome: Outcome, horizon: int, rng: np.random.Generator,
 ) -> Foresight:  # fmt: skip
-    blank = Foresight(outcome.name, horizon / _DAY_US)
+    blank = Foresight(outcome.name, horizon / DAY_US)
     early, late = rows.now - 2 * horizon, rows.now - horizon
     if early <= int(rows.at.min(initial=rows.now)):
         return replace(blank, why_not="the history is shorter than twice the horizon")
@@ -127,34 +125,16 @@ def _know(
 ) -> _Known:  # fmt: skip
     past = restart_rows(rows, at)
     posterior = np.concatenate([c.at_now for c in infer_states(model, RAW, past)])
-    n_before = np.diff(past.data.starts)
-    last_own = np.zeros(rows.n_customers, np.int64)
-    last_own[n_before > 0] = past.at[past.own_row[past.data.starts[1:][n_before > 0] - 1]]
     customer = np.repeat(np.arange(rows.n_customers), np.diff(rows.starts))
-    is_after = (rows.at > at) & (rows.at <= at + horizon)
-    if outcome.event is not None:
-        counted = is_after & (event_class == book.class_names.index(outcome.event))
-        happened = np.bincount(customer[counted], minlength=rows.n_customers) > 0
-        is_asked = n_before > 0
-    else:
-        counted = is_after & (rows.touch == 0)
-        happened = np.bincount(customer[counted], minlength=rows.n_customers) == 0
-        is_asked = (n_before > 0) & (at - last_own < horizon)  # the others have been silent for so long already
-    inputs = np.column_stack([features_at(at), _habits(rows, customer, at, last_own)])
+    is_own = rows.touch == 0
+    habits, is_asked = count_habits(customer, rows.at, is_own, rows.n_customers, at)
+    happened = tell_outcome(
+        outcome, book.class_names, customer, rows.at, event_class, is_own, rows.n_customers, at, at + horizon
+    )
+    if outcome.event is None:
+        is_asked &= habits[:, 0] * DAY_US < horizon  # the others have been silent for so long already
+    inputs = np.column_stack([features_at(at), habits])
     return _Known(inputs[is_asked], posterior[is_asked], happened[is_asked])
-
-
-def _habits(rows: Rows, customer: I8, at: int, last_own: I8) -> F8:
-    """Recency, tenure, frequency, and own events in the last days: what any analyst would begin with."""
-    own = (rows.touch == 0) & (rows.at <= at)
-    first = np.full(rows.n_customers, at)
-    np.minimum.at(first, customer[own], rows.at[own])
-    counts = [np.bincount(customer[own], minlength=rows.n_customers)]
-    counts += [
-        np.bincount(customer[own & (rows.at > at - days * _DAY_US)], minlength=rows.n_customers)
-        for days in _WINDOWS_DAYS
-    ]
-    return np.column_stack([(at - last_own) / _DAY_US, (at - first) / _DAY_US, *counts]).astype(np.float64)
 
 
 def _fit_and_score(train: F8, happened: NDArray[np.bool_], test: F8) -> F8:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, PlaybookError, Problem, nearest
@@ -263,8 +264,6 @@ def _posteriors(
     assert symbols is not None
     labels = None
     if model.channels[-1].name == LABELS:
-        import pyarrow.compute as pc
-
         known = pc.index_in(events["label"], pa.array(book.state_names)).fill_null(-1).to_numpy().astype(np.int64)
         label_p = events["label_p"].to_numpy(zero_copy_only=False).astype(np.float64)
         labels = label_symbols(known, label_p, len(model.states))
@@ -275,6 +274,21 @@ def _posteriors(
     for at in cuts:
         chunks = infer_states(model, RAW, restart_rows(rows, at), n_threads=n_threads)
         yield np.concatenate([chunk.at_now for chunk in chunks])
+
+
+def add_posteriors(known: pa.Table, events: pa.Table, book: Playbook, states: StateModel, n_threads: int) -> pa.Table:
+    """The rows of :func:`read_features_at` with ``p_<state>``, the filtered posterior at their instants, added."""
+    layout = build_layout(book)
+    batch = make_batch(events, layout)
+    at = known["at"].cast(pa.int64()).to_numpy()
+    place = pc.index_in(known["customer_id"], batch.ids.names()).to_numpy()
+    cuts = sorted({int(instant) for instant in at})
+    found = np.empty((known.num_rows, len(states.model.states)))
+    for cut, posterior in zip(cuts, _posteriors(events, book, batch, layout, states, cuts, n_threads), strict=True):
+        found[at == cut] = posterior[place[at == cut]]
+    for s, name in enumerate(states.model.states):
+        known = known.append_column(f"p_{name}", pa.array(found[:, s].copy()))
+    return known
 
 
 def table_matrix(table: pa.Table, names: Sequence[str]) -> F8:

@@ -1,0 +1,286 @@
+"""The command `predict`: what customers will do next. It reads arguments, prints and writes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sojourn import cli_output as output
+from sojourn.cli_project import Json
+from sojourn.errors import Problem, SojournError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sojourn.predict import Prediction
+    from sojourn.predict_events import Foreseen
+
+
+def predict_command(
+    events: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin, as for `sojourn run`."
+        ),
+    ] = None,
+    playbook: Annotated[
+        str | None,
+        typer.Option(
+            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
+        ),
+    ] = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--outcome", metavar="NAME", show_default="all of the playbook", help="An outcome; may be repeated."
+        ),
+    ] = None,
+    horizon: Annotated[
+        float | None,
+        typer.Option(
+            "--horizon", min=0.1, metavar="DAYS", show_default="of the outcome", help="Days ahead that are predicted."
+        ),
+    ] = None,
+    gap: Annotated[
+        float, typer.Option("--gap", min=0.0, metavar="DAYS", help="Days after the prediction that do not count yet.")
+    ] = 0.0,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table", metavar="FILE", show_default=False, help="A plain table with a label instead: CSV or Parquet."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", show_default=False, help="The column to predict.")
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            "--positive",
+            metavar="VALUE",
+            show_default="yes, true or 1, else the rarer",
+            help="The value of the label that means yes.",
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="COLUMN", show_default=False, help="Leave a column out; may be repeated."),
+    ] = None,
+    cost: Annotated[float, typer.Option("--cost", min=0.0, metavar="X", help="What acting on one customer costs.")] = 1,
+    benefit: Annotated[
+        float, typer.Option("--benefit", min=1e-9, metavar="X", help="What acting on the right one brings.")
+    ] = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for tables, models and a page."),
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option("--budget", min=0.0, metavar="SECONDS", help="After this long no further model is tried."),
+    ] = 120,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn predict shop-data/events.parquet --playbook shop --outcome conversion --out predicted`
+
+    Predicts the outcomes of the playbook for every customer, with reasons that add up. Models are compared on later
+    time and other customers; the most readable of the best is taken, and the price of reading it is printed.
+    """
+    if (table is None) == (not events):
+        raise SojournError(Problem("predict", "give either EVENTS with --playbook, or --table with --label"))
+    if table is not None:
+        if label is None:
+            raise SojournError(Problem("--table", "name the column to predict with --label"))
+        _predict_table(table, label, positive, without or [], cost, benefit, out, budget, seed, as_json)
+        return
+    if playbook is None:
+        raise SojournError(Problem("predict", "events need a playbook", command="sojourn predict EVENTS -p shop"))
+    _predict_events(events or [], playbook, outcome or [], horizon, gap, cost, benefit, out, budget, seed, as_json)
+
+
+def _read_plain(path: Path) -> pa.Table:
+    """The table of a CSV or Parquet file."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        what = str(error).splitlines()[0]
+        raise SojournError(Problem(str(path), f"this is no CSV or Parquet file that can be read: {what}")) from None
+
+
+def _predict_table(
+    path: Path, label: str, positive: str | None, without: list[str], cost: float, benefit: float, out: Path | None,
+    budget: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    from sojourn.errors import nearest
+    from sojourn.predict import predict_table
+
+    plain = _read_plain(path)
+    for name in without:
+        if name not in plain.column_names:
+            raise SojournError(Problem("--without", f"there is no column '{name}'", nearest(name, plain.column_names)))
+    with output.progress_bars(is_silent=as_json) as progress:
+        found, rows = predict_table(
+            plain, label, positive=positive, without=without, cost=cost, benefit=benefit, budget_s=budget, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    facts = {"source": str(path), "rows": plain.num_rows, "outcomes": [_card(found)]}
+    _write(out, rows, facts)
+    if as_json:
+        output.print_json(_without_arrays(facts))
+        return
+    _print_prediction(found)
+    _say_written(out)
+
+
+def _predict_events(
+    events: list[str], playbook: str, outcomes: list[str], horizon: float | None, gap: float, cost: float,
+    benefit: float, out: Path | None, budget: float, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    import pyarrow as pa
+
+    from sojourn.events import read_events
+    from sojourn.learning import find_outcome
+    from sojourn.playbook import load_playbook
+    from sojourn.predict_events import predict_outcomes
+
+    book = load_playbook(playbook)
+    for name in outcomes:
+        find_outcome(book, name)  # said before the work starts
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_events(
+            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
+        )
+        if not log.events.num_rows:
+            what = f"none of the {log.n_read:,} rows read can be used"
+            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        found = predict_outcomes(
+            log.events, book, outcomes=outcomes, gap_s=gap * 86_400,
+            horizon_s=None if horizon is None else horizon * 86_400, cost=cost, benefit=benefit, budget_s=budget,
+            seed=seed, progress=progress,
+        )  # fmt: skip
+    facts: dict[str, Any] = {"source": list(log.sources), "playbook_hash": book.hash, "seed": seed}
+    facts["outcomes"] = [_foreseen_card(f) for f in found]
+    tables = [f.rows for f in found if f.rows is not None]
+    _write(out, pa.concat_tables(tables) if tables else None, facts)
+    if as_json:
+        output.print_json(_without_arrays(facts))
+        return
+    for foreseen in found:
+        _print_foreseen(foreseen)
+    _say_written(out if tables else None)
+
+
+def _card(found: Prediction) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    from sojourn.predict import describe_prediction
+
+    return {**describe_prediction(found), "code_version": version("sojourn")}
+
+
+def _foreseen_card(found: Foreseen) -> dict[str, Any]:
+    card: dict[str, Any] = {"outcome": found.outcome, "why_not": found.why_not}
+    if found.cuts is not None:
+        card["window"] = {
+            "train_at": [output.plain(at) for at in found.cuts.train],
+            "test_at": output.plain(found.cuts.test),
+            "now": output.plain(found.cuts.now),
+            "gap_s": found.cuts.gap_s,
+            "horizon_s": found.cuts.horizon_s,
+        }
+    if found.prediction is not None and found.added is not None:
+        card |= _card(found.prediction)
+        card["inputs"] = found.added.to_pylist()
+    return card
+
+
+def _without_arrays(facts: dict[str, Any]) -> dict[str, Any]:
+    """What ``--json`` prints: the cards without the models, which can be long."""
+    return facts | {
+        "outcomes": [{k: v for k, v in card.items() if k != "model"} for card in facts["outcomes"]],
+    }
+
+
+def _write(out: Path | None, rows: pa.Table | None, facts: dict[str, Any]) -> None:
+    from sojourn.output import open_output, write_json, write_table
+
+    if out is None:
+        return
+    with open_output(out) as folder:
+        assert folder is not None
+        if rows is not None:
+            write_table(rows, folder / "predictions.parquet")
+        write_json(facts, folder / "prediction_models.json")
+
+
+def _say_written(out: Path | None) -> None:
+    if out is not None:
+        output.say(f"\nWritten  {out / 'predictions.parquet'}, {out / 'prediction_models.json'}")
+
+
+def _print_foreseen(found: Foreseen) -> None:
+    from sojourn.predict_events import say_added
+
+    if found.prediction is None or found.cuts is None or found.added is None:
+        output.say(f"\n{found.outcome}: not predicted, {found.why_not}")
+        return
+    days = found.cuts.horizon_s / 86_400
+    output.say(
+        f"\n{found.outcome} within {days:g} days: learned at {len(found.cuts.train)} instants up to "
+        f"{found.cuts.train[-1]:%Y-%m-%d}, judged at {found.cuts.test:%Y-%m-%d}"
+    )
+    _print_prediction(found.prediction)
+    output.say("\nThe same learner on other inputs")
+    table = output.make_grid(("inputs", "left"), ("log loss", "right"), ("AUC", "right"), ("", "left"))
+    for row in found.added.to_pylist():
+        table.add_row(row["inputs"], f"{row['log_loss']:.4f}", f"{row['auc']:.3f} ± {row['auc_se']:.3f}", "")
+    output.open_console().print(table)
+    output.say(say_added(found.added))
+
+
+def _print_prediction(found: Prediction) -> None:
+    from sojourn.predict_choose import say_price
+
+    output.say(f"{found.outcome}: {100 * found.base_rate:.1f} % of {found.n_rows:,} rows")
+    table = output.make_grid(
+        ("model", "left"), ("log loss", "right"), ("AUC", "right"), ("Brier", "right"), ("calibration", "right"),
+        ("right", "right"), ("", "left"),
+    )  # fmt: skip
+    for t in sorted(found.choice.tried, key=lambda t: t.candidate.rank):
+        if t.scores is None:
+            table.add_row(t.name, *[""] * 5, t.why_not)
+            continue
+        s = t.scores
+        note = ", ".join(
+            word for word, name in (("deployed", found.choice.deployed), ("best", found.choice.best)) if name == t.name
+        )
+        table.add_row(
+            t.name, f"{s.log_loss:.4f} ± {t.se_log_loss:.4f}", f"{s.auc:.3f} ± {t.se_auc:.3f}", f"{s.brier:.4f}",
+            f"{s.calibration_error:.3f}", output.show_share(s.accuracy, 1), note,
+        )  # fmt: skip
+    output.open_console().print(table)
+    output.say(say_price(found.price))
+    first, limit = found.gains.to_pylist()[0], found.threshold
+    output.say(
+        f"The likeliest {100 * first['share']:.0f} % hold {100 * first['gain']:.0f} % of all "
+        f"(lift {first['lift']:.1f}). "
+        f"Acting pays from p = {limit.p:.2f} on: {limit.profit:.3f} a row; on everybody {limit.profit_all:.3f}"
+    )
+    top = ", ".join(f"{row['column']} {row['weight']:.2f}" for row in found.weights.slice(0, 5).to_pylist())
+    output.say(f"What counts (mean part of the log-odds): {top}")
+    for leak in found.leaks:
+        output.say(f"Warning: {leak.why}")
+    for note in found.notes:
+        output.say(f"Note: {note}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to a command line."""
+    app.command("predict", short_help="What customers will do next, and why.")(predict_command)

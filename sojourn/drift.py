@@ -10,12 +10,12 @@ Validation 14(4), doi:10.21314/JRMV.2020.227, for its distribution under no chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 F8 = NDArray[np.float64]
@@ -32,8 +32,6 @@ DRIFT = pa.schema(
         ("psi", pa.float64()),
         ("limit", pa.float64()),
         ("is_drift", pa.bool_()),
-        ("missing_before_p", pa.float64()),
-        ("missing_after_p", pa.float64()),
         ("why_not", pa.string()),
     ]
 )
@@ -49,8 +47,67 @@ class Index:
     limit: float
 
 
-def measure_drift(before: pa.Table, after: pa.Table, *, columns: Sequence[str] | None = None) -> pa.Table:
-    """The drift of each column that both tables have (:data:`DRIFT`), the largest first.
+@dataclass(frozen=True)
+class Shares:
+    """How the values of a column lie: customers per bin. The last bin is of the missing.
+
+    A column of numbers has ``cuts``, the upper ends of all its other bins but the last of them; one of words has
+    ``words``, a bin each, and one for all others.
+    """
+
+    counts: tuple[float, ...]
+    cuts: tuple[float, ...] | None
+    words: tuple[str, ...] | None
+
+
+def describe_shares(table: pa.Table, columns: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The shares of each column as plain data, to be kept with a model that was trained on the table."""
+    names = table.column_names if columns is None else columns
+    return {name: vars(learn_shares(table[name])) for name in names if is_counted(table[name].type)}
+
+
+def is_counted(kind: pa.DataType) -> bool:
+    """Whether columns of a type can drift: numbers, yes and no, and words."""
+    return _is_number(kind) or bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def learn_shares(column: pa.ChunkedArray) -> Shares:
+    """Bins of a column, of about as many customers each, and its customers in them.
+
+    >>> learn_shares(pa.chunked_array([["a", "b", "a", None]]))
+    Shares(counts=(2.0, 1.0, 0.0, 1.0), cuts=None, words=('a', 'b'))
+    """
+    cuts: tuple[float, ...] | None = None
+    words: tuple[str, ...] | None = None
+    if _is_number(column.type):
+        values = _as_numbers(column)
+        known = values[np.isfinite(values)]
+        found = np.quantile(known, np.arange(1, N_BINS) / N_BINS, method="lower") if len(known) else known
+        cuts = tuple(np.unique(found).tolist())
+    else:
+        texts = [text for text in column.cast(pa.string()).to_pylist() if text is not None]
+        names, n = np.unique(texts, return_counts=True)
+        words = tuple(str(name) for name in names[np.argsort(-n, kind="stable")][:_MOST_WORDS])
+    empty = Shares((), cuts, words)
+    return Shares(tuple(count_in(empty, column).tolist()), cuts, words)
+
+
+def count_in(bins: Shares, column: pa.ChunkedArray) -> F8:
+    """The customers of another column in the bins of one."""
+    if bins.cuts is not None:
+        values = _as_numbers(column)
+        is_known = np.isfinite(values)
+        found = np.bincount(np.searchsorted(bins.cuts, values[is_known], side="left"), minlength=len(bins.cuts) + 2)
+        found[-1] = (~is_known).sum()
+        return found.astype(np.float64)
+    known = {word: i for i, word in enumerate(bins.words or ())}
+    texts = column.cast(pa.string()).to_pylist()
+    place = [len(known) + 1 if text is None else known.get(text, len(known)) for text in texts]
+    return np.bincount(place, minlength=len(known) + 2).astype(np.float64)
+
+
+def measure_drift(before: Mapping[str, Mapping[str, Any]], after: pa.Table) -> pa.Table:
+    """The drift of each column whose shares were kept (:data:`DRIFT`), the largest first.
 
     A row is one customer: rows of the same customer would make chance look smaller than it is. Missing is a bin of its
     own.
@@ -58,27 +115,25 @@ def measure_drift(before: pa.Table, after: pa.Table, *, columns: Sequence[str] |
     >>> rng = np.random.default_rng(0)
     >>> old = pa.table({"visits": rng.poisson(3.0, 500), "spend": rng.normal(size=500)})
     >>> new = pa.table({"visits": rng.poisson(6.0, 500), "spend": rng.normal(size=500)})
-    >>> [(row["column"], row["is_drift"]) for row in measure_drift(old, new).to_pylist()]
+    >>> [(row["column"], row["is_drift"]) for row in measure_drift(describe_shares(old), new).to_pylist()]
     [('visits', True), ('spend', False)]
     """
-    names = [name for name in before.column_names if name in after.column_names]
-    names = [name for name in names if columns is None or name in columns]
-    rows = [_measure(name, before[name], after[name], 0.05 / len(names)) for name in names]
-    rows.sort(key=lambda row: -(row["psi"] if isinstance(row["psi"], float) else -1.0))
+    chance = 0.05 / max(len(before), 1)
+    rows = [_measure(name, Shares(**shares), after, chance) for name, shares in before.items()]
+    rows.sort(key=lambda row: -row["psi"] if row["psi"] is not None else 1.0)
     return pa.Table.from_pylist(rows, schema=DRIFT)
 
 
-def _measure(name: str, before: pa.ChunkedArray, after: pa.ChunkedArray, chance: float) -> dict[str, object]:
-    row: dict[str, object] = {"column": name, "psi": None, "limit": None, "is_drift": False}
-    row |= {"missing_before_p": _missing_p(before), "missing_after_p": _missing_p(after), "why_not": None}
-    if min(len(before), len(after)) < _LEAST_ROWS:
+def _measure(name: str, before: Shares, after: pa.Table, chance: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"column": name, "psi": None, "limit": None, "is_drift": False, "why_not": None}
+    if name not in after.column_names:
+        return row | {"why_not": "there is no such column any more"}
+    if min(sum(before.counts), after.num_rows) < _LEAST_ROWS:
         return row | {"why_not": f"fewer than {_LEAST_ROWS} customers"}
-    if not (_is_number(before.type) and _is_number(after.type)) and before.type != after.type:
-        return row | {"why_not": f"it was {before.type} and is {after.type}"}
-    counts = _count_numbers if _is_number(before.type) else _count_words
-    index = stability_index(*counts(before, after), chance=chance)
-    is_drift = index.psi > max(index.limit, MATTERS)
-    return row | {"psi": index.psi, "limit": index.limit, "is_drift": is_drift}
+    if (before.cuts is not None) != _is_number(after[name].type):
+        return row | {"why_not": f"it is of another kind now, {after[name].type}"}
+    index = stability_index(np.array(before.counts), count_in(before, after[name]), chance=chance)
+    return row | {"psi": index.psi, "limit": index.limit, "is_drift": index.psi > max(index.limit, MATTERS)}
 
 
 def stability_index(before: F8, after: F8, *, chance: float = 0.05) -> Index:
@@ -103,48 +158,14 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _as_numbers(column: pa.ChunkedArray) -> F8:
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-
-
-def _missing_p(column: pa.ChunkedArray) -> float:
-    missing = column.null_count
-    if pa.types.is_floating(column.type):
-        missing += pc.sum(pc.is_nan(column.drop_null())).as_py() or 0
-    return float(missing / max(len(column), 1))
-
-
-def _count_numbers(before: pa.ChunkedArray, after: pa.ChunkedArray) -> tuple[F8, F8]:
-    """Customers per tenth of those before; equal values are in one bin, and the missing in the last."""
-    a, b = _as_numbers(before), _as_numbers(after)
-    known = np.sort(a[np.isfinite(a)])
-    cuts = np.unique(np.quantile(known, np.arange(1, N_BINS) / N_BINS, method="lower")) if len(known) else known
-
-    def count(values: F8) -> F8:
-        is_known = np.isfinite(values)
-        found = np.bincount(np.searchsorted(cuts, values[is_known], side="left"), minlength=len(cuts) + 2)
-        found[-1] = (~is_known).sum()
-        return found.astype(np.float64)
-
-    return count(a), count(b)
-
-
-def _count_words(before: pa.ChunkedArray, after: pa.ChunkedArray) -> tuple[F8, F8]:
-    """Customers per value, for the most frequent ones before; then all others, and the missing."""
-    a, b = before.cast(pa.string()).to_pylist(), after.cast(pa.string()).to_pylist()
-    values, n = np.unique([text for text in a if text is not None], return_counts=True)
-    known = {text: i for i, text in enumerate(values[np.argsort(-n, kind="stable")][:_MOST_WORDS].tolist())}
-
-    def count(texts: list[str | None]) -> F8:
-        place = [len(known) + 1 if text is None else known.get(text, len(known)) for text in texts]
-        return np.bincount(place, minlength=len(known) + 2).astype(np.float64)
-
-    return count(a), count(b)
+    numbers = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+    return np.asarray(numbers.cast(pa.float64()).to_numpy(), np.float64)
 
 
 def say_drift(found: pa.Table) -> list[str]:
     """A sentence per column that drifts, the largest first."""
     return [
-        f"{row['column']} has changed (stability index {row['psi']:.2f}; {row['limit']:.2f} may be chance)."
+        f"{row['column']} has changed (stability index {row['psi']:.2f}; {row['limit']:.2f} may be chance)"
         for row in found.to_pylist()
         if row["is_drift"]
     ]

@@ -88,10 +88,9 @@ def read_model(folder: Path, name: str, version: int | None = None) -> tuple[Car
     wanted = version if version is not None else find_champion(folder, name)
     known = _list_versions(home)
     if wanted is None or wanted not in known:
-        what = (
-            f"no version of it is in use; there are {len(known)}" if wanted is None else f"there is no version {wanted}"
-        )
-        raise SojournError(Problem(f"model '{name}'", what, nearest(name, list_names(folder)), "sojourn models"))
+        what = f"there is no version {wanted}" if wanted else f"none of its {len(known)} versions is in use"
+        near = None if known else nearest(name, list_names(folder))
+        raise SojournError(Problem(f"model '{name}'", what, near, f"sojourn models --models {folder}"))
     path = home / f"{wanted:04d}.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -231,9 +231,9 @@ def _arrange(
 ) -> tuple[Rows, tuple[float, ...]]:
     """Everybody's rows in order of customer and time, and the silence boundaries that they were made with."""
     with watch("arrange events"):
-        boundaries = _set_boundaries(book, batch, at)
+        boundaries = set_boundaries(book, batch, at)
         rows = arrange_rows(
-            book, batch.customer, batch.event_at, batch.event_class, symbols, _read_labels(book, log), boundaries,
+            book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log), boundaries,
             batch.n_customers, instant_us(at),
         )  # fmt: skip
     return rows, boundaries
@@ -256,7 +256,7 @@ def _has_labels(log: EventLog) -> bool:
     return bool(log.events["label"].null_count < log.events.num_rows)
 
 
-def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
+def read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
     """Known states as symbols of the label channel; None when no event has one."""
     if not _has_labels(log):
         return None
@@ -266,7 +266,7 @@ def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
     return label_symbols(known, label_p, len(book.states) + book.model.extra_states)
 
 
-def _set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
+def set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
     """The silence boundaries of the playbook, or learned from the gaps between own events."""
     if not book.model.is_silence_learned:
         return book.model.silence_s

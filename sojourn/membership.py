@@ -140,6 +140,7 @@ def _check(table: pa.Table, where: str) -> pa.Table:
 class Lasting:
     """How long memberships of one segment (or of all) last.
 
+    ``n_customers`` are members now, ``n_ever`` have been so at some time.
     ``half_life_days`` is the Kaplan–Meier median, None where fewer than half have left, with a 95 % interval that
     allows for several memberships of one customer (:func:`sojourn.dwell.estimate_dwell`; its upper end is None where
     it lies beyond what is known). ``changed_per_week`` is moves per customer and week.
@@ -148,6 +149,7 @@ class Lasting:
     """
 
     n_customers: int
+    n_ever: int
     half_life_days: float | None
     low_days: float | None
     high_days: float | None
@@ -165,7 +167,8 @@ def measure_lasting(spells: Spells, segment: int | None = None) -> Lasting:
     unchanged = None
     if spells.observed_days >= STALE_DAYS and n_now:
         unchanged = float((days[~is_over] >= STALE_DAYS).sum()) / n_now
-    return Lasting(n_now, *_find_half_life(spells, mine), rate, unchanged)
+    n_ever = len(np.unique(spells.customer[mine]))
+    return Lasting(n_now, n_ever, *_find_half_life(spells, mine), rate, unchanged)
 
 
 def _find_half_life(spells: Spells, mine: npt.NDArray[np.bool_]) -> tuple[float | None, float | None, float | None]:
@@ -194,7 +197,7 @@ def audit_segments(spells: Spells) -> list[dict[str, Any]]:
     for code in (None, *range(len(spells.segments))):
         lasting = measure_lasting(spells, code)
         judged = judge_segment(
-            lasting.n_customers,
+            lasting.n_ever,
             half_life_days=lasting.half_life_days,
             unchanged_share=lasting.unchanged_share,
             observed_days=spells.observed_days,

@@ -154,6 +154,12 @@ def find_again(
     return np.asarray(np.divide(total, n_seen, out=np.full(n_labels, np.nan), where=n_seen > 0))
 
 
+def _say_days(days: float) -> str:
+    if days >= 2:
+        return f"{days:.0f} days"
+    return f"{days * 24:.0f} hours" if days * 24 >= 2 else f"{days * 1440:.0f} minutes"
+
+
 @dataclass(frozen=True)
 class Judged:
     """``verdict`` is one of ``state``, ``slow``, ``stale``, ``wobbly``, ``too few``, ``unknown``; ``says`` is why."""
@@ -173,6 +179,7 @@ def judge_segment(
 ) -> Judged:
     """Is this segment a state: found again, left for reasons of the customers' own, and left soon enough to matter?
 
+    ``n_customers`` have been in it at some time.
     ``half_life_days`` None: fewer than half have left in the ``observed_days``. Checked in this order: enough members,
     found again at all, moved by refits more than by behaviour, unchanged for months, half-life.
 
@@ -182,13 +189,13 @@ def judge_segment(
     97 % of its members have been in it for six months or longer: it says who they were, not what they do now.
     """
     if n_customers < FEWEST:
-        return Judged("too few", f"It has {n_customers} members, fewer than {FEWEST}: nothing can be said.")
+        return Judged("too few", f"{n_customers} customers have been in it, fewer than {FEWEST}: nothing can be said.")
     if found_again is not None and found_again < DISSOLVED:
         return Judged(
             "wobbly",
             f"Other samples of the same customers do not give it again (Jaccard {found_again:.2f}, below {DISSOLVED}).",
         )
-    if reassigned is not None and reassigned.wobble > max(MOST_WOBBLE, reassigned.behaviour):
+    if reassigned is not None and reassigned.n >= FEWEST and reassigned.wobble > max(MOST_WOBBLE, reassigned.behaviour):
         return Judged(
             "wobbly",
             f"A refit moved {100 * reassigned.wobble:.0f} % of its members whom nothing they did would have moved, "
@@ -202,9 +209,9 @@ def judge_segment(
         )
     roughly = "" if found_again is None or found_again >= FOUND_AGAIN else ", though other samples give it only roughly"
     if half_life_days is not None and half_life_days <= QUICK_DAYS:
-        return Judged("state", f"Half of its members leave within {half_life_days:.0f} days{roughly}.")
+        return Judged("state", f"Half of its members leave within {_say_days(half_life_days)}{roughly}.")
     if half_life_days is not None:
-        return Judged("slow", f"Half of its members leave only after {half_life_days:.0f} days{roughly}.")
+        return Judged("slow", f"Half of its members leave only after {_say_days(half_life_days)}{roughly}.")
     if observed_days < QUICK_DAYS:
         what = f"Fewer than half have left in the {observed_days:.0f} days known: too short to tell"
         return Judged("unknown", f"{what}{roughly}.")

@@ -29,7 +29,7 @@ from sojourn.fold import (
     take_events,
 )
 from sojourn.instants import instant_us
-from sojourn.membership import measure_lasting, show_lasting, spells_of_panel
+from sojourn.membership import Spells, measure_lasting, show_lasting, spells_of_panel
 from sojourn.pipeline import read_labels, set_boundaries
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import Thresholds, tune_thresholds
@@ -37,6 +37,7 @@ from sojourn.stability import (
     NONE,
     Judged,
     Labels,
+    Reassigned,
     adjusted_rand,
     find_again,
     judge_segment,
@@ -50,6 +51,7 @@ from sojourn.stability_methods import (
     fit_clusters,
     label_states,
     label_states_at,
+    published_spells,
 )
 from sojourn.states import Rows, arrange_rows, draw_customers, plan_channels, restart_rows, take_rows
 from sojourn.stays import WEEK_US
@@ -63,6 +65,7 @@ METHODS = ("states, published", "states, likeliest", "k-means", "mixture")
 N_WEEKS = 27
 _TUNE_EVENTS = 40_000
 _BOOTSTRAP_STARTS = 3
+_NEARLY_ALL = 0.9
 
 SCHEMA = pa.schema(
     [
@@ -144,7 +147,7 @@ def audit_stability(
     for method in ("k-means", "mixture"):
         tell(f"label by {method}", 0, 1)
         found.append(_audit_clusters(past, method, features, len(old.fit.model.states), weeks, n_rounds, seed, rng))
-    rows = [row for one in found for row in _rows_of(one, weeks)]
+    rows = [row for one in found for row in _rows_of(one)]
     return Audit(
         book.name, _instant(past.at), _instant(past.later), past.batch.n_customers, int(past.is_known.sum()),
         pa.Table.from_pylist(rows, schema=SCHEMA),
@@ -277,7 +280,7 @@ def _fit_at(past: _Past, at: int, rng: np.random.Generator, threads: int) -> _St
 
 @dataclass(frozen=True)
 class _Labelled:
-    """One method's labels: old model at T, old model later, new model later (matched), and old model week by week."""
+    """One method's labels: old model at T, old model later, new model later (matched); memberships by the old model."""
 
     method: str
     segments: tuple[str, ...]
@@ -285,7 +288,7 @@ class _Labelled:
     then: Labels
     now: Labels
     refit: Labels
-    weekly: Labels
+    spells: Spells
     found_again: F8 | None
 
 
@@ -298,7 +301,11 @@ def _audit_states(
     then, now = label_states(model, old.thresholds, at_t), label_states(model, old.thresholds, old.rows)
     refit = label_states(new.fit.model, new.thresholds, new.rows)
     matched = _match_extras(now.likeliest, refit.likeliest, len(past.book.states), len(names))
-    weekly = label_states_at(model, old.thresholds, old.rows, weeks)
+    weekly = np.array([w.likeliest for w in label_states_at(model, old.thresholds, old.rows, weeks)])
+    spells = (
+        published_spells(model, old.thresholds, at_t),
+        spells_of_panel(weekly, np.array(weeks), names),
+    )
     again = find_states_again(old.fit, old.thresholds, at_t, rng, n_rounds) if n_rounds else None
     about = tuple(s.about for s in past.book.states) + (None,) * (len(names) - len(past.book.states))
     return [
@@ -307,10 +314,10 @@ def _audit_states(
             getattr(then, kind),
             getattr(now, kind),
             rename_labels(getattr(refit, kind), matched),
-            np.array([getattr(w, kind) for w in weekly]),
+            known,
             again,
         )
-        for method, kind in zip(METHODS[:2], ("published", "likeliest"), strict=True)
+        for method, kind, known in zip(METHODS[:2], ("published", "likeliest"), spells, strict=True)
     ]  # fmt: skip
 
 
@@ -348,30 +355,31 @@ def _audit_clusters(
             return fit_clusters(method, x[drawn], n_clusters, seed, _BOOTSTRAP_STARTS)(x)
 
         again = find_again(then[known], refit_labels, n_clusters, rng, n_rounds)
+    segments = tuple(f"cluster {i + 1}" for i in range(n_clusters))
+    spells = spells_of_panel(np.array([label(old, t) for t in weeks]), np.array(weeks), segments)
     about = describe_clusters(then[known], features[past.at][known], past.layout.feature_names, n_clusters)
     return _Labelled(
-        method, tuple(f"cluster {i + 1}" for i in range(n_clusters)), tuple(about), then, now,
-        rename_labels(refit, matched), np.array([label(old, t) for t in weeks]), again,
+        method, segments, tuple(about), then, now,
+        rename_labels(refit, matched), spells, again,
     )  # fmt: skip
 
 
 # -- the table -------------------------------------------------------------------------------------------
 
 
-def _rows_of(found: _Labelled, weeks: Sequence[int]) -> list[dict[str, Any]]:
+def _rows_of(found: _Labelled) -> list[dict[str, Any]]:
     """A row for the method as a whole (``segment`` null), then one per segment."""
-    spells = spells_of_panel(found.weekly, np.array(weeks), found.segments)
     known = found.then >= 0
     rows = []
     for code in (None, *range(len(found.segments))):
         among = None if code is None else found.then == code
         reassigned = split_reassigned(found.then, found.now, found.refit, among)
-        lasting = measure_lasting(spells, code)
+        lasting = measure_lasting(found.spells, code)
         again = None if code is None or found.found_again is None else float(found.found_again[code])
         again = None if again is not None and np.isnan(again) else again
         judged = judge_segment(
-            reassigned.n, reassigned=reassigned, found_again=again, half_life_days=lasting.half_life_days,
-            unchanged_share=lasting.unchanged_share, observed_days=spells.observed_days,
+            lasting.n_ever, reassigned=reassigned, found_again=again, half_life_days=lasting.half_life_days,
+            unchanged_share=lasting.unchanged_share, observed_days=found.spells.observed_days,
         )  # fmt: skip
         rows.append(
             {
@@ -386,18 +394,26 @@ def _rows_of(found: _Labelled, weeks: Sequence[int]) -> list[dict[str, Any]]:
                 "found_again": again,
                 **show_lasting(lasting),
                 "verdict": None if code is None else judged.verdict,
-                "says": say_method(found.method, reassigned) if code is None else judged.says,
+                "says": say_method(found, reassigned) if code is None else judged.says,
             }
         )
     return rows
 
 
-def say_method(method: str, r: Any) -> str:
-    """One method in a sentence: how many were reassigned, and why."""
-    said = (
-        f"{100 * r.total:.1f} % reassigned by a refit a week later: {100 * r.behaviour:.1f} % because their behaviour "
+def say_method(found: _Labelled, r: Reassigned) -> str:
+    """One method in a sentence: how many were reassigned, and why; and where nearly all are in one segment, that."""
+    text = (
+        f"{100 * r.total:.1f} % were reassigned by a refit a week later: {100 * r.behaviour:.1f} % because their "
+        f"behaviour changed, {100 * r.wobble:.1f} % because the model did."
     )
-    return f"{method}: {said}changed, {100 * r.wobble:.1f} % because the model did."
+    sizes = np.bincount(found.then[found.then >= 0], minlength=len(found.segments))
+    most = int(sizes.argmax())
+    if sizes[most] >= _NEARLY_ALL * max(r.n, 1):
+        text += (
+            f" {100 * sizes[most] / max(r.n, 1):.1f} % were in {found.segments[most]} at T: a look once a week sees "
+            "little of the others."
+        )
+    return text
 
 
 def find_verdicts(audit: Audit, method: str = METHODS[0]) -> dict[str, Judged]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sojourn.fitting import StateFit
 from sojourn.hmm import publish
 from sojourn.hmm.model import Model, fit_em
+from sojourn.membership import Spells
 from sojourn.published import Thresholds, infer_states
 from sojourn.states import Rows, draw_customers, restart_rows, take_customers, take_rows
 
@@ -128,6 +129,27 @@ def label_states(model: Model, thresholds: Thresholds, rows: Rows) -> StateLabel
         published.append(np.where(has_own, chunk.facts[:, publish.STATE], -1))
         likeliest.append(np.where(has_own, chunk.at_now.argmax(axis=1), -1))
     return StateLabels(np.concatenate(published).astype(np.int64), np.concatenate(likeliest).astype(np.int64))
+
+
+def published_spells(model: Model, thresholds: Thresholds, rows: Rows) -> Spells:
+    """Every stay in a published state up to ``rows.now``, to the microsecond: not only what a weekly look sees."""
+    parts = []
+    for chunk in infer_states(model, thresholds, rows):
+        moves, facts = chunk.moves, chunk.facts
+        here = np.flatnonzero(facts[:, publish.N_OWN] > 0)
+        parts.append(
+            (
+                np.concatenate([moves[:, publish.MOVE_CUSTOMER], here]) + chunk.first,
+                np.concatenate([moves[:, publish.MOVE_FROM], facts[here, publish.STATE]]),
+                np.concatenate([moves[:, publish.MOVE_SINCE], facts[here, publish.STATE_SINCE]]),
+                np.concatenate([moves[:, publish.MOVE_AT], np.full(len(here), rows.now)]),
+                np.concatenate([np.ones(len(moves), bool), np.zeros(len(here), bool)]),
+            )
+        )
+    customer, state, start, end, is_over = (np.concatenate([p[i] for p in parts]) for i in range(5))
+    return Spells(
+        model.states, rows.n_customers, customer, state, start, end, is_over.astype(bool), int(rows.at.min()), rows.now
+    )
 
 
 def find_states_again(fit: StateFit, thresholds: Thresholds, rows: Rows, rng: np.random.Generator, n_rounds: int) -> F8:

@@ -130,6 +130,7 @@ def run_command(
     """
     at = _parse_now(now)
     _refuse_file(out)
+    from sojourn.naming import show_names
     from sojourn.pipeline import run
 
     with output.progress_bars(is_silent=as_json) as progress:
@@ -137,7 +138,7 @@ def run_command(
     if as_json:
         output.print_json(summary.run_facts(results, out))
     else:
-        summary.print_run(results, out)
+        summary.print_run(show_names(results), out)
 
 
 @app.command("check", short_help="Find mistakes in a playbook, and see how it fits the events.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from sojourn.errors import Problem, SojournError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sojourn.substates import Substate
 
 Row = Mapping[str, Any]
 Playbook = Annotated[
@@ -214,8 +217,109 @@ def _print_segments(method: str, rows: Sequence[Row]) -> None:
         output.say(f"  {what}: {row['says']}")
 
 
+def substates_command(
+    events: Annotated[
+        list[str],
+        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin."),
+    ],
+    playbook: Annotated[
+        str,
+        typer.Option(
+            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
+        ),
+    ],
+    most: Annotated[int, typer.Option("--most", min=1, max=10, metavar="N", help="Extra states to try at most.")] = 3,
+    customers: Annotated[
+        int, typer.Option("--customers", min=20, metavar="N", help="Customers looked at, drawn at random.")
+    ] = 1_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn substates shop-data/events.parquet --playbook shop --most 1 --customers 100`
+
+    Says how many states the data hold beside those of the playbook, by how well they foresee the events of customers
+    held out, and what they would be like.
+    """
+    from sojourn.discovery import find_substates
+
+    with output.progress_bars(is_silent=as_json) as progress:
+        found = find_substates(events, playbook, n_most=most, max_customers=customers, seed=seed, progress=progress)
+    if as_json:
+        output.print_json(
+            {
+                "customers": found.n_customers,
+                "extra_states": found.n_extra,
+                "trials": [asdict(t) for t in found.trials],
+                "substates": [asdict(s) for s in found.substates],
+            }
+        )
+        return
+    table = output.make_grid(
+        ("extra states", "right"), ("foresight, nats per event", "right"), ("worse than the best by", "right"),
+        ("std. error", "right"), ("", "left"),
+    )  # fmt: skip
+    for t in found.trials:
+        numbers = (f"{t.mean:.4f}", f"{t.loss:.4f}", f"{t.loss_se:.4f}")
+        table.add_row(str(t.n_extra), *numbers, "chosen" if t.is_chosen else "")
+    output.say(f"{output.show_count(found.n_customers, 'customer')}, a quarter held out at a time\n")
+    output.open_console().print(table)
+    if not found.n_extra:
+        output.say("\nThe playbook's states are enough: more would not foresee events noticeably better.")
+        return
+    _print_substates(found.substates)
+    output.say(f"\nTo look for them in every run, write into the playbook: model: {{extra_states: {found.n_extra}}}")
+
+
+def _print_substates(found: Sequence[Substate]) -> None:
+    for s in found:
+        called = f"named '{s.name}'" if s.name else f"not named; it could be called '{s.proposed}'"
+        output.say(f"\n{s.state}: {called}")
+        output.say(f"  Nearest to {s.nearest}, at a distance of {s.distance:.2f} (0: the same, 1: nothing in common)")
+        for difference in s.differences:
+            output.say(f"  {difference}")
+
+
+def name_command(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", show_default=False, help="The folder that `sojourn run` wrote.")
+    ],
+    state: Annotated[
+        str | None,
+        typer.Argument(metavar="STATE", show_default=False, help="The discovered state to name, as extra_1."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", show_default=False, help="What it is called from now on.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn name results extra_1 "price hunters"`
+
+    Without STATE it lists the discovered states and what marks them. A name is kept in DIR/names.json with what the
+    state looks like, so that the next run into DIR knows it again, or says that it is no longer there.
+    """
+    from sojourn.naming import list_substates, name_substate
+
+    if state is not None and name is None:
+        raise SojournError(Problem("name", "which name?", command=f'sojourn name {folder} {state} "NAME"'))
+    named = name_substate(folder, state, name) if state is not None and name is not None else None
+    found, lost = list_substates(folder)
+    if as_json:
+        output.print_json({"substates": [asdict(s) for s in found], "lost": [n.name for n in lost]})
+        return
+    if named is not None:
+        output.say(f"{named.state} is called '{named.name}' from the next run into {folder} on.")
+        return
+    if not found:
+        output.say(f"There are no discovered states in {folder}. See: sojourn substates --help")
+    _print_substates(found)
+    for n in lost:
+        output.say(f"\n'{n.name}' ({n.state}): no state of the latest run is like it any more")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to a command line."""
     app.command("stability", short_help="Which segments hold: who is reassigned by a refit, and why.")(
         stability_command
     )
+    app.command("substates", short_help="How many states the data hold beside the playbook's.")(substates_command)
+    app.command("name", short_help="List the discovered states, and give them names.")(name_command)

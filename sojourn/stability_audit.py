@@ -7,32 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sojourn.errors import EventsError, Problem, SojournError
-from sojourn.fitting import StateFit, fit_states
-from sojourn.fold import (
-    Batch,
-    Layout,
-    Observe,
-    build_layout,
-    choose_cuts,
-    fold_events,
-    make_batch,
-    read_features,
-    take_events,
-)
-from sojourn.instants import instant_us
 from sojourn.membership import Spells, measure_lasting, show_lasting, spells_of_panel
-from sojourn.pipeline import read_labels, set_boundaries
+from sojourn.pipeline import Progress
 from sojourn.playbook import Playbook, load_playbook
-from sojourn.published import Thresholds, tune_thresholds
+from sojourn.refit import Past, StatesFit, features_at, fit_at, read_past, to_instant
 from sojourn.stability import (
     NONE,
     Judged,
@@ -53,17 +39,15 @@ from sojourn.stability_methods import (
     label_states_at,
     published_spells,
 )
-from sojourn.states import Rows, arrange_rows, draw_customers, plan_channels, restart_rows, take_rows
+from sojourn.states import restart_rows
 from sojourn.stays import WEEK_US
 
 F8 = npt.NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 
 METHODS = ("states, published", "states, likeliest", "k-means", "mixture")
 """What is compared: the state the world sees, the likeliest state, and two clusterings with as many clusters."""
 
 N_WEEKS = 27
-_TUNE_EVENTS = 40_000
 _BOOTSTRAP_STARTS = 3
 _NEARLY_ALL = 0.9
 
@@ -135,144 +119,23 @@ def audit_stability(
     tell = progress or (lambda stage, done, n: None)
     rng = np.random.default_rng(seed)
     threads = n_threads or os.cpu_count() or 1
-    past = _read_past(events, book, at, max_customers, rng, clock or datetime.now(UTC), tell)
+    past = read_past(events, book, at, max_customers, rng, clock or datetime.now(UTC), tell)
     tell("fit to T", 0, 1)
-    old = _fit_at(past, past.at, np.random.default_rng(seed), threads)
+    old = fit_at(past, past.at, np.random.default_rng(seed), threads)
     tell("fit to a week later", 0, 1)
-    new = _fit_at(past, past.later, np.random.default_rng(seed), threads)
+    new = fit_at(past, past.later, np.random.default_rng(seed), threads)
     weeks = [past.at - k * WEEK_US for k in range(N_WEEKS, -1, -1) if past.at - k * WEEK_US >= past.batch.event_at[0]]
     tell("label by states", 0, 1)
     found = _audit_states(past, old, new, weeks, n_rounds, rng)
-    features = {t: _features_at(past, t, threads) for t in {*weeks, past.at, past.later}}
+    features = {t: features_at(past, t, threads) for t in {*weeks, past.at, past.later}}
     for method in ("k-means", "mixture"):
         tell(f"label by {method}", 0, 1)
         found.append(_audit_clusters(past, method, features, len(old.fit.model.states), weeks, n_rounds, seed, rng))
     rows = [row for one in found for row in _rows_of(one)]
     return Audit(
-        book.name, _instant(past.at), _instant(past.later), past.batch.n_customers, int(past.is_known.sum()),
+        book.name, to_instant(past.at), to_instant(past.later), past.batch.n_customers, int(past.is_known.sum()),
         pa.Table.from_pylist(rows, schema=SCHEMA),
     )  # fmt: skip
-
-
-def _instant(at_us: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)
-
-
-# -- what is known at each instant -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Past:
-    """Events of the customers looked at, up to a week after T. ``is_known``: did something themselves by T."""
-
-    book: Playbook
-    layout: Layout
-    batch: Batch
-    labels: npt.NDArray[np.uint8] | None
-    first_own: npt.NDArray[np.int64]
-    at: int
-    later: int
-
-    @property
-    def is_known(self) -> npt.NDArray[np.bool_]:
-        return self.first_own <= self.at
-
-
-def _read_past(
-    events: Any, book: Playbook, at: datetime | None, max_customers: int, rng: np.random.Generator, clock: datetime,
-    tell: Progress,
-) -> _Past:  # fmt: skip
-    from sojourn.events import read_events
-
-    log = read_events(events, book, now=None, clock=clock, progress=lambda done, n: tell("read events", done, n))
-    if not log.events.num_rows:
-        where = ", ".join(log.sources) or "events"
-        raise EventsError(Problem(where, f"none of the {log.n_read:,} rows read can be used"))
-    layout, batch = build_layout(book), make_batch(log.events, book)
-    labels = read_labels(book, log)
-    last = int(batch.event_at[-1])
-    at_us = last - WEEK_US if at is None else instant_us(at)
-    _check_instants(int(batch.event_at[0]), last, at_us, is_given=at is not None)
-    kept, batch = _draw(batch, at_us + WEEK_US, max_customers, rng)
-    touches = [i for i, name in enumerate(book.class_names) if name in book.touches]
-    own = ~np.isin(batch.event_class, touches)
-    first_own = np.full(batch.n_customers, np.iinfo(np.int64).max)
-    np.minimum.at(first_own, batch.customer[own], batch.event_at[own])
-    past = _Past(book, layout, batch, None if labels is None else labels[kept], first_own, at_us, at_us + WEEK_US)
-    if past.is_known.sum() < len(book.states):
-        n = int(past.is_known.sum())
-        what = f"only {n} customers had done anything by {_show(at_us)}: too few to fit {len(book.states)} states"
-        raise SojournError(Problem("events", what))
-    return past
-
-
-def _draw(
-    batch: Batch, until: int, max_customers: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int64], Batch]:
-    """The events up to an instant of customers drawn from all those seen by then: their rows, and they themselves."""
-    seen = np.unique(batch.customer[: np.searchsorted(batch.event_at, until, side="right")])
-    chosen = np.zeros(batch.n_customers, bool)
-    chosen[rng.permutation(seen)[:max_customers]] = True
-    kept = np.flatnonzero(chosen[batch.customer] & (batch.event_at <= until))
-    return kept, take_events(batch, kept)
-
-
-def _show(at_us: int) -> str:
-    return f"{_instant(at_us):%Y-%m-%d %H:%M}"
-
-
-def _check_instants(first: int, last: int, at: int, *, is_given: bool) -> None:
-    """A history before T and a week after it are what the audit compares."""
-    where = "--at" if is_given else "events"
-    if at <= first:
-        what = f"there are no events before T, {_show(at)}; the first one is of {_show(first)}"
-        raise SojournError(Problem(where, what))
-    if at + WEEK_US > last:
-        what = f"T must be a week before the last event or earlier, which is of {_show(last)}; found {_show(at)}"
-        raise SojournError(Problem(where, what))
-
-
-def _until(batch: Batch, at: int) -> Batch:
-    """The events up to an instant; all customers keep their numbers."""
-    n = int(np.searchsorted(batch.event_at, at, side="right"))
-    names = ("customer", "event_at", "event_class", "measures", "properties")
-    optional = [name for name in ("channel", "session") if len(getattr(batch, name))]
-    return replace(batch, **{name: getattr(batch, name)[:n] for name in (*names, *optional)})
-
-
-def _features_at(past: _Past, at: int, threads: int) -> F8:
-    until = _until(past.batch, at)
-    return read_features(past.layout, fold_events(past.layout, until, n_threads=threads).vectors, at)
-
-
-@dataclass(frozen=True)
-class _StatesFit:
-    """A state model fitted to what was known at an instant, and all events up to the later one as it sees them."""
-
-    fit: StateFit
-    thresholds: Thresholds
-    rows: Rows
-
-
-def _fit_at(past: _Past, at: int, rng: np.random.Generator, threads: int) -> _StatesFit:
-    known = _until(past.batch, at)
-    values = fold_events(past.layout, known, observe=Observe(is_raw=True), n_threads=threads).values
-    assert values is not None
-    cuts = choose_cuts(values)
-    symbols = fold_events(past.layout, past.batch, observe=Observe(cuts), n_threads=threads).symbols
-    assert symbols is not None
-    book, batch = past.book, past.batch
-    boundaries = set_boundaries(book, known, _instant(at))
-    rows = arrange_rows(
-        book, batch.customer, batch.event_at, batch.event_class, symbols, past.labels, boundaries,
-        batch.n_customers, past.later,
-    )  # fmt: skip
-    until = restart_rows(rows, at)
-    plan = plan_channels(book, cuts, past.labels is not None)
-    fit = fit_states(book, plan, until.data, boundaries, rng=rng, n_threads=threads)
-    sample = take_rows(until, draw_customers(np.diff(until.starts), rng, _TUNE_EVENTS))
-    chosen, _, _ = tune_thresholds(fit.model, book.stability, sample, threads)
-    return _StatesFit(fit, chosen.thresholds, rows)
 
 
 # -- the methods -----------------------------------------------------------------------------------------
@@ -293,7 +156,7 @@ class _Labelled:
 
 
 def _audit_states(
-    past: _Past, old: _StatesFit, new: _StatesFit, weeks: Sequence[int], n_rounds: int, rng: np.random.Generator
+    past: Past, old: StatesFit, new: StatesFit, weeks: Sequence[int], n_rounds: int, rng: np.random.Generator
 ) -> list[_Labelled]:
     """Published and likeliest state. Written states are matched by name, since people know them by it."""
     model, names = old.fit.model, old.fit.model.states
@@ -331,7 +194,7 @@ def _match_extras(kept: Labels, other: Labels, n_written: int, n_states: int) ->
 
 
 def _audit_clusters(
-    past: _Past, method: str, features: dict[int, F8], n_clusters: int, weeks: Sequence[int], n_rounds: int, seed: int,
+    past: Past, method: str, features: dict[int, F8], n_clusters: int, weeks: Sequence[int], n_rounds: int, seed: int,
     rng: np.random.Generator,
 ) -> _Labelled:  # fmt: skip
     """A clustering of features at T and a week later, labels matched by whom they hold."""

@@ -203,6 +203,22 @@ def match_named(model: Model, names: Sequence[Named], most: float = SAME) -> dic
     }
 
 
+def find_names(model: Model, names: Sequence[Named]) -> dict[str, str]:
+    """The name of each discovered state of a model that a person has named, unless a written state has it by now."""
+    found = match_named(model, names)
+    return {found[n.state]: n.name for n in names if n.state in found and n.name not in model.states}
+
+
+def miss_names(model: Model, names: Sequence[Named]) -> list[str]:
+    """A sentence for each name whose state is no longer there."""
+    found = match_named(model, names)
+    return [
+        f"No state of this fit is like the one that was named '{n.name}' ({n.state}); its name is kept, but not shown."
+        for n in names
+        if n.state not in found
+    ]
+
+
 def keep_substates(fit: StateFit, names: Sequence[Named]) -> StateFit:
     """The fit with its discovered states under the numbers at which they were named; others get the free numbers."""
     model = fit.model

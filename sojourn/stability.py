@@ -208,6 +208,8 @@ def judge_segment(
             "it says who they were, not what they do now.",
         )
     roughly = "" if found_again is None or found_again >= FOUND_AGAIN else ", though other samples give it only roughly"
+    if reassigned is not None and reassigned.n < FEWEST:
+        roughly = f"; only {reassigned.n} were in it at T, too few to say whether a refit keeps it"
     if half_life_days is not None and half_life_days <= QUICK_DAYS:
         return Judged("state", f"Half of its members leave within {_say_days(half_life_days)}{roughly}.")
     if half_life_days is not None:

@@ -20,6 +20,7 @@ from sojourn.pipeline import Progress
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.refit import Past, StatesFit, features_at, fit_at, read_past, to_instant
 from sojourn.stability import (
+    FEWEST,
     NONE,
     Judged,
     Labels,
@@ -239,7 +240,7 @@ def _rows_of(found: _Labelled) -> list[dict[str, Any]]:
         reassigned = split_reassigned(found.then, found.now, found.refit, among)
         lasting = measure_lasting(found.spells, code)
         again = None if code is None or found.found_again is None else float(found.found_again[code])
-        again = None if again is not None and np.isnan(again) else again
+        again = None if again is not None and (np.isnan(again) or reassigned.n < FEWEST) else again
         judged = judge_segment(
             lasting.n_ever, reassigned=reassigned, found_again=again, half_life_days=lasting.half_life_days,
             unchanged_share=lasting.unchanged_share, observed_days=found.spells.observed_days,

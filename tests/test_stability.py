@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.offline import get_plotlyjs
+from typer.testing import CliRunner
 
+from sojourn.cli import app
 from sojourn.errors import SojournError
 from sojourn.membership import audit_segments, measure_lasting, read_segments, spells_of_panel
 from sojourn.simulate import simulate, true_state_at
@@ -293,3 +301,64 @@ def test_on_simulated_customers_behaviour_is_what_truly_changed() -> None:
     assert states["behaviour_share"] == pytest.approx(truly_moved, abs=0.06)
     assert states["wobble_share"] < 0.03
     assert max(rows[m]["wobble_share"] for m in ("k-means", "mixture")) > 3 * states["wobble_share"]
+
+
+# -- the command -----------------------------------------------------------------------------------------
+
+
+def call(*args: object) -> Any:
+    return CliRunner(env={"NO_COLOR": "1"}).invoke(app, [str(a) for a in args])
+
+
+def test_the_command_audits_a_table_and_writes_a_page_that_loads_nothing(tmp_path: Path) -> None:
+    table = draw_lives(10.0, 100, 1)
+    nasty = pc.if_else(pc.equal(table["segment"], "a"), "<script>alert(1)</script>", table["segment"])
+    table = table.set_column(2, "segment", nasty)
+    pq.write_table(table, tmp_path / "mine.parquet")
+    done = call("stability", "--segments", tmp_path / "mine.parquet", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "stale" in done.stdout
+    written = pq.read_table(tmp_path / "out" / "stability.parquet")
+    assert written.schema.equals(SCHEMA)
+    page = (tmp_path / "out" / "stability.html").read_text()
+    assert "<script>alert" not in page
+    assert "1 of 3 segments are stale" in page
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page.replace(get_plotlyjs(), ""))
+    pa_csv.write_csv(table, tmp_path / "mine.csv")
+    again = json.loads(call("stability", "--segments", tmp_path / "mine.csv", "--json").stdout)
+    assert again["stability"] == json.loads(json.dumps(written.to_pylist()))
+
+
+def test_the_command_audits_events(tmp_path: Path) -> None:
+    pq.write_table(make_rows(draw_events(1)), tmp_path / "events.parquet")
+    (tmp_path / "small.yaml").write_text(make_book().text)
+    out = tmp_path / "out"
+    args = ("stability", tmp_path / "events.parquet", "-p", tmp_path / "small.yaml", "--rounds", 0, "-o", out)
+    done = call(*args)
+    assert done.exit_code == 0, done.output
+    for method in METHODS:
+        assert method in done.stdout
+    assert "behaviour changed" in (out / "stability.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("stability",), "what is to be audited"),
+        (("stability", "x.csv", "--segments", "y.csv"), "by itself"),
+        (("stability", "--segments", "nowhere.parquet"), "no Parquet or CSV file"),
+        (("stability", "x.csv", "-p", "shop", "--at", "soon"), "no date"),
+    ],
+)
+def test_the_command_says_what_is_wrong(args: tuple[str, ...], says: str) -> None:
+    done = call(*args)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.split())
+
+
+def test_every_column_of_the_table_is_documented() -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "outputs.md").read_text(encoding="utf-8")
+    section = re.search(r"^## stability\.parquet\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert section
+    missing = [name for name in SCHEMA.names if not re.search(rf"^\| .*`{name}`.* \|", section[1], re.M)]
+    assert not missing

@@ -14,11 +14,12 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.instants import instant_us
 from sojourn.simulate import simulate, true_state_at
 from sojourn.stability_audit import METHODS, Audit, audit_stability
+from sojourn.stays import DAY_US
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,21 +52,24 @@ def audit_real(name: str, data: Path) -> None:
 
 def audit_simulation(seeds: int) -> None:
     print(
-        f"\nsimulation, 300 customers, 180 days, {seeds} seeds: share truly in another state, then behaviour / wobble"
+        f"\nsimulation, 300 customers, 180 days, {seeds} seeds: share truly in another state; behaviour, wobble of each"
     )
+    print("method; of those whose likeliest state changed: truly changed, truly moved in the week before T or after it")
     shares = []
     for seed in range(seeds):
         world = simulate(300, days=180, seed=seed)
         found = audit_stability(world.events, "shop", n_rounds=0, n_threads=1, seed=seed)
-        ids = pc.unique(world.truth["customer_id"])
-        then, later = (
-            true_state_at(world.truth, ids, pa.array([at] * len(ids), pa.timestamp("us", tz="UTC")))
-            for at in (found.at, found.later)
+        labels = found.labels.filter(pc.equal(found.labels["method"], METHODS[1]))
+        instants = [instant_us(found.at) + d * DAY_US for d in range(-7, 8)]
+        truth = np.array(
+            [true_state_at(world.truth, labels["customer_id"], np.full(labels.num_rows, at)) for at in instants]
         )
-        moved = float((then != later)[(then >= 0) & (later >= 0)].mean())
+        has_moved = pc.not_equal(labels["then"], labels["now"]).to_numpy(zero_copy_only=False)
+        is_other, is_near = truth[7] != truth[14], (truth != truth[0]).any(axis=0)
         rows = {r["method"]: r for r in found.table.to_pylist() if r["segment"] is None}
-        shares.append([moved, *(rows[m][f"{k}_share"] for m in METHODS for k in ("behaviour", "wobble"))])
-        print(show([f"seed {seed}", *shares[-1]]))
+        both = [rows[m][f"{k}_share"] for m in METHODS for k in ("behaviour", "wobble")]
+        shares.append([is_other.mean(), *both, is_other[has_moved].mean(), is_near[has_moved].mean()])
+        print(show([f"seed {seed}", *map(float, shares[-1])]))
     print(show(["mean", *(float(x) for x in np.mean(shares, axis=0))]))
 
 

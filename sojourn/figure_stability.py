@@ -46,8 +46,8 @@ def draw_split(rows: Sequence[Row]) -> Figure:
     most = max(whole, key=lambda r: r["wobble_share"])
     least = min(whole, key=lambda r: r["wobble_share"])
     title = (
-        f"Refitted a week later, {most['method']} moves {say_share(most['wobble_share'])} of the customers who did "
-        f"nothing to be moved, {least['method']} {say_share(least['wobble_share'])}."
+        f"Refitted a week later, {say_share(most['wobble_share'])} of the customers move for no reason of theirs with "
+        f"{most['method']}, {say_share(least['wobble_share'])} with {least['method']}."
     )
     table = (
         ["method", "reassigned", "behaviour changed", "model wobbled"],

@@ -41,7 +41,7 @@ from sojourn.stability_methods import (
     published_spells,
 )
 from sojourn.states import restart_rows
-from sojourn.stays import WEEK_US
+from sojourn.stays import WEEK_US, names_at
 
 F8 = npt.NDArray[np.float64]
 
@@ -82,7 +82,9 @@ SCHEMA = pa.schema(
 class Audit:
     """What the audit found. ``table`` is ``stability.parquet``; ``at`` is T, ``later`` a week after it.
 
-    ``n_known`` customers had done something themselves by T; ``n_customers`` were looked at in all.
+    ``n_known`` customers had done something themselves by T; ``n_customers`` were looked at in all. ``labels`` has one
+    row per method and known customer: ``method, customer_id, then, now, refit``, the segments by the old model at T, by
+    the old model a week later, and by the new one, matched.
     """
 
     playbook: str
@@ -91,6 +93,7 @@ class Audit:
     n_customers: int
     n_known: int
     table: pa.Table
+    labels: pa.Table
 
 
 def audit_stability(
@@ -135,7 +138,7 @@ def audit_stability(
     rows = [row for one in found for row in _rows_of(one)]
     return Audit(
         book.name, to_instant(past.at), to_instant(past.later), past.batch.n_customers, int(past.is_known.sum()),
-        pa.Table.from_pylist(rows, schema=SCHEMA),
+        pa.Table.from_pylist(rows, schema=SCHEMA), pa.concat_tables([_table_labels(past, one) for one in found]),
     )  # fmt: skip
 
 
@@ -229,6 +232,13 @@ def _audit_clusters(
 
 
 # -- the table -------------------------------------------------------------------------------------------
+
+
+def _table_labels(past: Past, found: _Labelled) -> pa.Table:
+    who = np.flatnonzero(past.is_known)
+    columns = {name: names_at(found.segments, getattr(found, name)[who]) for name in ("then", "now", "refit")}
+    ids = past.batch.ids.names().take(pa.array(who))
+    return pa.table({"method": pa.array([found.method] * len(who), pa.string()), "customer_id": ids, **columns})
 
 
 def _rows_of(found: _Labelled) -> list[dict[str, Any]]:

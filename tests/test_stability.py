@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from sojourn.cli import app
 from sojourn.errors import SojournError
+from sojourn.instants import instant_us
 from sojourn.membership import audit_segments, measure_lasting, read_segments, spells_of_panel
 from sojourn.simulate import simulate, true_state_at
 from sojourn.stability import (
@@ -263,6 +264,12 @@ def test_the_audit_is_the_same_twice_and_adds_up() -> None:
     first, second = (audit_stability(rows, make_book(), n_rounds=2, n_threads=1, seed=3) for _ in range(2))
     assert first.table.equals(second.table)
     assert first.table.schema.equals(SCHEMA)
+    for method in METHODS:  # the shares are those of the labels
+        mine = first.labels.filter(pc.equal(first.labels["method"], method))
+        then, now, refit = (mine[name].to_numpy(zero_copy_only=False) for name in ("then", "now", "refit"))
+        whole = next(r for r in first.table.to_pylist() if r["method"] == method and r["segment"] is None)
+        assert whole["wobble_share"] == pytest.approx(((then == now) & (refit != then)).mean())
+        assert whole["behaviour_share"] == pytest.approx(((then != now) & (refit != then)).mean())
     assert first.later - first.at == timedelta(days=7)
     table = first.table.to_pylist()
     assert {row["method"] for row in table} == set(METHODS)
@@ -286,21 +293,54 @@ def test_the_audit_needs_a_week_after_t_and_a_history_before_it() -> None:
 
 @pytest.mark.slow
 def test_on_simulated_customers_behaviour_is_what_truly_changed() -> None:
-    """Truth from the simulator: who was in another state a week later. The state model says nearly as many; the
-    clusterings call the model's doing what nobody did."""
+    """Truth from the simulator: who was in another state a week later. The state model says nearly as many, and of
+    those of whom it says so, far more than of others had moved then or just before.
+    """
     world = simulate(400, days=150, seed=11)
     found = audit_stability(world.events, "shop", n_rounds=0, n_threads=1)
     rows = {row["method"]: row for row in found.table.to_pylist() if row["segment"] is None}
-    ids = pc.unique(world.truth["customer_id"])
-    then, later = (
-        true_state_at(world.truth, ids, pa.array([at] * len(ids), pa.timestamp("us", tz="UTC")))
-        for at in (found.at, found.later)
+    labels = found.labels.filter(pc.equal(found.labels["method"], "states, likeliest"))
+    instants = [instant_us(found.at) + d * DAY_US for d in range(-7, 8)]
+    truth = np.array(
+        [true_state_at(world.truth, labels["customer_id"], np.full(labels.num_rows, at)) for at in instants]
     )
-    truly_moved = float((then != later)[(then >= 0) & (later >= 0)].mean())
     states = rows["states, likeliest"]
-    assert states["behaviour_share"] == pytest.approx(truly_moved, abs=0.06)
+    assert states["behaviour_share"] == pytest.approx((truth[7] != truth[14]).mean(), abs=0.06)
     assert states["wobble_share"] < 0.03
+    has_moved = pc.not_equal(labels["then"], labels["now"]).to_numpy(zero_copy_only=False)
+    truly = (truth != truth[0]).any(axis=0)  # the state that is known lags behind the true one
+    assert truly[has_moved].mean() > 2 * truly[~has_moved].mean()
     assert max(rows[m]["wobble_share"] for m in ("k-means", "mixture")) > 3 * states["wobble_share"]
+
+
+def draw_types(n: int, days: int, share: float, seed: int) -> tuple[pa.Table, set[str]]:
+    """Customers who look or who buy, three events a day; a share of them changes sides as the last week begins."""
+    rng = np.random.default_rng(seed)
+    movers = set(rng.permutation(n)[: round(share * n)].tolist())
+    events = []
+    for i in range(n):
+        for hour in np.sort(rng.uniform(0, days * 24, 3 * days)):
+            is_buyer = (i % 2 == 0) != (i in movers and hour > (days - 7) * 24)
+            events.append((f"c{i}", float(hour), "buy" if rng.random() < (0.7 if is_buyer else 0.1) else "look"))
+    events.append(("c0", days * 24.0, "buy"))
+    return make_rows(sorted(events, key=lambda e: e[1])), {f"c{i}" for i in movers}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_planted_moves_in_events_are_found_and_noise_is_not_taken_for_them(share: float) -> None:
+    rows, movers = draw_types(150, 50, share, seed=5)
+    book = make_book(stability="{flaps_per_month: 1}")
+    found = audit_stability(rows, book, n_rounds=0, n_threads=1)
+    table = {row["method"]: row for row in found.table.to_pylist() if row["segment"] is None}
+    labels = found.labels.filter(pc.equal(found.labels["method"], "states, published"))
+    is_mover = np.array([c in movers for c in labels["customer_id"].to_pylist()])
+    then, now, refit = (labels[name].to_numpy(zero_copy_only=False) for name in ("then", "now", "refit"))
+    behaviour = (then != now) & (then != refit)
+    assert behaviour[~is_mover].mean() < 0.05
+    assert share == 0 or behaviour[is_mover].mean() > 0.9
+    assert table["states, published"]["behaviour_share"] == pytest.approx(share, abs=0.05)
+    assert table["states, published"]["wobble_share"] < 0.02
 
 
 # -- the command -----------------------------------------------------------------------------------------

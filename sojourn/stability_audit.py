@@ -49,7 +49,6 @@ METHODS = ("states, published", "states, likeliest", "k-means", "mixture")
 """What is compared: the state the world sees, the likeliest state, and two clusterings with as many clusters."""
 
 N_WEEKS = 27
-_BOOTSTRAP_STARTS = 3
 _NEARLY_ALL = 0.9
 
 SCHEMA = pa.schema(
@@ -130,7 +129,7 @@ def audit_stability(
     new = fit_at(past, past.later, np.random.default_rng(seed), threads)
     weeks = [past.at - k * WEEK_US for k in range(N_WEEKS, -1, -1) if past.at - k * WEEK_US >= past.batch.event_at[0]]
     tell("label by states", 0, 1)
-    found = _audit_states(past, old, new, weeks, n_rounds, rng)
+    found = _audit_states(past, old, new, weeks, n_rounds, rng, threads)
     features = {t: features_at(past, t, threads) for t in {*weeks, past.at, past.later}}
     for method in ("k-means", "mixture"):
         tell(f"label by {method}", 0, 1)
@@ -160,7 +159,13 @@ class _Labelled:
 
 
 def _audit_states(
-    past: Past, old: StatesFit, new: StatesFit, weeks: Sequence[int], n_rounds: int, rng: np.random.Generator
+    past: Past,
+    old: StatesFit,
+    new: StatesFit,
+    weeks: Sequence[int],
+    n_rounds: int,
+    rng: np.random.Generator,
+    threads: int,
 ) -> list[_Labelled]:
     """Published and likeliest state. Written states are matched by name, since people know them by it."""
     model, names = old.fit.model, old.fit.model.states
@@ -173,7 +178,7 @@ def _audit_states(
         published_spells(model, old.thresholds, at_t),
         spells_of_panel(weekly, np.array(weeks), names),
     )
-    again = find_states_again(old.fit, old.thresholds, at_t, rng, n_rounds) if n_rounds else None
+    again = find_states_again(old.fit, old.thresholds, at_t, rng, n_rounds, threads) if n_rounds else None
     about = tuple(s.about for s in past.book.states) + (None,) * (len(names) - len(past.book.states))
     return [
         _Labelled(
@@ -219,7 +224,7 @@ def _audit_clusters(
         x = features[past.at][known]
 
         def refit_labels(drawn: npt.NDArray[np.int64]) -> Labels:
-            return fit_clusters(method, x[drawn], n_clusters, seed, _BOOTSTRAP_STARTS)(x)
+            return fit_clusters(method, x[drawn], n_clusters, seed)(x)
 
         again = find_again(then[known], refit_labels, n_clusters, rng, n_rounds)
     segments = tuple(f"cluster {i + 1}" for i in range(n_clusters))

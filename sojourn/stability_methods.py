@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sojourn.fitting import StateFit
 from sojourn.hmm import publish
-from sojourn.hmm.model import Model, fit_em
+from sojourn.hmm.model import Model, Prior, fit_em
 from sojourn.membership import Spells
 from sojourn.published import Thresholds, infer_states
 from sojourn.states import Rows, draw_customers, restart_rows, take_customers, take_rows
@@ -20,7 +20,7 @@ F8 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 _N_STARTS = 10  # of k-means and of the mixture: with fewer, bad starts would pass for wobble
-_BOOTSTRAP_EVENTS = 40_000
+_BOOTSTRAP_EVENTS = 200_000
 _BOOTSTRAP_ITER = 15
 
 
@@ -152,22 +152,41 @@ def published_spells(model: Model, thresholds: Thresholds, rows: Rows) -> Spells
     )
 
 
-def find_states_again(fit: StateFit, thresholds: Thresholds, rows: Rows, rng: np.random.Generator, n_rounds: int) -> F8:
+def find_states_again(
+    fit: StateFit, thresholds: Thresholds, rows: Rows, rng: np.random.Generator, n_rounds: int, n_threads: int = 1
+) -> F8:
     """Bootstrap stability of each state, as :func:`sojourn.stability.find_again` has it, float64[S].
 
-    On customers who have about 40,000 events together; each round fits the model from the playbook again, with the
-    weights of the channels as they are.
+    Each round fits the model again, with the weights of the channels as they are: from the playbook and from the fit
+    that is audited, and takes the better of the two, as that fit is the best of several starts. Where the customers
+    have more than 200,000 events, some are drawn: a smaller sample finds states less well, so the numbers are then
+    rather too low than too high.
     """
     from sojourn.stability import find_again
 
     few = take_rows(rows, draw_customers(np.diff(rows.data.starts), rng, _BOOTSTRAP_EVENTS))
+    prior = _scale_prior(fit.prior, few.data.n_events / max(rows.data.n_events, 1))
 
     def refit(drawn: npt.NDArray[np.int64]) -> Labels:
-        model = fit_em(fit.written, take_customers(few.data, drawn), fit.prior, max_iter=_BOOTSTRAP_ITER).model
-        return label_states(model, thresholds, few).likeliest
+        data = take_customers(few.data, drawn)
+        fits = [
+            fit_em(start, data, prior, max_iter=_BOOTSTRAP_ITER, n_threads=n_threads)
+            for start in (fit.written, fit.model)
+        ]
+        return label_states(max(fits, key=lambda f: f.objectives[-1]).model, thresholds, few).likeliest
 
     labels = label_states(fit.model, thresholds, few).likeliest
     return find_again(labels, refit, len(fit.model.states), rng, n_rounds)
+
+
+def _scale_prior(prior: Prior, share: float) -> Prior:
+    """The prior for a share of the data: what people wrote is worth so much per event."""
+    return replace(
+        prior,
+        initial=prior.initial * share,
+        hazards=prior.hazards * share,
+        channels=tuple(channel * share for channel in prior.channels),
+    )
 
 
 def label_states_at(model: Model, thresholds: Thresholds, rows: Rows, instants_us: Sequence[int]) -> list[StateLabels]:

@@ -194,6 +194,7 @@ def _print_methods(rows: Sequence[Row]) -> None:
             table.add_row(row["method"], *shares, *rand)
     output.say("")
     output.open_console().print(table)
+    output.say("One seed is one draw of luck: run again with --seed 1 and --seed 2 before you trust these shares.")
 
 
 def _show(value: float | None) -> str:

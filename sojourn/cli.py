@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import sojourn
-from sojourn import cli_live, cli_predict, cli_retrain, cli_value
+from sojourn import cli_live, cli_predict, cli_retrain, cli_stability, cli_value
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
 from sojourn.errors import Problem, SojournError
@@ -130,6 +130,7 @@ def run_command(
     """
     at = _parse_now(now)
     _refuse_file(out)
+    from sojourn.naming import show_names
     from sojourn.pipeline import run
 
     with output.progress_bars(is_silent=as_json) as progress:
@@ -137,7 +138,7 @@ def run_command(
     if as_json:
         output.print_json(summary.run_facts(results, out))
     else:
-        summary.print_run(results, out)
+        summary.print_run(show_names(results), out)
 
 
 @app.command("check", short_help="Find mistakes in a playbook, and see how it fits the events.")
@@ -307,6 +308,7 @@ def _refuse_file(out: Path) -> None:
 cli_retrain.register(app)
 cli_value.register(app)
 cli_predict.register(app)
+cli_stability.register(app)
 cli_live.register(app)
 
 

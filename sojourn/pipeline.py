@@ -23,6 +23,7 @@ from sojourn.fitting import StateFit, fit_states
 from sojourn.foresight import Foresight, measure_foresight
 from sojourn.frames import HISTORY
 from sojourn.instants import instant_us
+from sojourn.naming import read_names
 from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
@@ -37,6 +38,7 @@ from sojourn.states import (
     take_customers,
     take_rows,
 )
+from sojourn.substates import find_names, keep_substates, miss_names
 from sojourn.tables import (
     customers_table,
     fingerprints_table,
@@ -97,7 +99,8 @@ def run(
         rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
         names, past = batch.ids.names(), _keep_past(batch, rng.spawn(1)[0])
         del batch, symbols
-        fit = _fit(book, log, rows, boundaries, folded, rng, threads, watch)
+        named = read_names(home) if out is not None else ()
+        fit = keep_substates(_fit(book, log, rows, boundaries, folded, rng, threads, watch), named)
         calm = _calm(book, fit, rows, rng, threads, watch)
         found = _infer(fit, calm, rows, log, names, layout, folded, rng, folder, threads, watch)
         foreseen = _foresee(book, fit, rows, past, layout, rng, threads, watch)
@@ -114,11 +117,14 @@ def run(
             fingerprints=found.fingerprints,
             moves=moves,
             examples=found.examples,
-            model=describe_model(fit, calm.chosen, calm.curve, cuts),
+            model={**describe_model(fit, calm.chosen, calm.curve, cuts), "names": find_names(fit.model, named)},
             run=describe_run(
                 log, fit, n_customers=found.customers.num_rows, now=at, seed=seed, before=calm.raw,
                 after=calm.chosen, foreseen=foreseen, stages=watch.done,
-                warnings=list_doubts(log, fit, calm.chosen, calm.is_within, book.stability.flaps_per_month),
+                warnings=[
+                    *list_doubts(log, fit, calm.chosen, calm.is_within, book.stability.flaps_per_month),
+                    *miss_names(fit.model, named),
+                ],
             ),
         )  # fmt: skip
         if folder:
@@ -231,9 +237,9 @@ def _arrange(
 ) -> tuple[Rows, tuple[float, ...]]:
     """Everybody's rows in order of customer and time, and the silence boundaries that they were made with."""
     with watch("arrange events"):
-        boundaries = _set_boundaries(book, batch, at)
+        boundaries = set_boundaries(book, batch, at)
         rows = arrange_rows(
-            book, batch.customer, batch.event_at, batch.event_class, symbols, _read_labels(book, log), boundaries,
+            book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log), boundaries,
             batch.n_customers, instant_us(at),
         )  # fmt: skip
     return rows, boundaries
@@ -256,7 +262,7 @@ def _has_labels(log: EventLog) -> bool:
     return bool(log.events["label"].null_count < log.events.num_rows)
 
 
-def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
+def read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
     """Known states as symbols of the label channel; None when no event has one."""
     if not _has_labels(log):
         return None
@@ -266,7 +272,7 @@ def _read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
     return label_symbols(known, label_p, len(book.states) + book.model.extra_states)
 
 
-def _set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
+def set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
     """The silence boundaries of the playbook, or learned from the gaps between own events."""
     if not book.model.is_silence_learned:
         return book.model.silence_s
@@ -423,6 +429,7 @@ def _analyse(
 
 def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -> None:
     """Everything as files; the history is there already."""
+    from sojourn.naming import show_names
     from sojourn.report import render_report
 
     with watch("write results"):
@@ -439,5 +446,5 @@ def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -
             write_table(trace, folder / f"example_{i + 1}.parquet")
         write_json(results.model, folder / "model.json")
         (folder / "playbook.yaml").write_text(results.playbook.text, encoding="utf-8")
-        (folder / "report.html").write_text(render_report(results), encoding="utf-8")
+        (folder / "report.html").write_text(render_report(show_names(results)), encoding="utf-8")
     write_json({**results.run, "stages": watch.done}, folder / "run.json")

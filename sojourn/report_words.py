@@ -34,6 +34,7 @@ Words = dict[str, Any]
 MOST_STATES_SAID = 6
 UNSURE_P = 0.6
 MANY_ROWS = 10
+NAMED = "Not in the playbook: found in the data, and named by a person."
 UNNAMED = "Not in the playbook: found in the data, and still to be named by a person."
 
 
@@ -142,6 +143,7 @@ def say_signal(r: Mapping[str, Any]) -> str:
 def write_card(results: Results, name: str, counts: Mapping[str, int], before: Mapping[str, int]) -> Words:
     """One state's card: what people wrote about it and what the data say."""
     written = next((s for s in results.playbook.states if s.name == name), None)
+    named = (results.model.get("names") or {}).values()
     total = sum(counts.values())
     return {
         "name": name,
@@ -151,9 +153,7 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
         "percent": 100 * counts[name] / total if total else 0.0,
         "change": say_change(counts[name] - before.get(name, 0)),
         "leaving": say_leaving(results, name),
-        "about": written.about
-        if written
-        else "Not in the playbook: found in the data, and still to be named by a person.",
+        "about": written.about if written else NAMED if name in named else UNNAMED,
         "job": written.job if written else "",
         "anxieties": list(written.anxieties) if written else [],
         "creative": written.creative if written else "",

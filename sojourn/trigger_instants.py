@@ -1,0 +1,179 @@
+"""Instants at which customers could have moved, and what had happened to them by then.
+
+Part of :mod:`sojourn.triggers`. Moves are compared with *base* instants drawn evenly from all the time that customers
+spent in the state: case-base sampling, Hanley & Miettinen 2009 (doi:10.2202/1557-4679.1125).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from sojourn.precedes import Rows, Timeline
+from sojourn.stays import DAY_US, Codes, Floats, Instants, Stays
+
+HOUR_US = 3_600_000_000
+LONG_US = 90 * DAY_US
+"""Silence and other times since something are counted up to 90 days; never is as long."""
+
+SILENCES_US = tuple(int(days * DAY_US) for days in (0.25, 1, 3, 7, 14, 28, 56))
+"""Silence is cut here where it says who gets touched: campaigns wait for so many days without a visit."""
+
+Bools = npt.NDArray[np.bool_]
+Columns = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Instants of customers in one state, as parallel arrays; ``to_state`` -1: a base instant, no move."""
+
+    customer: Codes
+    at_us: Instants
+    start_us: Instants  # when the stay began
+    is_first: Bools  # the customer's first stay, which may have begun before anything was seen
+    to_state: Codes
+
+    def take(self, rows: Rows | Bools) -> AtRisk:
+        """The instants at ``rows``."""
+        return AtRisk(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def shift(self, back_us: Instants) -> AtRisk:
+        """So much earlier, but not before the stay began."""
+        return replace(self, at_us=np.maximum(self.at_us - back_us, self.start_us))
+
+    @property
+    def dwell_us(self) -> Instants:
+        """Time in the state so far, at least a minute."""
+        return np.maximum(self.at_us - self.start_us, 60_000_000)
+
+
+def draw_at_risk(
+    stays: Stays, is_by_event: Bools, state: int, *, n_base: int, n_moves: int, rng: np.random.Generator
+) -> AtRisk:
+    """The moves out of ``state`` by an event (at most ``n_moves`` to each state), then ``n_base`` base instants.
+
+    Moves by silence end a stay, but are none of the moves: the clock alone sets them off.
+    """
+    first = np.full(max(stays.n_customers, 1), np.iinfo(np.int64).max)
+    np.minimum.at(first, stays.customer, stays.start_us)
+    here = np.flatnonzero((stays.state == state) & (stays.end_us > stays.start_us))
+    moved = here[stays.is_over[here] & is_by_event[here]]
+    kept = [np.zeros(0, dtype=np.int64)]
+    for to in np.unique(stays.to_state[moved]).tolist():
+        pair = moved[stays.to_state[moved] == to]
+        kept.append(pair if len(pair) <= n_moves else np.sort(rng.choice(pair, n_moves, replace=False)))
+    moved = np.concatenate(kept)
+    length = stays.end_us[here] - stays.start_us[here]
+    ends = np.cumsum(length)
+    drawn = np.sort(rng.integers(0, ends[-1], n_base)) if len(here) else np.zeros(0, dtype=np.int64)
+    place = np.searchsorted(ends, drawn, side="right")
+    base = here[place]
+    row = np.concatenate([moved, base])
+    start = stays.start_us[row]
+    return AtRisk(
+        customer=stays.customer[row],
+        at_us=np.concatenate([stays.end_us[moved], stays.end_us[base] - (ends[place] - drawn)]),
+        start_us=start,
+        is_first=start == first[stays.customer[row]],
+        to_state=np.concatenate([stays.to_state[moved], np.full(len(base), -1)]).astype(np.int32),
+    )
+
+
+@dataclass(frozen=True)
+class Past:
+    """The timeline, with the places of each event class and of all that customers did themselves."""
+
+    line: Timeline
+    of_class: tuple[Rows, ...]
+    own: Rows
+
+    def last_age(self, places: Rows, risk: AtRisk) -> Instants:
+        """Time since the last event among ``places`` strictly before each instant; ``LONG_US`` where none."""
+        key = self.line.key_at(risk.customer, risk.at_us)
+        found = np.searchsorted(self.line.key[places], key, side="left") - 1
+        age = np.full(len(key), LONG_US)
+        has = np.flatnonzero(found >= 0)
+        place = places[found[has]]
+        is_own = self.line.customer[place] == risk.customer[has]
+        age[has[is_own]] = risk.at_us[has[is_own]] - self.line.at_us[place[is_own]]
+        return np.minimum(age, LONG_US)
+
+    def count(self, places: Rows, risk: AtRisk, since_us: Instants) -> Floats:
+        """How many of ``places`` lie from ``since_us`` to strictly before each instant."""
+        key = self.line.key[places]
+        until = np.searchsorted(key, self.line.key_at(risk.customer, risk.at_us), side="left")
+        since = np.searchsorted(key, self.line.key_at(risk.customer, since_us), side="left")
+        return np.maximum(until - since, 0).astype(np.float64)
+
+    def age_in_stay(self, code: int, risk: AtRisk) -> Instants:
+        """Time since the last event of a class after the stay began; ``LONG_US`` where none.
+
+        What came before, or began the stay, belongs to how the customer got here.
+        """
+        age = self.last_age(self.of_class[code], risk)
+        return np.where(age < risk.at_us - risk.start_us, age, LONG_US)
+
+
+def read_past(line: Timeline, is_touch: Bools) -> Past:
+    """The timeline, ready to be asked; ``is_touch`` is by event class."""
+    of_class = tuple(np.flatnonzero(line.event_class == code) for code in range(len(is_touch)))
+    return Past(line, of_class, np.flatnonzero(~is_touch[line.event_class]))
+
+
+def dwell_columns(risk: AtRisk, is_move: Bools) -> Columns:
+    """The baseline: log dwell so far as a restricted cubic spline, and whether it is the first stay.
+
+    Four knots at the 5, 35, 65 and 95 % points of the moves (Harrell 2015, doi:10.1007/978-3-319-19425-7).
+    """
+    x = np.log2(risk.dwell_us / DAY_US)
+    columns = {"dwell": x, "first stay": risk.is_first.astype(np.float64)}
+    knots = np.unique(np.quantile(x[is_move], (0.05, 0.35, 0.65, 0.95)))
+    if len(knots) < 3:
+        return columns
+    last, before = knots[-1], knots[-2]
+    scale = (last - knots[0]) ** 2
+
+    def cube(knot: float) -> Floats:
+        return np.asarray(np.maximum(x - knot, 0.0) ** 3)
+
+    for i, knot in enumerate(knots[:-2]):
+        tail = (last - knot) / (last - before) * cube(before) - (before - knot) / (last - before) * cube(last)
+        columns[f"dwell {i + 1}"] = (cube(knot) - tail) / scale
+    return columns
+
+
+def time_columns(risk: AtRisk) -> Columns:
+    """Part of the day and of the week, UTC; beside mornings from Monday to Friday."""
+    hour = risk.at_us % DAY_US // HOUR_US
+    weekday = (risk.at_us // DAY_US + 3) % 7
+    return {
+        "night (0-6 h)": (hour < 6).astype(np.float64),
+        "afternoon (12-18 h)": ((hour >= 12) & (hour < 18)).astype(np.float64),
+        "evening (18-24 h)": (hour >= 18).astype(np.float64),
+        "weekend": (weekday >= 5).astype(np.float64),
+    }
+
+
+def activity_columns(past: Past, risk: AtRisk) -> Columns:
+    """How busy the customer has been with things of their own, up to each instant, in doublings."""
+    counts = {
+        f"own events in {name}": np.log2(1 + past.count(past.own, risk, risk.at_us - span))
+        for name, span in (("1 h", HOUR_US), ("1 d", DAY_US), ("7 d", 7 * DAY_US))
+    }
+    silence = np.maximum(past.last_age(past.own, risk), 60_000_000)
+    return {**counts, "silence": np.log2(silence / HOUR_US)}
+
+
+def chance_columns(past: Past, risk: AtRisk) -> Columns:
+    """What decides who gets touched: silence in steps, how busy, the rhythm of the stay, dwell."""
+    silence = past.last_age(past.own, risk)
+    rhythm = (1 + past.count(past.own, risk, risk.start_us)) / (1 + risk.dwell_us / DAY_US)
+    return {
+        **{f"silence over {cut // HOUR_US} h": (silence >= cut).astype(np.float64) for cut in SILENCES_US},
+        **{k: v for k, v in activity_columns(past, risk).items() if k != "silence"},
+        "rhythm": np.log2(rhythm),
+        "dwell then": np.log2(risk.dwell_us / DAY_US),
+        "first stay": risk.is_first.astype(np.float64),
+    }

@@ -33,9 +33,7 @@ class Fit:
     se: Floats
 
 
-def fit_logit(
-    x: Matrix, is_move: Bools, weight: Floats, customer: Codes, *, n_free: int | None = None
-) -> Fit | None:
+def fit_logit(x: Matrix, is_move: Bools, weight: Floats, customer: Codes, *, n_free: int | None = None) -> Fit | None:
     """Coefficients of a weighted logistic regression; None where no maximum was found.
 
     ``x`` is [rows, columns], the constant first. Only the first ``n_free`` columns are free (default: all); the others
@@ -71,9 +69,7 @@ def fit_logit(
     return Fit(back @ beta, np.sqrt(variance))
 
 
-def _climb(
-    z: Matrix, is_move: Bools, weight: Floats, penalty: Floats, beta: Floats
-) -> tuple[Floats, Matrix] | None:
+def _climb(z: Matrix, is_move: Bools, weight: Floats, penalty: Floats, beta: Floats) -> tuple[Floats, Matrix] | None:
     """Newton's steps to the maximum, halved where they overshoot; with the information there."""
 
     def level_of(beta: Floats) -> float:
@@ -103,9 +99,7 @@ def _expit(x: Floats) -> Floats:
     return np.asarray(expit(x))
 
 
-def weigh_by_chance(
-    x: Matrix, is_touched: Bools, is_base: Bools, customer: Codes
-) -> Floats | None:
+def weigh_by_chance(x: Matrix, is_touched: Bools, is_base: Bools, customer: Codes) -> Floats | None:
     """Stabilised inverse-propensity weights, 0 where the touched and the untouched have none alike; None: no fit.
 
     The chance of a touch is learned on base instants, which stand for all time at risk. Hernán, Brumback & Robins

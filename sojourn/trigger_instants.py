@@ -46,7 +46,7 @@ class AtRisk:
     @property
     def dwell_us(self) -> Instants:
         """Time in the state so far, at least a minute."""
-        return np.maximum(self.at_us - self.start_us, 60_000_000)
+        return np.asarray(np.maximum(self.at_us - self.start_us, 60_000_000))
 
 
 def draw_at_risk(
@@ -72,13 +72,14 @@ def draw_at_risk(
     base = here[place]
     row = np.concatenate([moved, base])
     start = stays.start_us[row]
-    return AtRisk(
+    risk = AtRisk(
         customer=stays.customer[row],
         at_us=np.concatenate([stays.end_us[moved], stays.end_us[base] - (ends[place] - drawn)]),
         start_us=start,
         is_first=start == first[stays.customer[row]],
         to_state=np.concatenate([stays.to_state[moved], np.full(len(base), -1)]).astype(np.int32),
     )
+    return risk.take(np.lexsort((risk.at_us, risk.customer)))  # sorted look-ups stay in the cache
 
 
 @dataclass(frozen=True)
@@ -89,31 +90,45 @@ class Past:
     of_class: tuple[Rows, ...]
     own: Rows
 
-    def last_age(self, places: Rows, risk: AtRisk) -> Instants:
-        """Time since the last event among ``places`` strictly before each instant; ``LONG_US`` where none."""
-        key = self.line.key_at(risk.customer, risk.at_us)
-        found = np.searchsorted(self.line.key[places], key, side="left") - 1
-        age = np.full(len(key), LONG_US)
+    def before(self, risk: AtRisk) -> Before:
+        """What came before each of the instants."""
+        return Before(self, risk, self.line.key_at(risk.customer, risk.at_us))
+
+
+@dataclass(frozen=True)
+class Before:
+    """The past of some instants: all that came strictly before each; ``key`` is their place in the timeline."""
+
+    past: Past
+    risk: AtRisk
+    key: Instants
+
+    def last_age(self, places: Rows) -> Instants:
+        """Time since the last event among ``places``; ``LONG_US`` where none."""
+        line, risk = self.past.line, self.risk
+        found = np.searchsorted(line.key[places], self.key, side="left") - 1
+        age = np.full(len(self.key), LONG_US)
         has = np.flatnonzero(found >= 0)
         place = places[found[has]]
-        is_own = self.line.customer[place] == risk.customer[has]
-        age[has[is_own]] = risk.at_us[has[is_own]] - self.line.at_us[place[is_own]]
-        return np.minimum(age, LONG_US)
+        is_own = line.customer[place] == risk.customer[has]
+        age[has[is_own]] = risk.at_us[has[is_own]] - line.at_us[place[is_own]]
+        return np.asarray(np.minimum(age, LONG_US))
 
-    def count(self, places: Rows, risk: AtRisk, since_us: Instants) -> Floats:
-        """How many of ``places`` lie from ``since_us`` to strictly before each instant."""
-        key = self.line.key[places]
-        until = np.searchsorted(key, self.line.key_at(risk.customer, risk.at_us), side="left")
-        since = np.searchsorted(key, self.line.key_at(risk.customer, since_us), side="left")
-        return np.maximum(until - since, 0).astype(np.float64)
+    def count_own(self, since_us: Instants) -> Floats:
+        """How many things customers did themselves since ``since_us``."""
+        line = self.past.line
+        key = line.key[self.past.own]
+        until = np.searchsorted(key, self.key, side="left")
+        since = np.searchsorted(key, line.key_at(self.risk.customer, since_us), side="left")
+        return np.asarray(np.maximum(until - since, 0), dtype=np.float64)
 
-    def age_in_stay(self, code: int, risk: AtRisk) -> Instants:
+    def age_in_stay(self, code: int) -> Instants:
         """Time since the last event of a class after the stay began; ``LONG_US`` where none.
 
         What came before, or began the stay, belongs to how the customer got here.
         """
-        age = self.last_age(self.of_class[code], risk)
-        return np.where(age < risk.at_us - risk.start_us, age, LONG_US)
+        age = self.last_age(self.past.of_class[code])
+        return np.where(age < self.risk.at_us - self.risk.start_us, age, LONG_US)
 
 
 def read_past(line: Timeline, is_touch: Bools) -> Past:
@@ -156,23 +171,23 @@ def time_columns(risk: AtRisk) -> Columns:
     }
 
 
-def activity_columns(past: Past, risk: AtRisk) -> Columns:
+def activity_columns(before: Before) -> Columns:
     """How busy the customer has been with things of their own, up to each instant, in doublings."""
     counts = {
-        f"own events in {name}": np.log2(1 + past.count(past.own, risk, risk.at_us - span))
+        f"own events in {name}": np.log2(1 + before.count_own(before.risk.at_us - span))
         for name, span in (("1 h", HOUR_US), ("1 d", DAY_US), ("7 d", 7 * DAY_US))
     }
-    silence = np.maximum(past.last_age(past.own, risk), 60_000_000)
+    silence = np.maximum(before.last_age(before.past.own), 60_000_000)
     return {**counts, "silence": np.log2(silence / HOUR_US)}
 
 
-def chance_columns(past: Past, risk: AtRisk) -> Columns:
+def chance_columns(before: Before) -> Columns:
     """What decides who gets touched: silence in steps, how busy, the rhythm of the stay, dwell."""
-    silence = past.last_age(past.own, risk)
-    rhythm = (1 + past.count(past.own, risk, risk.start_us)) / (1 + risk.dwell_us / DAY_US)
+    risk, silence = before.risk, before.last_age(before.past.own)
+    rhythm = (1 + before.count_own(risk.start_us)) / (1 + risk.dwell_us / DAY_US)
     return {
         **{f"silence over {cut // HOUR_US} h": (silence >= cut).astype(np.float64) for cut in SILENCES_US},
-        **{k: v for k, v in activity_columns(past, risk).items() if k != "silence"},
+        **{k: v for k, v in activity_columns(before).items() if k != "silence"},
         "rhythm": np.log2(rhythm),
         "dwell then": np.log2(risk.dwell_us / DAY_US),
         "first stay": risk.is_first.astype(np.float64),

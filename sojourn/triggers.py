@@ -23,6 +23,7 @@ from sojourn.trigger_fits import Fit, e_value, fit_logit, weigh_by_chance
 from sojourn.trigger_instants import (
     HOUR_US,
     AtRisk,
+    Before,
     Bools,
     Columns,
     Past,
@@ -107,23 +108,26 @@ def find_triggers(
     ...     states=["a"], touches=[], now=datetime(2026, 1, 5, tzinfo=UTC), rng=np.random.default_rng(0)).num_rows
     0
     """
-    transitions, customers, history = _draw_customers(transitions, customers, history, rng)
-    names = class_names(history)
-    windows = {name: (touch_window_s or {}).get(name, TOUCH_WINDOW_S) for name in names if name in touches}
+    from threadpoolctl import threadpool_limits
+
     bad = [name for name, span in (touch_window_s or {}).items() if name not in touches or not span > 0]
     if bad:
         raise ValueError(f"touch_window_s: {bad[0]!r} is no touch, or its window is not over 0 s")
+    transitions, customers, history = _draw_customers(transitions, customers, history, rng)
+    names = class_names(history)
+    windows = {name: (touch_window_s or {}).get(name, TOUCH_WINDOW_S) for name in names if name in touches}
     past = read_past(read_timeline(history, customers, states=states), np.isin(names, list(windows)))
     stays = read_stays(transitions, customers, states=states, now=now)
     known = transitions.filter(pc.is_valid(transitions["from_state"]))
     is_by_event = np.zeros(len(stays.state), dtype=bool)
     is_by_event[: known.num_rows] = codes_of(known["cause"], ["event", "silence"]) == 0
     found: list[_Row] = []
-    for state in np.unique(stays.state).tolist() if len(stays.state) else []:
-        risk = draw_at_risk(stays, is_by_event, state, n_base=N_BASE, n_moves=MAX_MOVES, rng=rng)
-        all_to = stays.to_state[(stays.state == state) & stays.is_over]
-        if len(all_to) and (risk.to_state < 0).any():
-            found += _of_state(risk, past, names, windows, (state, np.unique(all_to).tolist()), rng)
+    with threadpool_limits(1):  # matrices too small for threads to help; and sums come out the same everywhere
+        for state in np.unique(stays.state).tolist():
+            risk = draw_at_risk(stays, is_by_event, state, n_base=N_BASE, n_moves=MAX_MOVES, rng=rng)
+            all_to = stays.to_state[(stays.state == state) & stays.is_over]
+            if len(all_to) and (risk.to_state < 0).any():
+                found += _of_state(risk, past, names, windows, (state, np.unique(all_to).tolist()), rng)
     return _table(found, states)
 
 
@@ -177,9 +181,10 @@ def _of_state(
 ) -> list[_Row]:  # fmt: skip
     """All rows of one origin state."""
     state, destinations = where
-    own = _own_covariates(risk, past, names, windows)
-    sent = {name: _touch_covariates(risk, past, names.index(name), name, span) for name, span in windows.items()}
-    chances = {name: _weigh(risk, past, names.index(name), parts[0], windows[name], rng)
+    before = past.before(risk)
+    own = _own_covariates(before, names, windows)
+    sent = {name: _touch_covariates(before, names.index(name), name, span) for name, span in windows.items()}
+    chances = {name: _weigh(before, names.index(name), parts[0], rng)
                for name, parts in sent.items()}  # fmt: skip
     rows: list[_Row] = []
     for to in destinations:
@@ -234,27 +239,25 @@ class _Pair:
         return row
 
 
-def _own_covariates(risk: AtRisk, past: Past, names: list[str], windows: Mapping[str, float]) -> list[_Covariate]:
+def _own_covariates(before: Before, names: list[str], windows: Mapping[str, float]) -> list[_Covariate]:
     """Everything except touches: what customers do, how busy they are, the clock, dwell."""
     found = []
     for code, name in enumerate(names):
         if name in windows:
             continue
-        age = past.age_in_stay(code, risk)
+        age = before.age_in_stay(code)
         for low, high, words in ((0, HOUR_US, "within 1 h"), (HOUR_US, DAY_US, "1 h to 1 d before")):
             has = ((age > low) & (age <= high)).astype(np.float64)
             found.append(_Covariate(f"{name} {words}", "own", has, name, (low / 1e6, high / 1e6)))
-    found += [_Covariate(f"{k}, doubled", "feature", v) for k, v in activity_columns(past, risk).items()]
-    found += [_Covariate(k, "time", v) for k, v in time_columns(risk).items()]
-    found.append(_Covariate("time in the state, doubled", "dwell", np.log2(risk.dwell_us / DAY_US)))
+    found += [_Covariate(f"{k}, doubled", "feature", v) for k, v in activity_columns(before).items()]
+    found += [_Covariate(k, "time", v) for k, v in time_columns(before.risk).items()]
+    found.append(_Covariate("time in the state, doubled", "dwell", np.log2(before.risk.dwell_us / DAY_US)))
     return found
 
 
-def _touch_covariates(
-    risk: AtRisk, past: Past, code: int, name: str, window_s: float
-) -> tuple[_Covariate, _Covariate]:
+def _touch_covariates(before: Before, code: int, name: str, window_s: float) -> tuple[_Covariate, _Covariate]:
     """Whether the touch came within its window, and whether somewhat longer ago."""
-    age, span = past.age_in_stay(code, risk), round(window_s * 1e6)
+    age, span = before.age_in_stay(code), round(window_s * 1e6)
     late = max(CARRY_US, 2 * span)
     days = f"{window_s / 86_400:g} d" if window_s >= 86_400 else f"{window_s / 3600:g} h"
     return (
@@ -271,20 +274,19 @@ class _Chance:
     columns: Columns
 
 
-def _weigh(
-    risk: AtRisk, past: Past, code: int, touch: _Covariate, window_s: float, rng: np.random.Generator
-) -> _Chance | None:
+def _weigh(before: Before, code: int, touch: _Covariate, rng: np.random.Generator) -> _Chance | None:
     """Weights by the chance of having been touched, as things stood just before the touch.
 
     Those who were not touched are read as long ago as a touched one drawn at random: neither group is described by
     what happened after the touch, which may be its effect.
     """
+    risk = before.risk
     has, is_base = touch.column > 0, risk.to_state < 0
     if min((has & is_base).sum(), (~has & is_base).sum()) < 2 * MIN_EXPECTED:
         return None
-    age = past.age_in_stay(code, risk)
+    age = before.age_in_stay(code)
     lag = np.where(has, age, rng.choice(age[has & is_base], len(age)))
-    columns = chance_columns(past, risk.shift(lag))
+    columns = chance_columns(before.past.before(risk.shift(lag)))
     weight = weigh_by_chance(_design(columns, is_base)[0], has, is_base, risk.customer)
     return None if weight is None else _Chance(weight, columns)
 
@@ -356,7 +358,11 @@ def _fit_own(pair: _Pair, own: list[_Covariate], touches: list[_Covariate]) -> l
         return rows
     held = _usable({what.name: what.column[pair.rows] for what in touches}, pair.is_move)
     spline = {k: v for k, v in dwell_columns(pair.risk, pair.is_move).items() if k != "dwell"}
-    columns = {**{row.what.name: row.what.column[pair.rows] for row in used}, **held, "first stay": spline["first stay"]}
+    columns = {
+        **{row.what.name: row.what.column[pair.rows] for row in used},
+        **held,
+        "first stay": spline["first stay"],
+    }
     x, names = _design(columns, np.ones(len(pair.rows), dtype=bool))
     n_free = 1 + sum(row.what.name in names for row in used)
     fit = fit_logit(x, pair.is_move, np.ones(len(x)), pair.risk.customer, n_free=n_free)

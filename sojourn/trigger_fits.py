@@ -66,7 +66,7 @@ def fit_logit(x: Matrix, is_move: Bools, weight: Floats, customer: Codes, *, n_f
     back[0, 1:] = -x.mean(axis=0)[1:] / scale[1:]
     n = len(score)
     variance = np.diag(back @ bread @ (score.T @ score) @ bread @ back.T) * n / max(n - 1, 1)
-    return Fit(back @ beta, np.sqrt(variance))
+    return Fit(back @ beta, np.sqrt(variance)) if (variance > 0).all() else None
 
 
 def _climb(z: Matrix, is_move: Bools, weight: Floats, penalty: Floats, beta: Floats) -> tuple[Floats, Matrix] | None:
@@ -81,7 +81,7 @@ def _climb(z: Matrix, is_move: Bools, weight: Floats, penalty: Floats, beta: Flo
     for _ in range(MAX_STEPS):
         p = _expit(z @ beta)
         information = (z * (weight * p * (1 - p))[:, None]).T @ z + np.diag(penalty)
-        if not np.isfinite(information).all() or np.linalg.cond(information) > 1e12:
+        if not np.isfinite(information).all() or np.linalg.cond(information) > 1e10:
             return None
         step = np.linalg.solve(information, z.T @ (weight * (is_move - p)) - penalty * beta)
         if np.abs(step).max() < 1e-7:

@@ -1,7 +1,9 @@
 """Instants at which customers could have moved, and what had happened to them by then.
 
-Part of :mod:`sojourn.triggers`. Moves are compared with *base* instants drawn evenly from all the time that customers
-spent in the state: case-base sampling, Hanley & Miettinen 2009 (doi:10.2202/1557-4679.1125).
+Part of :mod:`sojourn.triggers`. Moves are compared with *base* instants. For touches these are drawn evenly from all
+the time that customers spent in the state: case-base sampling, Hanley & Miettinen 2009 (doi:10.2202/1557-4679.1125).
+For the rest they are customers' own events that moved nobody: a published state moves at such events only, so that
+against evenly drawn time whatever belongs to a visit would look like a cause.
 """
 
 from __future__ import annotations
@@ -52,29 +54,38 @@ class AtRisk:
 def draw_at_risk(
     stays: Stays, is_by_event: Bools, state: int, *, n_base: int, n_moves: int, rng: np.random.Generator
 ) -> AtRisk:
-    """The moves out of ``state`` by an event (at most ``n_moves`` to each state), then ``n_base`` base instants.
+    """The moves out of ``state`` by an event (at most ``n_moves`` to each state), and ``n_base`` base instants.
 
     Moves by silence end a stay, but are none of the moves: the clock alone sets them off.
     """
-    first = np.full(max(stays.n_customers, 1), np.iinfo(np.int64).max)
-    np.minimum.at(first, stays.customer, stays.start_us)
     here = np.flatnonzero((stays.state == state) & (stays.end_us > stays.start_us))
-    moved = here[stays.is_over[here] & is_by_event[here]]
-    kept = [np.zeros(0, dtype=np.int64)]
-    for to in np.unique(stays.to_state[moved]).tolist():
-        pair = moved[stays.to_state[moved] == to]
-        kept.append(pair if len(pair) <= n_moves else np.sort(rng.choice(pair, n_moves, replace=False)))
-    moved = np.concatenate(kept)
+    moved = _pick_moves(stays, here[stays.is_over[here] & is_by_event[here]], n_moves, rng)
     length = stays.end_us[here] - stays.start_us[here]
     ends = np.cumsum(length)
     drawn = np.sort(rng.integers(0, ends[-1], n_base)) if len(here) else np.zeros(0, dtype=np.int64)
     place = np.searchsorted(ends, drawn, side="right")
     base = here[place]
+    return _collect(stays, moved, base, stays.end_us[base] - (ends[place] - drawn))
+
+
+def _pick_moves(stays: Stays, moved: Rows, n_moves: int, rng: np.random.Generator) -> Rows:
+    """At most ``n_moves`` of the stays ``moved`` for each state they led to."""
+    kept = [np.zeros(0, dtype=np.int64)]
+    for to in np.unique(stays.to_state[moved]).tolist():
+        pair = moved[stays.to_state[moved] == to]
+        kept.append(pair if len(pair) <= n_moves else np.sort(rng.choice(pair, n_moves, replace=False)))
+    return np.concatenate(kept)
+
+
+def _collect(stays: Stays, moved: Rows, base: Rows, base_us: Instants) -> AtRisk:
+    """The ends of the stays ``moved`` and the instants ``base_us`` in the stays ``base``, by customer and time."""
+    first = np.full(max(stays.n_customers, 1), np.iinfo(np.int64).max)
+    np.minimum.at(first, stays.customer, stays.start_us)
     row = np.concatenate([moved, base])
     start = stays.start_us[row]
     risk = AtRisk(
         customer=stays.customer[row],
-        at_us=np.concatenate([stays.end_us[moved], stays.end_us[base] - (ends[place] - drawn)]),
+        at_us=np.concatenate([stays.end_us[moved], base_us]),
         start_us=start,
         is_first=start == first[stays.customer[row]],
         to_state=np.concatenate([stays.to_state[moved], np.full(len(base), -1)]).astype(np.int32),
@@ -135,6 +146,31 @@ def read_past(line: Timeline, is_touch: Bools) -> Past:
     """The timeline, ready to be asked; ``is_touch`` is by event class."""
     of_class = tuple(np.flatnonzero(line.event_class == code) for code in range(len(is_touch)))
     return Past(line, of_class, np.flatnonzero(~is_touch[line.event_class]))
+
+
+def draw_at_events(
+    past: Past, stays: Stays, is_by_event: Bools, state: int, *, n_base: int, n_moves: int, rng: np.random.Generator
+) -> AtRisk:
+    """As :func:`draw_at_risk`, but base instants are own events in ``state`` that ended no stay.
+
+    Moves that no own event of the customer shares its instant with are left out.
+    """
+    line = past.line
+    key, own_us, owner = line.key[past.own], line.at_us[past.own], line.customer[past.own]
+    here = np.flatnonzero((stays.state == state) & (stays.end_us > stays.start_us))
+    start_key, end_key = (line.key_at(stays.customer[here], at[here]) for at in (stays.start_us, stays.end_us))
+    at_end = np.minimum(np.searchsorted(key, end_key, side="left"), max(len(key) - 1, 0))
+    has_event = key[at_end] == end_key if len(key) else np.zeros(len(here), dtype=bool)
+    moved = _pick_moves(stays, here[has_event & stays.is_over[here] & is_by_event[here]], n_moves, rng)
+    order = np.argsort(start_key, kind="stable")
+    place = np.searchsorted(start_key[order], key, side="left") - 1  # the last stay that began before the event
+    row = here[order[np.maximum(place, 0)]] if len(here) else np.zeros(len(key), dtype=np.int64)
+    inside = np.flatnonzero(
+        (place >= 0) & (stays.customer[row] == owner) & (own_us > stays.start_us[row]) & (own_us < stays.end_us[row])
+    )
+    if len(inside) > n_base:
+        inside = np.sort(rng.choice(inside, n_base, replace=False))
+    return _collect(stays, moved, row[inside], own_us[inside])
 
 
 def dwell_columns(risk: AtRisk, is_move: Bools) -> Columns:

@@ -26,9 +26,9 @@ from sojourn.trigger_instants import (
     Before,
     Bools,
     Columns,
-    Past,
     activity_columns,
     chance_columns,
+    draw_at_events,
     draw_at_risk,
     dwell_columns,
     read_past,
@@ -42,7 +42,7 @@ CARRY_US = 7 * DAY_US
 
 MAX_CUSTOMERS = 10_000
 MAX_MOVES = 3_000
-N_BASE = 16_000
+N_BASE = 8_000
 """So many customers, moves per pair and base instants per state are looked at; of more, so many at random."""
 
 MIN_MOVES = 20
@@ -123,11 +123,12 @@ def find_triggers(
     is_by_event[: known.num_rows] = codes_of(known["cause"], ["event", "silence"]) == 0
     found: list[_Row] = []
     with threadpool_limits(1):  # matrices too small for threads to help; and sums come out the same everywhere
-        for state in np.unique(stays.state).tolist():
+        for state in np.unique(stays.state[stays.is_over]).tolist():
+            to = np.unique(stays.to_state[(stays.state == state) & stays.is_over]).tolist()
             risk = draw_at_risk(stays, is_by_event, state, n_base=N_BASE, n_moves=MAX_MOVES, rng=rng)
-            all_to = stays.to_state[(stays.state == state) & stays.is_over]
-            if len(all_to) and (risk.to_state < 0).any():
-                found += _of_state(risk, past, names, windows, (state, np.unique(all_to).tolist()), rng)
+            found += _touch_rows(past.before(risk), names, windows, (state, to), rng)
+            risk = draw_at_events(past, stays, is_by_event, state, n_base=N_BASE, n_moves=MAX_MOVES, rng=rng)
+            found += _other_rows(past.before(risk), names, windows, (state, to))
     return _table(found, states)
 
 
@@ -175,24 +176,34 @@ class _Covariate:
         return self.kind in ("own", "touch", "time")
 
 
-def _of_state(
-    risk: AtRisk, past: Past, names: list[str], windows: Mapping[str, float], where: tuple[int, list[int]],
+def _touch_rows(
+    before: Before, names: list[str], windows: Mapping[str, float], where: tuple[int, list[int]],
     rng: np.random.Generator,
 ) -> list[_Row]:  # fmt: skip
-    """All rows of one origin state."""
-    state, destinations = where
-    before = past.before(risk)
-    own = _own_covariates(before, names, windows)
+    """The rows of all touches, for one origin state and each state it leads to."""
     sent = {name: _touch_covariates(before, names.index(name), name, span) for name, span in windows.items()}
-    chances = {name: _weigh(before, names.index(name), parts[0], rng)
-               for name, parts in sent.items()}  # fmt: skip
-    rows: list[_Row] = []
-    for to in destinations:
+    chances = {name: _weigh(before, names.index(name), parts[0], rng) for name, parts in sent.items()}
+    return [
+        _fit_touch(pair, name, sent, chances[name]) for pair in _pairs(before.risk, where) for name in sent
+    ]  # fmt: skip
+
+
+def _other_rows(
+    before: Before, names: list[str], windows: Mapping[str, float], where: tuple[int, list[int]]
+) -> list[_Row]:
+    """The rows of everything but touches, for one origin state and each state it leads to."""
+    own = _own_covariates(before, names, windows)
+    touches = [part for name, span in windows.items()
+               for part in _touch_covariates(before, names.index(name), name, span)]  # fmt: skip
+    return [row for pair in _pairs(before.risk, where) for row in _fit_own(pair, own, touches)]
+
+
+def _pairs(risk: AtRisk, where: tuple[int, list[int]]) -> list[_Pair]:
+    pairs = []
+    for to in where[1]:
         kept = np.flatnonzero((risk.to_state == to) | (risk.to_state < 0))
-        pair = _Pair(state, to, kept, risk.take(kept), risk.to_state[kept] == to)
-        rows += _fit_own(pair, own, [part for parts in sent.values() for part in parts])
-        rows += [_fit_touch(pair, name, sent, chances[name]) for name in sent]
-    return rows
+        pairs.append(_Pair(where[0], to, kept, risk.take(kept), risk.to_state[kept] == to))
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -214,12 +225,12 @@ class _Pair:
         """A row with its counts and, where too little stands behind it, why nothing can be estimated."""
         row = _Row(self.state, self.to, what, self.n_moves)
         if self.n_moves == 0:
-            row.why_not = "every such move was by silence: the clock set it off, nothing else did"
+            row.why_not = "no such move was by an event of the customer's own: silence, the clock alone, set it off"
             return row
         if what.is_switch:
             has = what.column[self.rows] > 0
             row.n_exposed = int((has & self.is_move).sum())
-            share = float(has[~self.is_move].mean())
+            share = float(has[~self.is_move].mean()) if len(has) > self.n_moves else 0.0
             if 0 < share < 1:
                 odds = row.n_exposed / max(self.n_moves - row.n_exposed, 0.5)
                 row.crude = odds / (share / (1 - share))

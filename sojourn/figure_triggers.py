@@ -25,10 +25,10 @@ KINDS = {"touch": "what we sent", "own": "what customers did", "feature": "how b
          "time": "when it was", "dwell": "time in the state"}  # fmt: skip
 TRIGGERS_ABOUT = (
     "How many times as likely a move is when something holds, compared with customers in the same state for whom it "
-    "does not; all else shown held equal. After a message of ours: at any moment of its window. For the rest: at the next "
-    "thing that the customer does. Right of the line: likelier; bars are 95\u00a0% "
-    "intervals, and grey ones may be chance. Diamonds are our own messages, adjusted for who gets them as far as that "
-    "can be seen. Everything else is association, not cause."
+    "does not; all else shown held equal. After a message of ours: at any moment of its window. For the rest: at the "
+    "next thing that the customer does. Right of the line: likelier; bars are 95\u00a0% intervals, and grey ones may "
+    "be chance. Diamonds are our own messages, adjusted for who gets them as far as that can be seen. Everything else "
+    "is association, not cause."
 )
 
 

@@ -9,6 +9,7 @@ against evenly drawn time whatever belongs to a visit would look like a cause.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,7 @@ def _pick_moves(stays: Stays, moved: Rows, n_moves: int, rng: np.random.Generato
     return np.concatenate(kept)
 
 
-def _collect(stays: Stays, moved: Rows, base: Rows, base_us: Instants) -> AtRisk:
+def _collect(stays: Stays, moved: Rows, base: Rows, base_us: npt.NDArray[Any]) -> AtRisk:
     """The ends of the stays ``moved`` and the instants ``base_us`` in the stays ``base``, by customer and time."""
     first = np.full(max(stays.n_customers, 1), np.iinfo(np.int64).max)
     np.minimum.at(first, stays.customer, stays.start_us)
@@ -158,12 +159,16 @@ def draw_at_events(
     line = past.line
     key, own_us, owner = line.key[past.own], line.at_us[past.own], line.customer[past.own]
     here = np.flatnonzero((stays.state == state) & (stays.end_us > stays.start_us))
+    # An instant between events has the key of the next one, so that equal keys need not be equal instants.
     start_key, end_key = (line.key_at(stays.customer[here], at[here]) for at in (stays.start_us, stays.end_us))
-    at_end = np.minimum(np.searchsorted(key, end_key, side="left"), max(len(key) - 1, 0))
-    has_event = key[at_end] == end_key if len(key) else np.zeros(len(here), dtype=bool)
+    at_end = np.searchsorted(key, end_key, side="left")
+    has_event = np.zeros(len(here), dtype=bool)
+    found = np.flatnonzero(at_end < len(key))
+    last = at_end[found]
+    has_event[found] = (owner[last] == stays.customer[here[found]]) & (own_us[last] == stays.end_us[here[found]])
     moved = _pick_moves(stays, here[has_event & stays.is_over[here] & is_by_event[here]], n_moves, rng)
     order = np.argsort(start_key, kind="stable")
-    place = np.searchsorted(start_key[order], key, side="left") - 1  # the last stay that began before the event
+    place = np.searchsorted(start_key[order], key, side="right") - 1  # the last stay begun by then
     row = here[order[np.maximum(place, 0)]] if len(here) else np.zeros(len(key), dtype=np.int64)
     inside = np.flatnonzero(
         (place >= 0) & (stays.customer[row] == owner) & (own_us > stays.start_us[row]) & (own_us < stays.end_us[row])

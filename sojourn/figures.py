@@ -13,6 +13,7 @@ from sojourn.figure_pace import draw_dwell, draw_velocity
 from sojourn.figure_people import draw_example, draw_fingerprints, draw_states_now
 from sojourn.figure_precedes import draw_precedes
 from sojourn.figure_style import color_states
+from sojourn.figure_triggers import draw_triggers
 from sojourn.figure_trust import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
 from sojourn.transitions import count_states
 
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 def draw_all(results: Results) -> dict[str, Figure]:
     """Every figure of a run as Plotly figures, by name, in the order of the report.
 
-    Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``example_1`` and
-    so on (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is nothing
-    to draw (nobody has moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is True.
+    Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``triggers``,
+    ``example_1`` and so on (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where
+    there is nothing to draw (nobody has moved, say) the figure holds a sentence that says so, and
+    ``layout.meta["is_empty"]`` is True.
     """
     states = list(results.model["states"])
     colors = color_states(states)
@@ -41,6 +43,7 @@ def draw_all(results: Results) -> dict[str, Figure]:
         "dwell": draw_dwell(moves["dwell"], states, colors),
         "velocity": draw_velocity(moves["velocity"], states, colors),
         "precedes": draw_precedes(moves["precedes"], colors),
+        "triggers": draw_triggers(moves["triggers"], colors),
     }
     for number, trace in enumerate(results.examples, start=1):
         figures[f"example_{number}"] = draw_example(trace, states, colors, now)

@@ -417,14 +417,22 @@ def _analyse(
     book: Playbook, fit: StateFit, found: _Found, at: datetime, rng: np.random.Generator, folder: Path | None,
     watch: Stages,
 ) -> dict[str, pa.Table]:  # fmt: skip
-    """How customers move: counts, flows, dwell, velocity, and what comes before each move."""
+    """How customers move: counts, flows, dwell, velocity, what comes before each move, and what sets it off."""
     from sojourn.transitions import analyse_moves
+    from sojourn.triggers import find_triggers
 
+    trigger_rng = rng.spawn(1)[0]
     with watch("analyse transitions"):
         history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
-        return analyse_moves(
+        tables = analyse_moves(
             found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at, rng=rng
         )
+    with watch("find triggers"):
+        triggers = find_triggers(
+            found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at,
+            rng=trigger_rng,
+        )  # fmt: skip
+    return {**tables, "triggers": triggers}
 
 
 def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -> None:

@@ -95,7 +95,7 @@ def find_precursors(
     customers or 5 expected hits stand behind them.
     """
     line = read_timeline(history, customers, states=states)
-    names = _class_names(history)
+    names = class_names(history)
     is_touch = np.isin(names, list(touches))
     moves = transitions.filter(pc.is_valid(transitions["from_state"]))
     position, is_silent = place_moves(moves, customers, line, states=states)
@@ -143,7 +143,7 @@ def read_timeline(history: pa.Table, customers: pa.Table, *, states: Sequence[st
     customer = who[order]
     return Timeline(
         customer=customer,
-        event_class=codes_of(history["event_class"], _class_names(history))[order],
+        event_class=codes_of(history["event_class"], class_names(history))[order],
         state=codes_of(history["state"], states)[order],
         key=customer.astype(np.int64) * (len(times) + 1) + rank[within],
         order=order,
@@ -332,7 +332,7 @@ def adjust_p_values(p: Floats) -> Floats:
     return q
 
 
-def _class_names(history: pa.Table) -> list[str]:
+def class_names(history: pa.Table) -> list[str]:
     """The event classes in the order of the history's dictionary, which is the playbook's."""
     column = history["event_class"]
     if not pa.types.is_dictionary(column.type):

@@ -18,6 +18,7 @@ from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITI
 from sojourn.playbook import EventClass, ModelSettings, Playbook, Source, Stability, State
 from sojourn.results import Results
 from sojourn.transitions import analyse_moves
+from sojourn.triggers import find_triggers
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0
@@ -286,6 +287,9 @@ def make_results(
     tables = analyse_moves(
         moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
     )
+    triggers = find_triggers(
+        moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
+    )
     quarantine = QUARANTINE.empty_table() if is_clean else make_quarantine()
     return Results(
         playbook=make_playbook(states, classes, about),
@@ -294,7 +298,7 @@ def make_results(
         transitions=moves.transitions,
         quarantine=quarantine,
         fingerprints=make_fingerprints(states, classes, rng),
-        moves=tables,
+        moves={**tables, "triggers": triggers},
         examples=tuple(make_trace(moves, states, row, rng) for row in range(min(n_examples, n_customers))),
         model=make_model(states, classes, rng),
         run=make_run(moves, classes, quarantine),

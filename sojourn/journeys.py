@@ -66,12 +66,14 @@ def mine_patterns(
 
     if min_support < 1:
         raise ValueError(f"min_support: 1 customer or more, not {min_support}")
-    _, owner = np.unique(customer, return_inverse=True)
-    if np.any(np.diff(owner) < 0) or np.any((np.diff(at_us) < 0) & (np.diff(owner) == 0)):
+    change = np.diff(customer)
+    owner = np.append(0, np.cumsum(change != 0))[: len(customer)]
+    if np.any(change < 0) or np.any((np.diff(at_us) < 0) & (change == 0)):
         raise ValueError("rows: not in the order customer, time")
     starts = np.append(np.searchsorted(owner, np.arange(owner.max(initial=-1) + 1)), len(owner)).astype(np.int64)
-    pairs = np.unique(owner * (int(item.max(initial=0)) + 1) + item)
-    support_of = np.bincount(pairs % (int(item.max(initial=0)) + 1))
+    pairs = np.sort(owner * (int(item.max(initial=0)) + 1) + item)
+    is_first = np.diff(pairs, prepend=-1) != 0  # quicker than np.unique
+    support_of = np.bincount(pairs[is_first] % (int(item.max(initial=0)) + 1))
     frequent = np.flatnonzero(support_of >= min_support)
     place = np.full(len(support_of) or 1, -1, np.int32)
     place[frequent] = np.arange(len(frequent))

@@ -71,13 +71,13 @@ def test_paths_and_loops_are_those_counted_by_hand(moves: Moves) -> None:
 def test_entries_and_exits_are_those_counted_by_hand(moves: Moves) -> None:
     history = ordered_history(moves)
     table = find_paths(moves.transitions, moves.customers, history, states=STATES, touches=TOUCHES,
-                       gone_s=7 * 86_400.0, now=moves.now)  # fmt: skip
+                       gone_s=86_400.0, now=moves.now)  # fmt: skip
     lives: dict[str, list[dict]] = {}
     for row in history.to_pylist():
         if row["event_class"] not in TOUCHES:
             lives.setdefault(row["customer_id"], []).append(row)
     firsts = [life[0] for life in lives.values()]
-    lasts = [life[-1] for life in lives.values() if moves.now - life[-1]["event_at"] >= timedelta(days=7)]
+    lasts = [life[-1] for life in lives.values() if moves.now - life[-1]["event_at"] >= timedelta(days=1)]
     assert lasts
     for kind, ends in (("entry", firsts), ("exit", lasts)):
         for what, column in (("state", "state"), ("event class", "event_class")):

@@ -30,8 +30,8 @@ MOST_CHANNELS = 30
 MIN_CUSTOMERS = 10
 """No interval is given for fewer customers seen."""
 
-MANY_P = 0.2
-"""A channel on which so many of a state's customers are seen should be one that the playbook names."""
+MANY_P, MUCH_P = 0.2, 0.05
+"""A channel with so many of a state's customers and so much of what they do should be one that the playbook names."""
 
 FEW_P = 0.01
 
@@ -139,7 +139,7 @@ def _say_gap(row: Row, state: State | None) -> Row:
     if row["kind"] != "channel":
         return {}
     is_named = state is not None and row["what"] in state.channels
-    is_missed = row["customers_p"] >= MANY_P and not is_named
+    is_missed = row["customers_p"] >= MANY_P and row["share_p"] >= MUCH_P and not is_named
     return {"is_named": is_named, "gap": "many are found here, the playbook does not name it" if is_missed else None}
 
 
@@ -177,4 +177,4 @@ def _place(column: Any, names: Sequence[str]) -> I8:
     every = _distinct(column)
     place = {name: code for code, name in enumerate(names)}
     lookup = np.array([place.get(name, -1) for name in every] + [-1], np.int64)
-    return lookup[codes_of(column, every)]
+    return np.asarray(lookup[codes_of(column, every)], np.int64)

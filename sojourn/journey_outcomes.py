@@ -262,7 +262,8 @@ def count_steps(lives: Lives, end: I8) -> I8:
     before = np.append(0, np.cumsum(lives.is_step))
     first = lives.next_row[lives.window_row]
     is_cut = np.append(~lives.is_step, False)[first] & (first < end)  # a repetition of what lies before the window
-    return np.minimum(before[np.maximum(end, lives.window_row)] - before[lives.window_row] + is_cut, MAX_STEPS)
+    n = before[np.maximum(end, lives.window_row)] - before[lives.window_row] + is_cut
+    return np.asarray(np.minimum(n, MAX_STEPS), np.int64)
 
 
 def take_steps(lives: Lives, anchors: I8, end: I8) -> tuple[I8, I8, I8]:

@@ -32,6 +32,8 @@ N_EXAMPLES = 2
 MOST_STEPS = 8
 HOURS_TOGETHER = 3
 MIN_STEPS = 2
+MOST_TEXT, MOST_ITEMS = 600, 6
+"""Longer texts and lists of the playbook are cut, so that the brief stays on its page."""
 
 
 def write_brief(
@@ -67,7 +69,7 @@ def write_brief(
         "as_of": say_date(now, year=True),
         "size": _say_size(tables["customers"], state),
         **said,
-        "marks": [m for m in map(say_mark, find_marks(tables["fingerprints"], state, 6)) if is_fit(m)][:4],
+        "marks": [m for m in map(say_mark, find_marks(tables["fingerprints"], state, 6)) if is_fit(m)][:3],
         "comes_in": _say_moves(rows["matrix"], state, is_in=True)
         + _say_signs(tables, rows.get("triggers", []), "to_state", state, is_fit),
         "moves_on": _say_moves(rows["matrix"], state, is_in=False)
@@ -75,7 +77,7 @@ def write_brief(
         "stay": _say_stay(tables["dwell"], state),
         "where": _say_channels(here),
         "when": _say_times_of_day(here),
-        "gaps": [f"{r['what']}: {r['gap']}" if r["what"] else r["gap"] for r in here if r["gap"]],
+        "gaps": _say_gaps(here),
         "journeys": _say_journeys(examples, rows["paths"], state, is_fit),
         "avoid": _say_avoid(said["anxieties"]),
         "notes": _say_notes(n_left_out),
@@ -136,8 +138,8 @@ def _write_playbook(state: State | None, is_fit: Callable[[str], bool]) -> Words
     texts = {name: " ".join(getattr(state, name).split()) if state else "" for name in ("about", "job", "creative")}
     lists = {name: list(getattr(state, name)) if state else [] for name in ("anxieties", "channels")}
     n = sum(not is_fit(text) for text in (*texts.values(), *lists["anxieties"], *lists["channels"]))
-    texts = {name: text if is_fit(text) else "" for name, text in texts.items()}
-    lists = {name: [text for text in told if is_fit(text)] for name, told in lists.items()}
+    texts = {name: shorten(text, MOST_TEXT) if is_fit(text) else "" for name, text in texts.items()}
+    lists = {name: [shorten(text, 60) for text in told if is_fit(text)][:MOST_ITEMS] for name, told in lists.items()}
     return {**texts, **lists, "about": texts["about"] or blank, "n_left_out": n}
 
 
@@ -170,14 +172,14 @@ def _say_signs(
         return [
             f"{r['covariate']} goes with {say_number(r['hazard_ratio'])} times as many moves from {r['from_state']} to "
             f"{r['to_state']} (95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])})"
-            for r in mine[:3]
+            for r in mine[:2]
         ]
     signs = [r for r in find_signals(tables["precedes"], more=True) if r[side] == state and is_fit(r["event_class"])]
     return [
         f"before moves from {r['from_state']} to {r['to_state']}, {r['event_class']}"
         f"{' (a message of ours)' if r['is_touch'] else ''} comes {say_times(r['lift'])} as at other times "
         f"(95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])})"
-        for r in signs[:3]
+        for r in signs[:2]
     ]
 
 
@@ -221,6 +223,15 @@ def _say_times_of_day(here: Sequence[Row]) -> list[str]:
     days = [r["what"] for r in here if r["kind"] == "weekday" and r["low"] is not None and r["low"] > 1]
     said.append(f"more than overall on {say_list(days)}" if days else "no weekday stands out")
     return said
+
+
+def _say_gaps(here: Sequence[Row]) -> list[str]:
+    """What is not covered, a line per kind of gap."""
+    gaps: dict[str, list[str]] = {}
+    for r in here:
+        if r["gap"]:
+            gaps.setdefault(r["gap"], []).extend([r["what"]] if r["what"] and r["kind"] != "creative" else [])
+    return [f"{say_list(what)}: {gap}" if what else gap for gap, what in gaps.items()]
 
 
 # --- journeys -----------------------------------------------------------------------------------------------------
@@ -290,9 +301,8 @@ def _tell_stay(run: Sequence[Row], before: Row | None, after: Row | None, is_fit
 
 
 def _say_avoid(anxieties: Sequence[str]) -> list[str]:
-    said = [f"Nothing that feeds a worry: {shorten(say_list(list(anxieties)), 200)}."] if anxieties else []
     return [
-        *said,
+        *(["Nothing that feeds one of their worries."] if anxieties else []),
         "Nothing that shows that we watch: no clicks, times or counts of one person.",
         "Nothing about who they are, said or hinted at. What the playbook protects was no input of the states.",
         "No name of the state: it is our word, not theirs.",

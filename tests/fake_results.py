@@ -309,10 +309,10 @@ def make_results(
 def make_journeys(
     moves: Moves, playbook: Playbook, touches: tuple[str, ...], rng: np.random.Generator
 ) -> dict[str, pa.Table]:
-    """Journeys before a purchase, paths, and channels drawn at random."""
+    """Journeys before a silence, paths, and channels drawn at random."""
     history = moves.history.sort_by([("customer_id", "ascending"), ("event_at", "ascending")])
     channel = pa.array(rng.choice(["search", "email", "app"], size=history.num_rows).tolist(), pa.string())
-    outcome = Outcome("conversion", "purchase", None, None, 7 * DAY_S, "", 1)
+    outcome = Outcome("churn", None, None, 2 * DAY_S, None, "", 1)
     states = [state.name for state in playbook.states]
     return {
         "journeys": find_journeys(history, [outcome], touches=touches, now=moves.now, rng=rng),

@@ -32,7 +32,7 @@ N_EXAMPLES = 2
 MOST_STEPS = 8
 HOURS_TOGETHER = 3
 MIN_STEPS = 2
-MOST_TEXT, MOST_ITEMS = 600, 6
+MOST_TEXT, MOST_ITEMS = {"about": 360, "job": 160, "creative": 480}, 6
 """Longer texts and lists of the playbook are cut, so that the brief stays on its page."""
 
 
@@ -138,7 +138,7 @@ def _write_playbook(state: State | None, is_fit: Callable[[str], bool]) -> Words
     texts = {name: " ".join(getattr(state, name).split()) if state else "" for name in ("about", "job", "creative")}
     lists = {name: list(getattr(state, name)) if state else [] for name in ("anxieties", "channels")}
     n = sum(not is_fit(text) for text in (*texts.values(), *lists["anxieties"], *lists["channels"]))
-    texts = {name: shorten(text, MOST_TEXT) if is_fit(text) else "" for name, text in texts.items()}
+    texts = {name: shorten(text, MOST_TEXT[name]) if is_fit(text) else "" for name, text in texts.items()}
     lists = {name: [shorten(text, 60) for text in told if is_fit(text)][:MOST_ITEMS] for name, told in lists.items()}
     return {**texts, **lists, "about": texts["about"] or blank, "n_left_out": n}
 

@@ -169,6 +169,9 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
                 base=[x for _, x, _, _ in mine],
                 y=[y for y, _, _, _ in mine],
                 marker={"color": palette_of(colors, state), "line": {"width": 0}},
+                text=[plain(state, 16)] * len(mine),
+                textposition="inside",
+                insidetextanchor="middle",
                 customdata=[_say_path(r) for _, _, _, r in mine],
                 hovertemplate="%{customdata}<extra></extra>",
             )
@@ -231,7 +234,10 @@ def draw_channels(channels: pa.Table, states: Sequence[str]) -> Figure:
         go.Heatmap(
             z=heat, x=list(range(len(states))), y=list(range(len(names))), text=shown, texttemplate="%{text}",
             customdata=words, hovertemplate="%{customdata}<extra></extra>", zmin=-2, zmax=2, xgap=3, ygap=2,
-            colorscale=[[0, f"rgba({LESS},0.8)"], [0.5, f"rgba({MORE},0.02)"], [1, f"rgba({MORE},0.9)"]],
+            colorscale=[
+                [0, f"rgba({LESS},0.8)"], [0.499, f"rgba({LESS},0.02)"], [0.501, f"rgba({MORE},0.02)"],
+                [1, f"rgba({MORE},0.9)"],
+            ],
             colorbar={
                 "orientation": "h", "thickness": 8, "len": 0.5, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
                 "ypad": 12, "outlinewidth": 0, "tickvals": [-2, 0, 2],

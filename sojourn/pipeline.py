@@ -93,7 +93,7 @@ def run(
     with open_output(out) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
-        chance, luck = rng.spawn(2)
+        chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
         lived = _keep_lives(log, batch, luck)
         log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
         folded, symbols = _fold(layout, batch, at, rng, threads, watch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sojourn.figure_journeys import draw_channels, draw_journeys, draw_paths
 from sojourn.figure_moves import draw_flow, draw_matrix
 from sojourn.figure_pace import draw_dwell, draw_velocity
 from sojourn.figure_people import draw_example, draw_fingerprints, draw_states_now
@@ -27,9 +28,9 @@ def draw_all(results: Results) -> dict[str, Figure]:
     """Every figure of a run as Plotly figures, by name, in the order of the report.
 
     Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``triggers``,
-    ``example_1`` and so on (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where
-    there is nothing to draw (nobody has moved, say) the figure holds a sentence that says so, and
-    ``layout.meta["is_empty"]`` is True.
+    ``paths``, ``journeys``, ``channels``, ``example_1`` and so on (one per example customer), ``tradeoff``,
+    ``likelihood``, ``rows``, ``event_classes``. Where there is nothing to draw (nobody has moved, say) the figure holds
+    a sentence that says so, and ``layout.meta["is_empty"]`` is True.
     """
     states = list(results.model["states"])
     colors = color_states(states)
@@ -44,6 +45,9 @@ def draw_all(results: Results) -> dict[str, Figure]:
         "velocity": draw_velocity(moves["velocity"], states, colors),
         "precedes": draw_precedes(moves["precedes"], colors),
         "triggers": draw_triggers(moves["triggers"], colors),
+        "paths": draw_paths(moves["paths"], colors),
+        "journeys": draw_journeys(moves["journeys"]),
+        "channels": draw_channels(moves["channels"], states),
     }
     for number, trace in enumerate(results.examples, start=1):
         figures[f"example_{number}"] = draw_example(trace, states, colors, now)

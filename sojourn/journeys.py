@@ -66,12 +66,14 @@ def mine_patterns(
 
     if min_support < 1:
         raise ValueError(f"min_support: 1 customer or more, not {min_support}")
-    _, owner = np.unique(customer, return_inverse=True)
-    if np.any(np.diff(owner) < 0) or np.any((np.diff(at_us) < 0) & (np.diff(owner) == 0)):
+    change = np.diff(customer)
+    owner = np.append(0, np.cumsum(change != 0))[: len(customer)]
+    if np.any(change < 0) or np.any((np.diff(at_us) < 0) & (change == 0)):
         raise ValueError("rows: not in the order customer, time")
     starts = np.append(np.searchsorted(owner, np.arange(owner.max(initial=-1) + 1)), len(owner)).astype(np.int64)
-    pairs = np.unique(owner * (int(item.max(initial=0)) + 1) + item)
-    support_of = np.bincount(pairs % (int(item.max(initial=0)) + 1))
+    pairs = np.sort(owner * (int(item.max(initial=0)) + 1) + item)
+    is_first = np.diff(pairs, prepend=-1) != 0  # quicker than np.unique
+    support_of = np.bincount(pairs[is_first] % (int(item.max(initial=0)) + 1))
     frequent = np.flatnonzero(support_of >= min_support)
     place = np.full(len(support_of) or 1, -1, np.int32)
     place[frequent] = np.arange(len(frequent))
@@ -124,13 +126,14 @@ def _keep_outer(
 
 def contrast_patterns(
     customer: NDArray[np.integer], item: NDArray[np.integer], at_us: NDArray[np.int64], is_goal: NDArray[np.bool_], *,
-    limits: Limits, min_share: float, rng: np.random.Generator, keep: Keep = "closed",
+    limits: Limits, min_share: float, rng: np.random.Generator, keep: Keep = "closed", most: int | None = None,
 ) -> pa.Table:  # fmt: skip
     """Patterns of one half of the customers, judged on the other: who reached a goal against who did not.
 
     ``customer`` are codes from 0 into ``is_goal``. A pattern is kept with ``min_share`` of either group of the mined
-    half. Cut each customer's rows before the goal, or the goal itself becomes a pattern. Columns, all of the held-out
-    half but ``lift_mined``: ``pattern``, ``n_goal``, ``n_others`` (customers with it), ``share_goal``,
+    half; with ``most`` only so many are judged, those that set the groups of the mined half apart the most, so that
+    fewer share the false discoveries. Cut each customer's rows before the goal, or it becomes a pattern. Columns, all
+    of the held-out half but ``lift_mined``: ``pattern``, ``n_goal``, ``n_others`` (customers with it), ``share_goal``,
     ``share_others``, ``lift`` (ratio of the shares), ``odds_ratio`` with ``low`` and ``high`` (95 %, Woolf's logit with
     Haldane's half added to each cell), ``p`` (Fisher, two-sided) and ``q`` (Benjamini-Hochberg); best first.
     """
@@ -150,13 +153,14 @@ def contrast_patterns(
         patterns.update(tuple(p) for p in mined["pattern"].to_pylist())
     starts = np.searchsorted(customer, np.arange(len(is_goal) + 1)).astype(np.int64)
     codes, at, out = item.astype(np.int32), at_us.astype(np.int64), []
+    tried = []
     for pattern in sorted(patterns):
         has = match_pattern(np.array(pattern, np.int32), codes, at, starts, limits.as_array())
+        _, log_odds, width = _odds(has[is_mined & is_goal], has[is_mined & ~is_goal])
+        tried.append((abs(log_odds) / width, pattern, has))
+    for _, pattern, has in sorted(tried, key=lambda row: (-row[0], row[1]))[:most]:
         lift_mined = _share(has, is_mined & is_goal) / max(_share(has, is_mined & ~is_goal), 1e-12)
-        goal, others = has[~is_mined & is_goal], has[~is_mined & ~is_goal]
-        a, b, c, d = (int(n) for n in (goal.sum(), (~goal).sum(), others.sum(), (~others).sum()))
-        log_odds = np.log((a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5)))
-        width = 1.959964 * np.sqrt(sum(1 / (n + 0.5) for n in (a, b, c, d)))
+        (a, b, c, d), log_odds, width = _odds(has[~is_mined & is_goal], has[~is_mined & ~is_goal])
         share_goal, share_others = a / max(a + b, 1), c / max(c + d, 1)
         out.append(
             {
@@ -175,6 +179,13 @@ def contrast_patterns(
     q = adjust_p_values(np.array([row["p"] for row in out], np.float64))
     rows_out = [{**row, "q": float(value)} for row, value in zip(out, q, strict=True)]
     return pa.Table.from_pylist(sorted(rows_out, key=lambda row: (row["q"], row["pattern"])), schema=schema)
+
+
+def _odds(goal: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[tuple[int, int, int, int], float, float]:
+    """With and without the pattern, with and without the goal; the log-odds ratio, and half of its 95 % interval."""
+    a, b, c, d = (int(n) for n in (goal.sum(), (~goal).sum(), others.sum(), (~others).sum()))
+    log_odds = np.log((a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5)))
+    return (a, b, c, d), float(log_odds), float(1.959964 * np.sqrt(sum(1 / (n + 0.5) for n in (a, b, c, d))))
 
 
 def _share(has: NDArray[np.bool_], group: NDArray[np.bool_]) -> float:

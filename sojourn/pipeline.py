@@ -58,6 +58,7 @@ F8 = NDArray[np.float64]
 _SAMPLE_EVENTS = 500_000  # the fingerprint's cuts, the model and the thresholds are learned on so many events
 _TUNE_EVENTS = 40_000
 _FORESIGHT_CUSTOMERS = 5_000
+_LIVED_EVENTS = 400_000  # journeys, ends and channels are counted over customers with so many events
 _N_EXAMPLES = 5
 _COLUMNS = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")  # of a batch
 _TOLD_COLUMNS = ["event_id", "event_class", "label", "label_p"]  # what is read of the events once they are numbered
@@ -94,10 +95,12 @@ def run(
     with open_output(out) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
+        chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
+        lived = _keep_lives(log, batch, luck)
         log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
         folded, symbols = _fold(layout, batch, at, rng, threads, watch)
         rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
-        names, past = batch.ids.names(), _keep_past(batch, rng.spawn(1)[0])
+        names, past = batch.ids.names(), _keep_past(batch, chance)
         del batch, symbols
         named = read_names(home) if out is not None else ()
         fit = keep_substates(_fit(book, log, rows, boundaries, folded, rng, threads, watch), named)
@@ -107,7 +110,7 @@ def run(
         cuts = dict(zip(book.fingerprint, folded.cuts, strict=True))
         del rows, past, folded
         log = _keep_columns(log, ["label"])
-        moves = _analyse(book, fit, found, at, rng, folder, watch)
+        moves = _analyse(book, fit, found, lived, at, rng, folder, watch)
         results = Results(
             playbook=book,
             customers=found.customers,
@@ -323,6 +326,24 @@ def _keep_past(batch: Batch, rng: np.random.Generator) -> _Past:
     return _Past(chosen, taken)
 
 
+@dataclass(frozen=True)
+class _Lives:
+    """Customers drawn at random, the channel of each of their events, by customer and time, and chance for later."""
+
+    chosen: NDArray[np.int64]
+    channel: Any
+    rng: np.random.Generator
+
+
+def _keep_lives(log: EventLog, batch: Batch, rng: np.random.Generator) -> _Lives:
+    chosen = draw_customers(np.bincount(batch.customer, minlength=batch.n_customers), rng, _LIVED_EVENTS)
+    is_drawn = np.zeros(batch.n_customers, bool)
+    is_drawn[chosen] = True
+    theirs = np.flatnonzero(is_drawn[batch.customer])
+    theirs = theirs[np.argsort(batch.customer[theirs], kind="stable")]
+    return _Lives(chosen, log.events["channel"].take(pa.array(theirs)).combine_chunks(), rng)
+
+
 def _foresee(
     book: Playbook, fit: StateFit, rows: Rows, past: _Past, layout: Layout, rng: np.random.Generator,
     threads: int, watch: Stages,
@@ -414,17 +435,17 @@ def _trace_examples(
 
 
 def _analyse(
-    book: Playbook, fit: StateFit, found: _Found, at: datetime, rng: np.random.Generator, folder: Path | None,
-    watch: Stages,
+    book: Playbook, fit: StateFit, found: _Found, lived: _Lives, at: datetime, rng: np.random.Generator,
+    folder: Path | None, watch: Stages,
 ) -> dict[str, pa.Table]:  # fmt: skip
-    """How customers move: counts, flows, dwell, velocity, what comes before each move, and what sets it off."""
+    """How customers move: counts, flows, dwell, velocity, what sets moves off, journeys, and where people are."""
     from sojourn.transitions import analyse_moves
     from sojourn.triggers import find_triggers
 
     trigger_rng = rng.spawn(1)[0]
     with watch("analyse transitions"):
         history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
-        tables = analyse_moves(
+        moves = analyse_moves(
             found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at, rng=rng
         )
     with watch("find triggers"):
@@ -432,7 +453,38 @@ def _analyse(
             found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at,
             rng=trigger_rng,
         )  # fmt: skip
-    return {**tables, "triggers": triggers}
+    with watch("trace journeys"):
+        lives = _take_lives(found.customers, history, lived)
+        del history
+        return moves | {"triggers": triggers} | _trace(book, fit, found, lives, at, lived.rng)
+
+
+def _take_lives(customers: pa.Table, history: pa.Table, lived: _Lives) -> pa.Table:
+    """The history of the customers drawn, with channels. Both are by customer and time, so that rows fit together."""
+    n = customers["n_events"].to_numpy()
+    starts = np.cumsum(n) - n
+    parts = [history.slice(int(starts[who]), int(n[who])) for who in lived.chosen]
+    lives = pa.concat_tables(parts).select(_MOVE_COLUMNS).unify_dictionaries().combine_chunks()
+    return lives.append_column("channel", pa.chunked_array([lived.channel]))
+
+
+def _trace(
+    book: Playbook, fit: StateFit, found: _Found, lives: pa.Table, at: datetime, rng: np.random.Generator
+) -> dict[str, pa.Table]:
+    """Journeys before outcomes, paths through the states, and where customers of each state are found."""
+    from sojourn.channels import find_channels
+    from sojourn.journey_outcomes import find_journeys
+    from sojourn.paths import choose_silence, find_paths
+
+    states, touches = fit.model.states, book.touches
+    return {
+        "journeys": find_journeys(lives, book.outcomes, touches=touches, now=at, rng=rng),
+        "paths": find_paths(
+            found.transitions, found.customers, lives, states=states, touches=touches,
+            gone_s=choose_silence(book.outcomes), now=at,
+        ),
+        "channels": find_channels(lives, book.states, states=states, touches=touches),
+    }  # fmt: skip
 
 
 def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -> None:

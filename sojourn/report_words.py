@@ -7,8 +7,10 @@ from datetime import datetime
 from math import exp, isfinite
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
 from sojourn.figure_pace import find_medians
 from sojourn.figure_people import find_marks, say_mark, strength_of
 from sojourn.figure_precedes import find_signals
@@ -62,6 +64,9 @@ def write_page(results: Results) -> Words:
         "quality": write_quality(results),
         "warnings": list(run.get("warnings") or []),
         "made": write_making(results),
+        "journeys": [say_journey(r) for r in find_sure_journeys(results.moves["journeys"])],
+        "unjudged": [f"{r['outcome']}: {r['why_not']}." for r in results.moves["journeys"].to_pylist() if r["why_not"]],
+        "gaps": write_gaps(results),
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
@@ -166,6 +171,24 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
             for r in find_marks(results.fingerprints, name, 4)
         ],
     }
+
+
+def find_sure_journeys(journeys: pa.Table) -> list[Words]:
+    """The two surest journeys to each outcome that are more than chance."""
+    rows = [r for r in journeys.to_pylist() if r["q"] is not None and r["q"] < SURE_Q and r["lift"] > 1]
+    return [
+        r for name in dict.fromkeys(r["outcome"] for r in rows)
+        for r in find_telling([r for r in rows if r["outcome"] == name])[:2]
+    ]  # fmt: skip
+
+
+def write_gaps(results: Results) -> list[str]:
+    """What the playbook does not cover, a sentence per state and kind of gap."""
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for r in results.moves["channels"].to_pylist():
+        if r["gap"]:
+            gaps.setdefault((r["state"], r["gap"]), []).append("" if r["kind"] == "creative" else r["what"])
+    return [f"{state}: {gap}" + (f" ({say_list(what)})." if any(what) else ".") for (state, gap), what in gaps.items()]
 
 
 # --- single customers -------------------------------------------------------------------------------------------

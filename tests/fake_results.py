@@ -14,8 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.channels import find_channels
 from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
-from sojourn.playbook import EventClass, ModelSettings, Playbook, Source, Stability, State
+from sojourn.journey_outcomes import find_journeys
+from sojourn.paths import find_paths
+from sojourn.playbook import EventClass, ModelSettings, Outcome, Playbook, Source, Stability, State
 from sojourn.results import Results
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
@@ -291,8 +294,10 @@ def make_results(
         moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
     )
     quarantine = QUARANTINE.empty_table() if is_clean else make_quarantine()
+    playbook = make_playbook(states, classes, about)
+    tables |= make_journeys(moves, playbook, touches, rng)
     return Results(
-        playbook=make_playbook(states, classes, about),
+        playbook=playbook,
         customers=moves.customers,
         load_history=lambda: moves.history,
         transitions=moves.transitions,
@@ -303,6 +308,25 @@ def make_results(
         model=make_model(states, classes, rng),
         run=make_run(moves, classes, quarantine),
     )
+
+
+def make_journeys(
+    moves: Moves, playbook: Playbook, touches: tuple[str, ...], rng: np.random.Generator
+) -> dict[str, pa.Table]:
+    """Journeys before a silence, paths, and channels drawn at random."""
+    history = moves.history.sort_by([("customer_id", "ascending"), ("event_at", "ascending")])
+    channel = pa.array(rng.choice(["search", "email", "app"], size=history.num_rows).tolist(), pa.string())
+    outcome = Outcome("churn", None, None, 2 * DAY_S, None, "", 1)
+    states = [state.name for state in playbook.states]
+    return {
+        "journeys": find_journeys(history, [outcome], touches=touches, now=moves.now, rng=rng),
+        "paths": find_paths(
+            moves.transitions, moves.customers, history, states=states, touches=touches, gone_s=DAY_S, now=moves.now
+        ),
+        "channels": find_channels(
+            history.append_column("channel", channel), playbook.states, states=states, touches=touches
+        ),
+    }
 
 
 def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> pa.Table:

@@ -58,7 +58,7 @@ def in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the examples of the help texts have been run, in an order that makes sense."""
     folder = tmp_path_factory.mktemp("examples")
-    for command in ("simulate", "init", "check", "run", "explain"):
+    for command in ("simulate", "init", "check", "run", "explain", "brief"):
         done = in_shell(example_of(command), folder)
         assert done.returncode == 0, f"{example_of(command)}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -251,6 +251,10 @@ def test_every_file_and_key_is_in_the_reference(shop: Path) -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         columns = pq.read_schema(shop / "results" / f"{name}.parquet").names
         assert [c for c in columns if f"`{c}`" not in row] == []
+    for name in ("journeys", "paths", "channels"):
+        section = text.split(f"## {name}.parquet")[1].split("\n## ")[0]
+        columns = pq.read_schema(shop / "results" / f"{name}.parquet").names
+        assert [c for c in columns if f"`{c}`" not in section] == []
 
 
 @pytest.fixture(scope="module")

@@ -59,8 +59,9 @@ def drawn(figure: Any) -> dict[str, Any]:
 
 def test_every_figure_is_there_with_a_finding_and_words(figures: dict[str, Any]) -> None:
     assert list(figures) == [
-        "states", "fingerprints", "flow", "matrix", "dwell", "velocity", "precedes", "triggers", "example_1",
-        "example_2", "example_3", "example_4", "example_5", "tradeoff", "likelihood", "rows", "event_classes",
+        "states", "fingerprints", "flow", "matrix", "dwell", "velocity", "precedes", "triggers", "paths", "journeys",
+        "channels", "example_1", "example_2", "example_3", "example_4", "example_5", "tradeoff", "likelihood", "rows",
+        "event_classes",
     ]  # fmt: skip
     for name, figure in figures.items():
         meta = figure.layout.meta
@@ -280,3 +281,27 @@ def test_drawing_is_pure(results: Results) -> None:
     once, again = draw_all(results), draw_all(results)
     assert {k: v.to_json() for k, v in once.items()} == {k: v.to_json() for k, v in again.items()}
     assert len(CLASSES) == 10
+
+
+def test_paths_are_rows_of_blocks_with_the_shares_of_the_table(results: Results, figures: dict[str, Any]) -> None:
+    rows = [r for r in results.moves["paths"].to_pylist() if r["kind"] == "path"]
+    rows = sorted(rows, key=lambda r: (-r["n_customers"], r["text"]))[:12]
+    bars = [t for t in figures["paths"].data if t.type == "bar"]
+    blocks = {(y, x): bar.name for bar in bars for y, x in zip(bar.y, bar.base, strict=True)}
+    drawn = [[blocks[y, x] for x in range(5) if (y, x) in blocks] for y in reversed(range(len(rows)))]
+    assert drawn == [r["steps"] for r in rows]
+    assert rows[0]["text"] in figures["paths"].layout.meta["title"]
+
+
+def test_journeys_and_channels_show_the_numbers_of_their_tables(results: Results, figures: dict[str, Any]) -> None:
+    by_text = {r["text"]: r for r in results.moves["journeys"].to_pylist()}
+    dots = figures["journeys"].data[0]
+    names = figures["journeys"].layout.yaxis.ticktext
+    assert len(names) > 3
+    for name, x in zip(names, dots.x, strict=True):
+        assert x == pytest.approx(min(max(by_text[name]["lift"], 0.05), 50))
+    cells = {(r["state"], r["what"]): r for r in results.moves["channels"].to_pylist() if r["kind"] == "channel"}
+    heat = figures["channels"].data[0]
+    for channel, row in zip(figures["channels"].layout.yaxis.ticktext, heat.z, strict=True):
+        for state, z in zip(STATES, row, strict=True):
+            assert 2**z == pytest.approx(cells[state, channel]["index"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_kosarak_has_the_published_counts(data_dir: Path) -> None:
             who, item, np.zeros(len(item), np.int64), limits=Limits(20, max_gap=None), min_support=support
         )
         assert table.num_rows == n
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "share", "length"),
+    [("kosarak", 0.01, 20), ("kosarak", 0.004, 3), ("msweb", 0.005, 20), ("ecom_v5", 0.05, 6)],
+)
+def test_patterns_and_supports_are_those_of_prefixspan(name: str, share: float, length: int, data_dir: Path) -> None:
+    """The miner of the package, on clicks, page areas and shop sessions, by the code of the benchmark."""
+    path = Path(__file__).resolve().parent.parent / "benchmarks" / "journeys.py"
+    spec = importlib.util.spec_from_file_location("benchmark_journeys", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    rows = benchmark.READERS[name](data_dir)
+    least = int(np.ceil(share * len(rows)))
+    ours = benchmark.mine_ours(benchmark.as_arrays(rows), least, length)
+    assert len(ours) > 100
+    assert ours == benchmark.mine_theirs(rows, least, length)
 
 
 def test_a_planted_journey_is_found_on_held_out_customers_and_noise_is_not() -> None:

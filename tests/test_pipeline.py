@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from state_world import START, draw_events, make_book, make_rows
 ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = {
     "customers", "history", "transitions", "quarantine", "fingerprints", "last_seen", "matrix", "weekly", "flow",
-    "dwell", "velocity", "precedes", "triggers",
+    "dwell", "velocity", "precedes", "triggers", "journeys", "paths", "channels",
 }  # fmt: skip
 
 
@@ -223,6 +223,33 @@ def test_history_has_each_accepted_event_once(small):
         customer, event_class = at_of[row["event_id"]]
         assert row["customer_id"] == customer
         assert row["event_class"] == ("other" if event_class == "Unknown" else event_class)
+
+
+def test_channels_are_those_of_the_events_also_of_a_sample(monkeypatch):
+    """A few customers drawn: every one of their events keeps its own channel and state."""
+    events = simulate(40, days=60, seed=4).events
+    seen = []
+
+    def spy(book, fit, found, lives, at, rng):
+        seen.append(lives)
+        return traced(book, fit, found, lives, at, rng)
+
+    traced = pipeline._trace
+    monkeypatch.setattr(pipeline, "_LIVED_EVENTS", 1_200)
+    monkeypatch.setattr(pipeline, "_trace", spy)
+    results = run(events, "shop", n_threads=1)
+    raw = {row["message_id"]: row["channel"] for row in events.select(["message_id", "channel"]).to_pylist()}
+    drawn = set(seen[0]["customer_id"].to_pylist())
+    assert 3 < len(drawn) < 40
+    truth = [
+        (r["customer_id"], r["event_at"], r["event_class"], r["state"], raw[r["event_id"]])
+        for r in results.history.to_pylist()
+        if r["customer_id"] in drawn
+    ]
+    assert [tuple(row.values()) for row in seen[0].to_pylist()] == truth
+    own = Counter((state, channel) for *_, name, state, channel in truth if name not in results.playbook.touches)
+    rows = [r for r in results.moves["channels"].to_pylist() if r["kind"] == "channel" and r["n_events"]]
+    assert {(r["state"], r["what"]): r["n_events"] for r in rows} == {k: n for k, n in own.items() if all(k)}
 
 
 def test_traces_tell_the_same_story_as_the_history(small):

@@ -16,9 +16,10 @@ from sojourn.segment_space import Placed
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 
-_SAMPLE = 2_000
+_SAMPLE = 1_000
 _NEAR = 5
 _PERPLEXITY = 30.0
+_STEPS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Map:
 
 
 def learn_map(references: Placed, *, seed: int = 0) -> Map:
-    """The map of the references of a space, themselves placed in it; t-SNE is fitted on at most 2,000 of them."""
+    """The map of the references of a space, themselves placed in it; t-SNE is fitted on at most 1,000 of them."""
     from scipy.spatial import cKDTree
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -47,7 +48,9 @@ def learn_map(references: Placed, *, seed: int = 0) -> Map:
     perplexity = min(_PERPLEXITY, max(1.0, (len(rows) - 1) / 3))
     with threadpool_limits(1):
         begin = _begin(points[rows])
-        fit = TSNE(2, perplexity=perplexity, init=begin, random_state=seed, n_jobs=1).fit_transform(points[rows])
+        fit = TSNE(2, perplexity=perplexity, init=begin, max_iter=_STEPS, random_state=seed, n_jobs=1).fit_transform(
+            points[rows]
+        )
     distance, near = cKDTree(points[rows]).query(points, k=min(_NEAR, len(rows)))
     near, distance = near.reshape(n, -1), distance.reshape(n, -1)
     positions = mean_of_near(near, distance, np.asarray(fit, float))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 F8 = NDArray[np.float64]
@@ -46,7 +47,8 @@ def match_segments(
     numbers = known["segment"].to_numpy()
     labels = np.unique(numbers)
     highest = max(last_number, int(labels.max(initial=0)))
-    place = np.array(pa.compute.index_in(customer_ids, value_set=known["customer_id"].combine_chunks()).fill_null(-1))
+    ids = known["customer_id"].combine_chunks().cast(pa.string())
+    place = pc.index_in(customer_ids.cast(pa.string()), value_set=ids).fill_null(-1).to_numpy(zero_copy_only=False)
     groups = np.asarray(group)
     both = (place >= 0) & (groups >= 0)
     if int(both.sum()) < LEAST_SHARED or not len(labels):

@@ -129,8 +129,9 @@ def learn_preparation(
 
 def _check_inputs(names: Sequence[str], table: pa.Table, forbidden: set[str]) -> None:
     problems = []
+    last = {one.rpartition(".")[2].lower() for one in forbidden}
     for name in names:
-        if name in forbidden or name.removeprefix("f_") in forbidden:
+        if name in forbidden or name.rpartition(".")[2].removeprefix("f_").lower() in last:
             problems.append(Problem("inputs", f"'{name}' is protected: it may be audited, but never be an input"))
         elif name not in table.column_names:
             near = nearest(name, table.column_names)

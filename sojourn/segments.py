@@ -106,13 +106,15 @@ def segment_customers(
     method: str = AUTO,
     k: int | None = None,
     k_max: int = 10,
+    why_k: str = "as asked",
     before: Before | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Segments:
     """Segments of the customers of a table with ``customer_id`` and numbers (texts of few values too).
 
-    ``method``: one of :data:`sojourn.segment_cluster.METHODS`, or ``auto``. ``k`` is chosen where it is not given.
+    ``method``: one of :data:`sojourn.segment_cluster.METHODS`, or ``auto``. ``k`` is chosen where it is not given;
+    ``why_k`` says in words why it was.
     Outliers do not take part in finding segments; they are put into the nearest and marked. The same seed gives the
     same segments. Raises EventsError for fewer than 30 customers, protected or unknown inputs.
 
@@ -140,7 +142,7 @@ def segment_customers(
     clusters = fit_clusters(points, method, number, seed=seed)
     group, p = clusters.assign(placed.coordinates)
     tell("find segments", 1, 1)
-    why = _say_why(chosen, choices, k, method, len(clusters))
+    why = _say_why(chosen, choices, why_k if k else None, method, len(clusters))
     doubts = list(chosen.doubts) if chosen else []
     table_of_choice = pa.concat_tables([one.table for one in choices]) if choices else None
     return _present(
@@ -212,11 +214,11 @@ def _choose(
     return [choose_number(points, one, k=k, k_max=k_max, seed=seed, progress=tell) for one in methods]
 
 
-def _say_why(chosen: Choice | None, choices: Sequence[Choice], k: int | None, method: str, n: int) -> str:
+def _say_why(chosen: Choice | None, choices: Sequence[Choice], given: str | None, method: str, n: int) -> str:
     """How method and number came about, in a sentence."""
     if chosen is None:
-        return f"{method} with {n} segments, as asked" if k else f"{method} found {n} segments by itself"
-    number = f"{n} segments, as asked" if k else f"{n} segments by silhouette, elbow, BIC and stability together"
+        return f"{method} with {n} segments, {given}" if given else f"{method} found {n} segments by itself"
+    number = f"{n} segments, {given}" if given else f"{n} segments by silhouette, elbow, BIC and stability together"
     how = f"{number}; silhouette {chosen.silhouette:.2f}, stability {chosen.stability:.2f}"
     if len(choices) == 1:
         return f"{method}: {how}"

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import sojourn
-from sojourn import cli_live, cli_predict, cli_value
+from sojourn import cli_live, cli_predict, cli_segments, cli_value
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
 from sojourn.errors import Problem, SojournError
@@ -304,6 +304,7 @@ def _refuse_file(out: Path) -> None:
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
 
 
+cli_segments.register(app)
 cli_value.register(app)
 cli_predict.register(app)
 cli_live.register(app)

@@ -100,6 +100,7 @@ class _Measures:
         self.few = np.sort(np.random.default_rng(seed).permutation(len(points))[:_SILHOUETTES])
         self.apart = pairwise_distances(points[self.few])
         self.merges = grow_tree(points) if method == WARD else None
+        self.trees = [grow_tree(points[rows]) for rows in draws] if method == WARD else []
         self.silhouette: list[F8] = []
         self.inertia: list[F8] = []
         self.bic: list[F8] = []
@@ -153,8 +154,7 @@ class _Measures:
     def _refit(self, points: F8, k: int, clusters: Clusters, i: int) -> Clusters:
         """Once more from a start of its own, so that groups which hang on the start show as unstable."""
         if self.method == WARD:
-            few = points[:1_000]
-            return cut_tree(few, grow_tree(few), k)
+            return cut_tree(points, self.trees[i - 1], k)
         return cluster(points, self.method, k, seed=self.seed + i, n_starts=5, shape=clusters.shape)
 
     def _fit(self, points: F8, k: int, merges: F8 | None) -> Clusters:

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, PlaybookError, Problem
 from sojourn.instants import instant_us
+from sojourn.learning import HABITS, read_features_at
 from sojourn.playbook import Playbook
 from sojourn.segment_relevance import count_outcomes
 from sojourn.value_purchases import choose_purchases
 
 F8 = NDArray[np.float64]
-DAY_US = 86_400_000_000
-
-COUNTS = ("recency_days", "tenure_days", "n_events", "n_events_28d", "n_events_90d")
 _FOLDS = 5
 _LEAST = 100
 
@@ -53,29 +51,19 @@ def cut_events(events: pa.Table, at: datetime) -> pa.Table:
 
 
 def features_at(events: pa.Table, book: Playbook, at: datetime, *, n_threads: int = 1) -> pa.Table:
-    """One row per customer with an event of their own by ``at``: ``customer_id``, the playbook's features, and
-    ``recency_days, tenure_days, n_events, n_events_28d, n_events_90d`` of their own events."""
-    from sojourn.fold import build_layout, fold_events, make_batch, read_features
-
+    """One row per customer with an event of their own by ``at``: ``customer_id``, the playbook's features and the
+    habits of :func:`sojourn.learning.read_features_at`, under the names of :func:`feature_columns`."""
     past = cut_events(events, at)
     if not past.num_rows:
         raise EventsError(Problem("events", f"there is none by {at:%Y-%m-%d}"))
-    layout, batch = build_layout(book), make_batch(past, book)
-    vectors = fold_events(layout, batch, n_threads=n_threads).vectors
-    features = read_features(layout, vectors, instant_us(at), n_threads=n_threads)
-    touches = [i for i, name in enumerate(book.class_names) if name in book.touches]
-    own = ~np.isin(batch.event_class, touches)
-    who, age = batch.customer[own], (instant_us(at) - batch.event_at[own]) / DAY_US
-    n = batch.n_customers
-    first, last = np.full(n, -np.inf), np.full(n, np.inf)
-    np.maximum.at(first, who, age)
-    np.minimum.at(last, who, age)
-    columns: dict[str, object] = {"customer_id": pa.array(batch.ids.names()).cast(pa.string())}
-    columns |= {name: pa.array(features[:, j], from_pandas=True) for j, name in enumerate(book.feature_names)}
-    columns |= {"recency_days": last, "tenure_days": first, "n_events": np.bincount(who, minlength=n).astype(float)}
-    columns |= {f"n_events_{d}d": np.bincount(who[age < d], minlength=n).astype(float) for d in (28, 90)}
-    table = pa.table(columns)
-    return table.filter(pa.array(np.isfinite(last)))
+    table = read_features_at(past, book, [at], n_threads=n_threads).drop_columns(["at"])
+    table = table.rename_columns(["customer_id", *feature_columns(book)])
+    return table.set_column(0, "customer_id", table["customer_id"].cast(pa.string()))
+
+
+def feature_columns(book: Playbook) -> tuple[str, ...]:
+    """The playbook's features, then the habits; ``f_`` is before a feature that is called like a habit."""
+    return (*(f"f_{name}" if name in HABITS else name for name in book.feature_names), *HABITS)
 
 
 def foresee_outcomes(

@@ -20,9 +20,9 @@ from sojourn.lifecycle import STAGES, list_rules, read_rhythm, stage_customers
 from sojourn.playbook import Playbook
 from sojourn.rfm import score_rfm
 from sojourn.segment_features import (
-    COUNTS,
     cut_events,
     days_before,
+    feature_columns,
     features_at,
     foresee_outcomes,
     outcomes_after,
@@ -81,7 +81,7 @@ def make_recipe(
         raise EventsError(Problem("--recipe", what, nearest(name, RECIPES)))
     table = features_at(events, book, at, n_threads=n_threads)
     if name == BEHAVIOURAL:
-        return Recipe(name, table, (*book.feature_names, *COUNTS))
+        return Recipe(name, table, feature_columns(book))
     if name == DEMOGRAPHIC:
         return _make_demographic(table, book, traits)
     if name == PREDICTIVE:
@@ -99,7 +99,12 @@ def list_psychographic(book: Playbook) -> tuple[str, ...]:
     ('mood',)
     """
     words = ("sentiment", "rating", "score", "mood", "satisfaction", "nps")
-    return tuple(one.name for one in book.features if any(word in one.program.text.lower() for word in words))
+    columns = feature_columns(book)
+    return tuple(
+        column
+        for column, one in zip(columns, book.features, strict=False)
+        if any(word in one.program.text.lower() for word in words)
+    )
 
 
 def _make_demographic(table: pa.Table, book: Playbook, traits: pa.Table | None) -> Recipe:
@@ -120,7 +125,7 @@ def _make_predictive(
     """Columns of what is expected in the next days, learned from the instant as many days ago."""
     past, meaning = cut_events(events, at), read_meaning(book)
     then = days_before(at, days)
-    names = (*book.feature_names, *COUNTS)
+    names = feature_columns(book)
     earlier = features_at(past, book, then, n_threads=n_threads)
     outcomes = outcomes_after(past, earlier["customer_id"], then, days, meaning)
     table, added = foresee_outcomes(table, earlier, outcomes, names, seed=seed)

@@ -21,9 +21,9 @@ from sojourn.rfm import score_rfm
 from sojourn.segment_audit import audit_segments
 from sojourn.segment_cluster import KMEANS, MINI_BATCH
 from sojourn.segment_features import (
-    COUNTS,
     cut_events,
     days_before,
+    feature_columns,
     features_at,
     foresee_outcomes,
     outcomes_after,
@@ -152,7 +152,7 @@ def _find_number(
         if made.name == PREDICTIVE:
             table = features_at(events, book, then, n_threads=n_threads)
             outcomes = outcomes_after(events, table["customer_id"], then, days, meaning)
-            table, used = foresee_outcomes(table, None, outcomes, (*book.feature_names, *COUNTS), seed=seed)
+            table, used = foresee_outcomes(table, None, outcomes, feature_columns(book), seed=seed)
             used = tuple(name for name in used if name in made.inputs)
         else:
             earlier = follow(then)

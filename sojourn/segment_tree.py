@@ -20,8 +20,8 @@ LEVELS = (3, 6, 12)
 class Tree:
     """The top of a tree of merges: ``twigs`` and how they come together.
 
-    ``merges`` [T-1, 4] joins the T twigs, as SciPy's linkage does leaves (the last column counts customers of the
-    sample); ``sizes`` [T] are theirs; ``parents`` says for each level which of its groups a twig is in.
+    ``merges`` [T-1, 4] joins the T twigs, as SciPy's linkage does leaves; ``sizes`` [T] are their customers in the
+    sample; ``parents`` says for each level which of its groups a twig is in.
     """
 
     twigs: Clusters
@@ -58,7 +58,9 @@ def _cut_top(merges: F8, twig: I8, n: int) -> F8:
     for i, (left, _right) in enumerate(merges[: n_leaves - n, :2].astype(int)):
         place[n_leaves + i] = place[left]
     top = merges[n_leaves - n :].copy()
+    n_twigs = np.ones(2 * n - 1)
     for i, row in enumerate(top):
         row[:2] = sorted(place[row[:2].astype(int)])
         place[2 * n_leaves - n + i] = n + i
+        row[3] = n_twigs[n + i] = n_twigs[row[:2].astype(int)].sum()
     return np.asarray(top)

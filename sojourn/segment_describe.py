@@ -23,7 +23,7 @@ I8 = NDArray[np.int64]
 _NAMED_BY = 2
 _MARK, _STRONG = 0.5, 1.2  # Cohen 1988: 0.5 is a middling difference
 _DEPTH = 3
-_SAMPLE = 50_000
+_SAMPLE = 20_000
 _FOLDS = 5
 
 

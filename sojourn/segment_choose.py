@@ -1,8 +1,8 @@
 """How many segments: four criteria, measured on the same redrawn customers, and the fewest within one standard error.
 
-Silhouette (Rousseeuw 1987, 10.1016/0377-0427(87)90125-7) asks how apart groups are, the elbow of the inertia (Thorndike
-1953, 10.1007/BF02289263) where more groups stop helping, BIC (Schwarz 1978, 10.1214/aos/1176344136) how many the
-density needs, and stability (Hennig 2007, 10.1016/j.csda.2006.11.025) whether redrawn customers give the same ones.
+Silhouette (Rousseeuw 1987, 10.1016/0377-0427(87)90125-7) asks how apart groups are, the elbow of the inertia (Sugar and
+James 2003, 10.1198/016214503000000666) where more groups stop helping, BIC (Schwarz 1978, 10.1214/aos/1176344136) how
+many the density needs, and stability (Hennig 2007, 10.1016/j.csda.2006.11.025) whether redrawn customers give the same.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ Progress = Callable[[str, int, int], None]
 SAMPLE = 3_000
 N_DRAWS = 12
 _SILHOUETTES = 2_000
+_MOST_POWER = 8
 _WEAK = 0.25  # Kaufman and Rousseeuw 1990: "no substantial structure" below it
 _UNSTABLE = 0.75  # Hennig 2007: a cluster found again less than so is none to rely on
 CRITERIA = ("silhouette", "elbow", "bic", "stability")
@@ -155,7 +156,7 @@ class _Measures:
         """Once more from a start of its own, so that groups which hang on the start show as unstable."""
         if self.method == WARD:
             return cut_tree(points, self.trees[i - 1], k)
-        return cluster(points, self.method, k, seed=self.seed + i, n_starts=5, shape=clusters.shape)
+        return cluster(points, self.method, k, seed=self.seed + i, n_starts=10, shape=clusters.shape)
 
     def _fit(self, points: F8, k: int, merges: F8 | None) -> Clusters:
         if merges is not None:
@@ -167,8 +168,7 @@ def _decide(measured: _Measures, method: str, k_max: int, asked: int | None) -> 
     silhouette, inertia, bic, stability = (
         np.stack(getattr(measured, name)) for name in ("silhouette", "inertia", "bic", "stability")
     )
-    logged = np.log(np.maximum(inertia, 1e-300))
-    elbow = np.maximum(logged[:-2] - 2 * logged[1:-1] + logged[2:], 0.0)  # how sharply the curve bends at k = 2 …
+    elbow = _find_jumps(inertia[:k_max], measured.points.shape[1])
     tried = slice(1, k_max)
     parts = {
         "silhouette": silhouette[tried],
@@ -202,6 +202,16 @@ def _decide(measured: _Measures, method: str, k_max: int, asked: int | None) -> 
     return Choice(
         method, k, table, float(score[chosen, 0]), float(silhouette[k - 1, 0]), float(again[0]), spread, doubts
     )  # fmt: skip
+
+
+def _find_jumps(inertia: F8, n_directions: int) -> F8:
+    """By how much the inertia to the power of minus half the dimension jumps with each group from the second on.
+
+    Under Gaussian groups the elbow, made sharp: it is largest at their number (Sugar and James 2003,
+    10.1198/016214503000000666).
+    """
+    power = -min(n_directions, _MOST_POWER) / 2
+    return np.asarray(np.diff((inertia / inertia[0]) ** power, axis=0))
 
 
 def _scale(part: F8) -> F8:

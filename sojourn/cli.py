@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import sojourn
-from sojourn import cli_brief, cli_live, cli_predict, cli_retrain, cli_stability, cli_value
+from sojourn import cli_brief, cli_live, cli_predict, cli_retrain, cli_segments, cli_stability, cli_value
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
 from sojourn.errors import Problem, SojournError
@@ -306,6 +306,7 @@ def _refuse_file(out: Path) -> None:
 
 
 cli_retrain.register(app)
+cli_segments.register(app)
 cli_value.register(app)
 cli_predict.register(app)
 cli_stability.register(app)

@@ -1,0 +1,128 @@
+"""Segments as files, and back: what is needed to keep their numbers and names when they are found again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sojourn.errors import Problem, SojournError, nearest
+from sojourn.output import open_output, write_json, write_table
+from sojourn.segment_page import render_segments
+from sojourn.segment_study import Study
+from sojourn.segments import Before
+
+
+def write_segments(
+    study: Study, out: str | Path, *, cells: pa.Table | None = None, flows: pa.Table | None = None, seed: int = 0
+) -> None:
+    """All of a study as files in a folder; an error leaves the folder as it was."""
+    with open_output(out) as folder:
+        assert folder is not None
+        tables = {
+            "segments": study.segments.customers, "segment_profiles": study.segments.profiles,
+            "segment_choice": study.segments.choice, "segment_relevance": study.relevance,
+            "segment_audit": study.audit, "segment_states": cells, "segment_flows": flows,
+        }  # fmt: skip
+        for name, table in tables.items():
+            if table is not None:
+                write_table(table, folder / f"{name}.parquet")
+        write_json(tell_study(study), folder / "segments.json")
+        page = render_segments(study, cells=cells, flows=flows, seed=seed)
+        (folder / "segments.html").write_text(page, encoding="utf-8")
+
+
+def tell_study(study: Study) -> dict[str, Any]:
+    """What ``segments.json`` holds and ``--json`` prints: everything but customers and profiles, as plain values."""
+    found = study.segments
+    match = found.match
+    return {
+        "recipe": study.recipe.name,
+        "at": study.at.isoformat(),
+        "horizon_days": study.horizon_days,
+        "customers": found.customers.num_rows,
+        "outliers": sum(found.customers["is_outlier"].to_pylist()),
+        "method": found.method,
+        "why": found.why,
+        "segments": [asdict(one) for one in sorted(found.segments, key=lambda one: one.number)],
+        "last_number": max([one.number for one in found.segments] + list(match.gone if match else ())),
+        "rules": {"agreement_p": found.rules.agreement_p, "largest_segment_p": found.rules.share_p},
+        "choice": found.choice.to_pylist() if found.choice is not None else None,
+        "relevance_by_number": study.numbers.to_pylist() if study.numbers is not None else None,
+        "relevance": study.relevance.to_pylist() if study.relevance is not None else None,
+        "audit": _list_associations(study.audit),
+        "before": None if match is None else {
+            "n_shared": match.n_shared, "moved_p": match.moved_p, "gone": list(match.gone),
+        },
+        "inputs": [one.as_dict() for one in found.space.preparation.inputs],
+        "left_out": {one.name: one.why for one in found.space.preparation.left_out},
+        "model": {
+            "mean": found.space.mean.tolist(),
+            "directions": found.space.directions.tolist(),
+            "explained_p": found.space.share.tolist(),
+            "centres": found.clusters.centres.tolist(),
+            "outlier_distance": found.space.fence,
+        },
+        "doubts": [*study.doubts, *([study.why_not] if study.why_not else [])],
+    }  # fmt: skip
+
+
+def _list_associations(audit: pa.Table | None) -> dict[str, float] | None:
+    if audit is None:
+        return None
+    return (
+        dict(zip(audit["attribute"].to_pylist(), audit["association"].to_pylist(), strict=True)) if len(audit) else {}
+    )
+
+
+def read_before(folder: Path) -> Before:
+    """The segments that an earlier ``sojourn segments --out`` wrote. Raises SojournError where there are none."""
+    try:
+        customers = pq.read_table(folder / "segments.parquet", columns=["customer_id", "segment"])
+        told: Mapping[str, Any] = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
+        names = {int(one["number"]): str(one["name"]) for one in told["segments"]}
+        return Before(customers, names, int(told["last_number"]))
+    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+        what = f"there are no segments that can be read: {error}"
+        raise SojournError(
+            Problem(str(folder), what, command=f"sojourn segments EVENTS -p PLAYBOOK --out {folder}")
+        ) from None
+
+
+def read_run(folder: Path) -> tuple[pa.Table, pa.Table, datetime]:
+    """Customers, transitions and the instant of a ``sojourn run`` folder. Raises SojournError where it is none."""
+    try:
+        customers = pq.read_table(folder / "customers.parquet", columns=["customer_id", "state", "first_at"])
+        transitions = pq.read_table(folder / "transitions.parquet")
+        told: Mapping[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return customers, transitions, datetime.fromisoformat(told["now"])
+    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+        what = f"these are no results of a run that can be read: {error}"
+        raise SojournError(
+            Problem(str(folder), what, command=f"sojourn run EVENTS -p PLAYBOOK --out {folder}")
+        ) from None
+
+
+def read_traits(path: Path) -> pa.Table:
+    """What is known of customers beside events: Parquet or CSV with ``customer_id``, a row each."""
+    try:
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+        else:
+            from pyarrow import csv
+
+            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"customer_id": pa.string()}))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SojournError(Problem(str(path), f"cannot be read as Parquet or CSV: {error}")) from None
+    if "customer_id" not in table.column_names:
+        near = nearest("customer_id", table.column_names)
+        raise SojournError(Problem(str(path), "there is no column 'customer_id'", near))
+    return table.set_column(
+        table.schema.get_field_index("customer_id"), "customer_id", table["customer_id"].cast(pa.string())
+    )

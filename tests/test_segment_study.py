@@ -1,0 +1,291 @@
+"""Recipes, relevance for later data, segment by state, the audit, files and the command."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats.contingency import association
+from typer.testing import CliRunner
+
+from sojourn.cli import app
+from sojourn.errors import EventsError
+from sojourn.events import read_events
+from sojourn.playbook import load_playbook
+from sojourn.segment_audit import audit_segments
+from sojourn.segment_features import foresee_outcomes
+from sojourn.segment_flavours import RECIPES, make_recipe
+from sojourn.segment_hybrid import cross_states, flow_between_cells
+from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance
+from sojourn.segment_study import RFM_CELLS, RFM_SEGMENTS, RFM_TOTAL, study_segments
+from sojourn.simulate import simulate
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def at_day(day):
+    return START + timedelta(days=float(day))
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return load_playbook("shop")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return simulate(240, days=150, seed=4).events
+
+
+@pytest.fixture(scope="module")
+def events(rows, shop):
+    return read_events(rows, shop, now=None, clock=datetime(2026, 1, 1, tzinfo=UTC)).events
+
+
+# -- outcomes and relevance -------------------------------------------------------------------------------
+
+
+def test_outcomes_are_counted_strictly_after_the_instant_and_until_the_horizon():
+    who = ["a", "a", "a", "b", "b", "b", "c", "a"]
+    kind = ["purchase", "purchase", "mail", "mail", "view", "mail", "mail", "purchase"]
+    day = [10, 10.5, 11, 11, 13, 15, 16, 41]
+    order = np.argsort(day, kind="stable")
+    table = pa.table(
+        {
+            "customer_id": who, "event_class": kind, "event_at": [at_day(d) for d in day],
+            "m_revenue": [5.0, 7.0, None, None, None, None, None, 9.0],
+        }
+    ).take(pa.array(order))  # fmt: skip
+    found = count_outcomes(
+        table, pa.array(["a", "b", "c", "d"]), at_day(10), 30, touches=["mail"], purchases=["purchase"],
+        measure="revenue",
+    )  # fmt: skip
+    assert found["revenue"].to_pylist() == [7, 0, 0, 0]
+    assert found["bought"].to_pylist() == [1, 0, 0, 0]
+    assert found["came back"].to_pylist() == [1, 1, 0, 0]
+    assert found["answered"].to_pylist() == [0, 0.5, 0, None]
+
+
+def test_explained_share_is_what_was_planted_and_nothing_for_random_groups():
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 4, 4_000)
+    y = group + rng.normal(0, 1.0, 4_000)
+    planted = np.var(np.arange(4)) / (np.var(np.arange(4)) + 1)
+    outcomes = pa.table({"customer_id": np.arange(4_000).astype(str), "y": y})
+    found = measure_relevance({"segments": group, "half": group // 2}, outcomes).to_pylist()
+    by_way = {row["grouping"]: row for row in found}
+    assert by_way["segments"]["explained_p"] == pytest.approx(planted, abs=0.03)
+    assert abs(by_way["random"]["explained_p"]) < 0.01
+    assert by_way["half"]["more_low"] > 0
+    assert by_way["half"]["explained_p"] < by_way["segments"]["explained_p"]
+
+
+def test_intervals_hold_what_was_planted():
+    planted, covered = np.var(np.arange(4)) / (np.var(np.arange(4)) + 1), 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        group = rng.integers(0, 4, 600)
+        outcomes = pa.table({"customer_id": np.arange(600).astype(str), "y": group + rng.normal(0, 1.0, 600)})
+        row = measure_relevance({"segments": group}, outcomes).to_pylist()[0]
+        covered += row["low"] < planted < row["high"]
+    assert covered >= 25
+
+
+def test_groups_of_single_customers_explain_nothing():
+    rng = np.random.default_rng(1)
+    outcomes = pa.table({"customer_id": np.arange(600).astype(str), "y": rng.normal(size=600)})
+    found = measure_relevance({"segments": np.arange(600)}, outcomes).to_pylist()
+    assert found[0]["explained_p"] < 0.02
+
+
+def test_as_many_segments_are_taken_as_pay():
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0, 1, 3_000)
+    steps = np.floor(x * 3)
+    outcomes = pa.table({"customer_id": np.arange(3_000).astype(str), "y": steps * 3 + rng.normal(size=3_000)})
+    k, table = choose_by_relevance(x[:, None], outcomes, k_max=8)
+    assert k == 3
+    assert table["is_chosen"].to_pylist().count(True) == 1
+    nothing = pa.table({"customer_id": outcomes["customer_id"], "y": rng.normal(size=3_000)})
+    assert choose_by_relevance(x[:, None], nothing, k_max=8)[0] <= 4
+
+
+def test_what_is_foreseen_was_not_seen():
+    rng = np.random.default_rng(3)
+    now = pa.table({"customer_id": np.arange(1_500).astype(str), "x": rng.normal(size=1_500)})
+    noise = pa.table({"customer_id": now["customer_id"], "bought": rng.integers(0, 2, 1_500).astype(float)})
+    table, added = foresee_outcomes(now, None, noise, ["x"], seed=0)
+    assert added == ("expected_bought",)
+    assert abs(np.corrcoef(table["expected_bought"].to_numpy(), noise["bought"].to_numpy())[0, 1]) < 0.1
+
+
+# -- recipes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "demographic"])
+def test_no_recipe_looks_at_what_came_later(name, events, shop):
+    at = at_day(90)
+    whole = make_recipe(name, events, shop, at, horizon_days=30)
+    when = events["event_at"].to_pylist()
+    cut = events.slice(0, sum(one <= at for one in when))
+    past = make_recipe(name, cut, shop, at, horizon_days=30)
+    pd.testing.assert_frame_equal(whole.table.to_pandas(), past.table.to_pandas())
+    assert whole.inputs == past.inputs
+    assert set(whole.inputs) <= set(whole.table.column_names)
+
+
+def test_protected_traits_are_audited_and_never_inputs(events, shop):
+    ids = events["customer_id"].unique()
+    rng = np.random.default_rng(0)
+    income = rng.lognormal(3, 0.5, len(ids))
+    gender = np.where(income > np.median(income), "f", "m")
+    traits = pa.table({"customer_id": ids, "income": income, "gender": gender})
+    made = make_recipe("demographic", events, shop, at_day(120), traits=traits)
+    assert made.inputs == ("income", "mood")
+    study = study_segments(events, shop, "demographic", traits=traits, method="kmeans", k=2, inputs=["income"])
+    assert study.audit["attribute"].unique().to_pylist() == ["gender"]
+    assert study.audit["association"][0].as_py() > 0.5
+    with pytest.raises(EventsError, match="'gender' is protected"):
+        study_segments(events, shop, "demographic", traits=traits, inputs=["income", "gender"])
+
+
+def test_association_is_that_of_scipy_but_for_the_bias():
+    rng = np.random.default_rng(0)
+    segment, level = rng.integers(1, 4, 900), rng.integers(0, 3, 900)
+    level = np.where(rng.random(900) < 0.4, segment, level)
+    ids = np.arange(900).astype(str)
+    found = audit_segments(
+        pa.table({"customer_id": ids, "segment": segment}),
+        pa.table({"customer_id": ids, "x": level.astype(str)}),
+        ["x"],
+    )
+    counts = np.zeros((4, 3), int)
+    np.add.at(counts, (level, segment - 1), 1)
+    assert found["association"][0].as_py() == pytest.approx(association(counts[counts.sum(axis=1) > 0]), abs=0.01)
+    independent = pa.table({"customer_id": ids, "x": rng.integers(0, 3, 900).astype(str)})
+    assert (
+        audit_segments(pa.table({"customer_id": ids, "segment": segment}), independent, ["x"])["association"][0].as_py()
+        < 0.06
+    )
+
+
+# -- segment by state -------------------------------------------------------------------------------------
+
+
+def cells_world():
+    segmented = pa.table(
+        {"customer_id": list("abcd"), "segment": pa.array([1, 1, 2, 2], pa.int32()), "name": list("xxyy")}
+    )
+    customers = pa.table(
+        {
+            "customer_id": list("abcde"),
+            "state": ["keen", "away", "away", "keen", "keen"],
+            "first_at": pa.array([at_day(0), at_day(0), at_day(0), at_day(95), at_day(0)], pa.timestamp("us", "UTC")),
+        }
+    )
+    moves = [("a", 50, "away", "keen"), ("b", 80, "keen", "away"), ("c", 75, "away", "keen"), ("c", 90, "keen", "away")]
+    transitions = pa.table(
+        {
+            "customer_id": [m[0] for m in moves],
+            "at": pa.array([at_day(m[1]) for m in moves], pa.timestamp("us", "UTC")),
+            "from_state": [m[2] for m in moves],
+            "to_state": [m[3] for m in moves],
+        }
+    )
+    return segmented, customers, transitions
+
+
+def test_cells_hold_every_customer_of_both_once():
+    segmented, customers, _ = cells_world()
+    found = {(r["name"], r["state"]): r["n_customers"] for r in cross_states(segmented, customers).to_pylist()}
+    assert found == {("x", "keen"): 1, ("x", "away"): 1, ("y", "away"): 1, ("y", "keen"): 1}
+
+
+def test_flows_start_where_customers_were_then():
+    segmented, customers, transitions = cells_world()
+    flows = flow_between_cells(segmented, customers, transitions, now=at_day(100), days=28)
+    found = {
+        (r["from_segment"], r["from_state"], r["to_segment"], r["to_state"]): r["n_customers"]
+        for r in flows.to_pylist()
+    }
+    # Day 72: a had moved to keen, b was still keen, c was away and would come and go, d was not there yet.
+    assert found == {
+        (1, "keen", 1, "keen"): 1, (1, "keen", 1, "away"): 1, (2, "away", 2, "away"): 1, (2, "new", 2, "keen"): 1,
+    }  # fmt: skip
+    before = pa.table({"customer_id": ["a"], "segment": [2]})
+    moved = flow_between_cells(segmented, customers, transitions, now=at_day(100), days=28, before=before)
+    assert (2, "keen", 1, "keen") in {
+        (r["from_segment"], r["from_state"], r["to_segment"], r["to_state"]) for r in moved.to_pylist()
+    }
+
+
+# -- the command ------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_tables_and_a_page_that_loads_nothing_and_keeps_numbers(rows, tmp_path):
+    source, first, second = tmp_path / "events.parquet", tmp_path / "first", tmp_path / "second"
+    pq.write_table(rows, source)
+    common = ["segments", str(source), "-p", "shop", "--recipe", "value", "--k", "3", "--days", "30", "--json"]
+    done = CliRunner().invoke(app, [*common, "--out", str(first)])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert len(told["segments"]) == 3
+    assert told["customers"] == sum(one["n_customers"] for one in told["segments"])
+    table = pq.read_table(first / "segments.parquet")
+    assert table.column_names[:5] == ["customer_id", "segment", "name", "segment_p", "is_outlier"]
+    assert {"map_x", "map_y", "level_3"} <= set(table.column_names)
+    page = (first / "segments.html").read_text(encoding="utf-8")
+    assert "Content-Security-Policy" in page
+    assert "default-src &#39;none&#39;" in page
+    head = page[: page.index("<script")] if "<script" in page else page
+    assert "http" not in head.replace("http-equiv", "")
+    for one in told["segments"]:
+        assert one["name"] in page
+    again = CliRunner().invoke(app, [*common, "--seed", "5", "--previous", str(first), "--out", str(second)])
+    assert again.exit_code == 0, again.output
+    kept = json.loads(again.stdout)
+    assert kept["before"]["moved_p"] < 0.2
+    assert {one["number"] for one in kept["segments"]} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--recipe", "behavior"], "Did you mean 'behavioural'"),
+        (["--method", "gm"], "Did you mean 'gmm'"),
+        (["--previous", "nowhere"], "no segments that can be read"),
+        (["--at", "soon"], "is no instant"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_read(options, what, tmp_path):
+    done = CliRunner().invoke(app, ["segments", "none.csv", "-p", "shop", "--out", str(tmp_path / "o"), *options])
+    assert done.exit_code == 2
+    assert what in done.output.replace("\n", " ")
+
+
+# -- real data --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_on_online_retail_value_segments_explain_more_of_later_revenue_than_rfm_quintiles(data_dir):
+    book = load_playbook(ROOT / "examples" / "online_retail" / "playbook.yaml")
+    file = str(data_dir / "online_retail" / "online_retail.csv.gz")
+    log = read_events(file, book, now=None, clock=datetime(2026, 1, 1, tzinfo=UTC))
+    study = study_segments(log.events, book, "value")
+    by = {(r["outcome"], r["grouping"]): r for r in study.relevance.to_pylist()}
+    for outcome in ("revenue", "revenue, logged", "bought", "came back"):
+        assert by[outcome, "segments"]["explained_p"] > by[outcome, RFM_CELLS]["explained_p"]
+        assert by[outcome, RFM_SEGMENTS]["more_low"] > 0
+        assert by[outcome, "random"]["more_low"] > 0
+    for outcome in ("revenue", "revenue, logged"):
+        assert by[outcome, RFM_CELLS]["more_low"] > 0
+        assert by[outcome, "segments"]["explained_p"] > by[outcome, RFM_TOTAL]["explained_p"]
+    assert len(study.segments.segments) <= 12

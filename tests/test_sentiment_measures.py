@@ -30,21 +30,25 @@ TEXT = """
 playbook: reviews
 source: {format: segment}
 events:
-  review: {name: Reviewed, measures: {sentiment: sentiment(properties.text), weighed: sentiment(properties.text) * properties.stars}}
-  angry: {name: Complained, where: "sentiment(properties.text) < -0.3", measures: {sentiment: sentiment(properties.text)}}
+  review:
+    name: Reviewed
+    measures: {sentiment: sentiment(properties.text), weighed: sentiment(properties.text) * properties.stars}
+  angry:
+    name: Complained
+    where: sentiment(properties.text) < -0.3
+    measures: {sentiment: sentiment(properties.text)}
 features: {mood: "mean(sentiment, half_life=30d)", lately: last(sentiment), weight: last(weighed)}
 states: {keen: {about: Keen.}, away: {about: Away.}}
 """
 SAYINGS = (
-    "I love it!", "Terrible, broke after a day.", "Das ist nicht gut", "", "  ", ":)", "No.", "It is a box.", None, 5, True,
-    "sooooo good &amp; cheap", {"a": "I love it"}, " I love it! ", "XJ-9",
+    "I love it!", "Terrible, broke after a day.", "Das ist nicht gut", "", "  ", ":)", "No.", "It is a box.", None, 5,
+    True, "sooooo good &amp; cheap", {"a": "I love it"}, " I love it! ", "XJ-9",
 )  # fmt: skip
 
 
 def read_both(playbook: Playbook, rows: list[dict[str, Any]]) -> tuple[EventLog, np.ndarray, np.ndarray]:
-    """The log of the rows, and measures and classes of the same rows as calls; NaN and -1 for those that are refused."""
+    """The log of the rows, and measures and classes of the same rows as calls; NaN and -1 where refused."""
     lines = [json.dumps(row) for row in rows]
-    table = pa.table({"text": pa.array(lines, pa.string())})
     columns = {key: [row[key] for row in rows] for key in ("type", "messageId", "userId", "event", "timestamp")}
     table = pa.table({**columns, "properties": [json.dumps(row["properties"]) for row in rows]})
     log = read_events(table, playbook, now=NOW)
@@ -68,7 +72,7 @@ def make_rows(texts: list[Any], event: str = "Reviewed", stars: Any = 3) -> list
 @settings(max_examples=30)
 @given(
     texts=st.lists(
-        st.one_of(st.sampled_from(SAYINGS), st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)),
+        st.one_of(st.sampled_from(SAYINGS), st.text(st.characters(codec="utf-8", min_codepoint=1), max_size=40)),
         min_size=1, max_size=12,
     ),
     event=st.sampled_from(["Reviewed", "Complained"]),
@@ -131,7 +135,7 @@ def test_the_plain_meaning_of_the_rule(text: str) -> None:
 def test_what_it_may_not_be_given(rule: str) -> None:
     with pytest.raises(PlaybookError, match=r"write sentiment\(column\)"):
         compile_row_rule(rule, "number")
-    with pytest.raises(PlaybookError, match="a number is needed|is a number"):
+    with pytest.raises(PlaybookError, match=r"a number is needed|is a number"):
         compile_row_rule("lower(sentiment(a))", "text")
 
 
@@ -144,8 +148,14 @@ def test_a_learned_model_beside_the_playbook_is_used(tmp_path: Path) -> None:
     texts = [f"the lid {i} was {'crisp' if i % 2 else 'soggy'} and it came on time" for i in range(200)]
     save_model(train_sentiment(texts, [i % 2 for i in range(200)]), tmp_path / "own.json")
     path = tmp_path / "book.yaml"
-    path.write_text(TEXT.replace("{sentiment: sentiment(properties.text)}", "{sentiment: \"sentiment(properties.text, 'own.json')\"}")
-                    .replace("{sentiment: sentiment(properties.text),", "{sentiment: \"sentiment(properties.text, 'own.json')\","))  # fmt: skip
+    path.write_text(
+        TEXT.replace("sentiment(properties.text)", "sentiment(properties.text, 'own.json')")
+        .replace(
+            "{sentiment: sentiment(properties.text, 'own.json')",
+            "{sentiment: \"sentiment(properties.text, 'own.json')\"",
+        )
+        .replace("weighed: sentiment(properties.text, 'own.json') * properties.stars", "weighed: properties.stars")
+    )
     playbook = load_playbook(path)
     log, measures, _ = read_both(playbook, make_rows(["the lid was crisp", "the lid was soggy"]))
     said = log.events["m_sentiment"].to_pylist()

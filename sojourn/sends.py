@@ -156,13 +156,14 @@ def _find_zones(events: pa.Table, customer: NDArray[np.int32], n_customers: int,
     zones = np.full(n_customers, default, object)
     if f"p_{ZONE}" in events.column_names:
         coded = code_texts(_array(events[f"p_{ZONE}"].cast(pa.string())))
-        is_known = np.array([_is_zone(name) for name in coded.names.to_pylist()] + [False])
+        is_known = np.array([is_zone(name) for name in coded.names.to_pylist()] + [False])
         rows = np.flatnonzero(is_known[coded.codes])
         zones[customer[rows]] = np.array([*coded.names.to_pylist(), default], object)[coded.codes[rows]]
     return pa.array(zones.tolist(), pa.string())
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether there is a time zone of this name."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:

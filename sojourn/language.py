@@ -119,6 +119,12 @@ COMMON_WORDS: Mapping[str, frozenset[str]] = {
 """Words that are frequent in each language that is told apart, by ISO 639-1 code. Danish stands for Norwegian too."""
 
 
+_LANGUAGES_OF: Mapping[str, tuple[str, ...]] = {
+    word: tuple(language for language, known in COMMON_WORDS.items() if word in known)
+    for word in frozenset().union(*COMMON_WORDS.values())
+}
+
+
 def find_language(text: str, english: Collection[str] = ()) -> str | None:
     """The ISO 639-1 code of a text's language, the name of its script where that is not Latin, or None.
 
@@ -138,8 +144,13 @@ def find_language(text: str, english: Collection[str] = ()) -> str | None:
         return script
     if len(words) < _LEAST_FOR_LETTERS:
         words = [word for word in words if len(word) > 1 or word in ("i", "a")]
-    scores = {language: float(sum(word in known for word in words)) for language, known in COMMON_WORDS.items()}
-    scores["en"] += 0.5 * sum(word in english for word in words if word not in COMMON_WORDS["en"])
+    scores = dict.fromkeys(COMMON_WORDS, 0.0)
+    for word in words:
+        languages = _LANGUAGES_OF.get(word, ())
+        for language in languages:
+            scores[language] += 1.0
+        if "en" not in languages and word in english:
+            scores["en"] += 0.5
     (best, score), (_, second) = sorted(scores.items(), key=lambda item: -item[1])[:2]
     return best if score > second and score >= _LEAST_SHARE * len(words) else None
 

@@ -277,9 +277,10 @@ def _read_others(
         worth = value["value"].filter(pc.is_in(value["customer_id"].cast(pa.string()), ids.cast(pa.string())))
         found["value"] = {"n": len(worth), "total": pc.sum(worth).as_py(), "mean": pc.mean(worth).as_py()}
     predictions = tables.get("predictions")
-    if predictions is not None and {"customer_id", f"{outcome}_p"} <= set(predictions.column_names):
-        mine = pc.is_in(predictions["customer_id"].cast(pa.string()), ids.cast(pa.string()))
-        found["predicted_p"] = pc.mean(predictions[f"{outcome}_p"].filter(mine)).as_py()
+    if predictions is not None and {"customer_id", "outcome", "p"} <= set(predictions.column_names):
+        theirs = pc.is_in(predictions["customer_id"].cast(pa.string()), ids.cast(pa.string()))
+        asked = pc.and_(theirs, pc.equal(predictions["outcome"].cast(pa.string()), outcome))
+        found["predicted_p"] = pc.mean(predictions["p"].filter(asked)).as_py()
     times = tables.get("send_times")
     if times is not None and {"customer_id", "channel", "gain_observed"} <= set(times.column_names):
         mine = times.filter(pc.is_in(times["customer_id"], ids.cast(pa.string())))

@@ -185,17 +185,18 @@ def place_models(rule: RowRule, playbook: str) -> RowRule:
 
     Raises SojournError for a file that is not there or is no such model.
     """
-    if not any(len(sentiment.of) > 1 for sentiment in rule.sentiments):
-        return rule
-    return replace(rule, tree=_place(rule.tree, Path(playbook).parent))
+    found: dict[str, str] = {}
+    tree = _place(rule.tree, Path(playbook).parent, found)
+    return replace(rule, tree=tree, models=tuple(found.items())) if found else rule
 
 
-def _place(node: Node, folder: Path) -> Node:
+def _place(node: Node, folder: Path, found: dict[str, str]) -> Node:
     if not isinstance(node, Operation):
         return node
     if node.op == "sentiment" and len(node.of) > 1 and isinstance(node.of[1], Constant):
         name = str(node.of[1].value)
         path = folder / name if (folder / name).is_file() else Path(name)
         load_model(path)
-        return Operation(node.op, (node.of[0], Constant(str(path.resolve()), "text")))
-    return Operation(node.op, tuple(_place(part, folder) for part in node.of))
+        found[name] = str(path.resolve())
+        return Operation(node.op, (node.of[0], Constant(found[name], "text")))
+    return Operation(node.op, tuple(_place(part, folder, found) for part in node.of))

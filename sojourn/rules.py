@@ -161,6 +161,7 @@ class RowRule:
     unit: Literal["number", "text", "boolean"]
     paths: tuple[tuple[str, ...], ...]  # the columns it reads, in order of first use
     text: str
+    models: tuple[tuple[str, str], ...] = ()  # files of learned sentiment models: as written, and where they are
 
     @property
     def number_paths(self) -> tuple[tuple[str, ...], ...]:

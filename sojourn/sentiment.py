@@ -115,7 +115,8 @@ def clean_text(text: str) -> str:
     'so good & cheap love'
     """
     text = _HASH.sub("", _LINK.sub(" ", html.unescape(text).translate(_STRAIGHT)))
-    return " ".join(_shorten(word) for word in _GLUED.sub(r"\1 ", text).split())
+    words = _GLUED.sub(r"\1 ", text).split()
+    return " ".join(map(_shorten, words) if _STRETCHED.search(text.lower()) else words)
 
 
 def _shorten(word: str) -> str:

@@ -247,9 +247,12 @@ def test_the_words_say_the_numbers_and_what_is_missing() -> None:
 def test_other_tables_of_the_folder_are_used() -> None:
     playbook, tables = parse_playbook(BOOK), make_tables()
     ids = tables["customers"]["customer_id"].to_pylist()
+    n = len(ids)
     more = {
         "value": pa.table({"customer_id": ids, "value": [2.0] * len(ids)}),
-        "predictions": pa.table({"customer_id": ids, "churn_p": [0.25] * len(ids)}),
+        "predictions": pa.table(
+            {"customer_id": ids * 2, "outcome": ["churn"] * n + ["x"] * n, "p": [0.25] * n + [0.9] * n}
+        ),
         "send_times": pa.table(
             {"customer_id": ids, "channel": ["email"] * len(ids), "gain_observed": [0.05] * len(ids)}
         ),

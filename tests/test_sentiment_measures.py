@@ -18,6 +18,7 @@ from sojourn.calls import NO_INSTANT, CallReader
 from sojourn.errors import PlaybookError
 from sojourn.events import EventLog, read_events
 from sojourn.fold import build_layout, fold_events, make_batch, read_features
+from sojourn.output import copy_beside
 from sojourn.playbook import Playbook, load_playbook, parse_playbook
 from sojourn.rule_rows import compile_row_rule
 from sojourn.rules import read_row
@@ -162,6 +163,11 @@ def test_a_learned_model_beside_the_playbook_is_used(tmp_path: Path) -> None:
     assert said[0] > 0.5 > -0.5 > said[1]
     column = build_layout(playbook).measures.index("sentiment")
     assert measures[:, column].tolist() == said
+    assert playbook.sentiment_models == (("own.json", str(tmp_path / "own.json")),)
+    copy_beside(tmp_path / "own.json", "models/own.json", tmp_path / "results")
+    assert (tmp_path / "results" / "models" / "own.json").read_bytes() == (tmp_path / "own.json").read_bytes()
+    copy_beside(tmp_path / "own.json", "../stray.json", tmp_path / "results")
+    assert not (tmp_path / "stray.json").exists()
     (tmp_path / "own.json").unlink()
     with pytest.raises(PlaybookError, match=r"own\.json: the sentiment model cannot be read"):
         load_playbook(path)

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/sentiment.py [--data DIR] [--repeats 3]
 Data: 4,200 tweets with human ratings and 3 × 1,000 labelled sentences, from ``$SOJOURN_DATA/sentiment``. Least CPU time
-of the repeats, one after the other in this process. The reference is the library's ``polarity_scores`` on the same texts.
+of the repeats, one after the other in this process. The reference is the library's own score of the same texts.
 """
 
 from __future__ import annotations

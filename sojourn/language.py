@@ -161,4 +161,4 @@ def _find_script(words: list[str]) -> str:
     if letters.isascii():
         return "latin"
     scripts = Counter(unicodedata.name(letter, "unknown").split()[0].lower() for letter in letters if letter.isalpha())
-    return scripts.most_common(1)[0][0]
+    return scripts.most_common(1)[0][0] if scripts else "latin"  # numerals such as ² are words of no letter

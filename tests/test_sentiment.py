@@ -204,6 +204,7 @@ def test_every_listed_language_has_words_of_its_own() -> None:
         others = frozenset().union(*(known for other, known in COMMON_WORDS.items() if other != language))
         assert len(words - others) >= 15, language
     assert find_language("") is None
+    assert find_language("² ½") is None
 
 
 def test_signs_alone_are_read_in_any_language() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sojourn.call_shape import Call, Get
 from sojourn.call_values import INF, NAN, read_number, read_text, read_truth
-from sojourn.rules import Column, Constant, Node, Operation, RowRule
+from sojourn.rules import Column, Constant, Node, Operation, RowRule, find_model
+from sojourn.sentiment import score_text
 
 FindPath = Callable[[str], Get]
 Value = float | str | bool | None
@@ -41,6 +42,8 @@ def make_measure(rule: RowRule, find: FindPath) -> Callable[[Call], float]:
     if isinstance(rule.tree, Column):
         get = gets[0]
         return lambda call: read_number(get(call))
+    if rule.sentiments:
+        return _make_scored(rule, find)
     place = {parts: i for i, parts in enumerate(rule.paths)}
     evaluate = _compile(rule.tree, lambda column: _read_given(place[column.parts]))
 
@@ -49,6 +52,22 @@ def make_measure(rule: RowRule, find: FindPath) -> Callable[[Call], float]:
         if INF in values:
             return INF
         value = evaluate(values)
+        if value is None:
+            return NAN
+        return INF if math.isinf(value) else float(value)
+
+    return measure
+
+
+def _make_scored(rule: RowRule, find: FindPath) -> Callable[[Call], float]:
+    """A measure that reads texts, and numbers beside them."""
+    numbers = [find(".".join(parts)) for parts in rule.number_paths]
+    evaluate = _compile(rule.tree, lambda column: _read_column(column, find(column.text)))
+
+    def measure(call: Call) -> float:
+        if any(read_number(get(call)) == INF for get in numbers):
+            return INF
+        value = evaluate(call)
         if value is None:
             return NAN
         return INF if math.isinf(value) else float(value)
@@ -88,6 +107,8 @@ def _compile(node: Node, read: Callable[[Column], _Evaluate]) -> _Evaluate:
         raise TypeError(f"not part of a row rule: {node!r}")
     if node.op in ("in", "not in"):
         return _compile_choice(node, read)
+    if node.op == "sentiment":
+        return _compile_sentiment(node, read)
     parts = [_compile(part, read) for part in node.of]
     return _join_one(node.op, parts[0]) if len(parts) == 1 else _join_two(node.op, *parts)
 
@@ -101,6 +122,16 @@ def _compile_choice(node: Operation, read: Callable[[Column], _Evaluate]) -> _Ev
         return value is not None and any(value == other(row) for other in others) is is_in
 
     return choose
+
+
+def _compile_sentiment(node: Operation, read: Callable[[Column], _Evaluate]) -> _Evaluate:
+    text, model = _compile(node.of[0], read), find_model(node)
+
+    def score(row: Any) -> float | None:
+        found = score_text(text(row), model).score
+        return None if found != found else found
+
+    return score
 
 
 def _join_one(op: str, of: _Evaluate) -> _Evaluate:

@@ -310,7 +310,7 @@ def _read_measures(
 
 
 def _explain_number(plan: Plan, measure: Measure, call: Call) -> str:
-    for path in (".".join(parts) for parts in measure.rule.paths):
+    for path in (".".join(parts) for parts in measure.rule.number_paths):
         value = plan.find(path)(call)
         if read_number(value) == INF:
             return f"{measure.name}: {path} is {show_value(print_value(value))}, which is no finite number"

@@ -95,6 +95,7 @@ def check_log(playbook: Playbook, log: EventLog, *, n_threads: int = 1) -> Row:
         },
         "quarantined_by_rule": _count(log.quarantine["rule"]),
         "warnings": list(log.warnings),
+        "sentiment_texts": dict(log.languages),
         "customers": pc.count_distinct(events["customer_id"]).as_py(),
         "classes": list_classes(playbook, log.by_class),
         "unmapped": list_unmapped(playbook, log.raw_names),

@@ -12,7 +12,18 @@ import typer
 from typer.core import TyperGroup
 
 import sojourn
-from sojourn import cli_brief, cli_live, cli_predict, cli_retrain, cli_segments, cli_stability, cli_value
+from sojourn import (
+    cli_brief,
+    cli_live,
+    cli_plan,
+    cli_predict,
+    cli_retrain,
+    cli_segments,
+    cli_send_time,
+    cli_sentiment,
+    cli_stability,
+    cli_value,
+)
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
 from sojourn.errors import Problem, SojournError
@@ -311,6 +322,9 @@ cli_value.register(app)
 cli_predict.register(app)
 cli_stability.register(app)
 cli_brief.register(app)
+cli_sentiment.register(app)
+cli_send_time.register(app)
+cli_plan.register(app)
 cli_live.register(app)
 
 

@@ -138,6 +138,7 @@ def describe_run(
         "event_classes": list(log.by_class),
         "unmapped_events": dict(log.raw_names),
         "sessions": log.n_sessions,
+        "sentiment_texts": dict(log.languages),
         "stages": list(stages),
         "likelihood": [float(x) for x in fit.fitted.log_likelihoods],
         "held_out": dict(fit.held_out),

@@ -36,6 +36,7 @@ class LogBuilder:
         self._id_columns: tuple[str, ...] = playbook.source.customer
         self._quarantine: list[pa.Table] = [QUARANTINE.empty_table()]
         self._unmatched: Counter[str] = Counter()
+        self._languages: Counter[tuple[str, str]] = Counter()
 
     def add_quarantine(self, quarantine: pa.Table) -> None:
         """Takes rows that never became any."""
@@ -48,6 +49,7 @@ class LogBuilder:
         self._quarantine.append(piece.quarantine)
         self._id_columns = max(self._id_columns, id_columns, key=len)
         self._unmatched += piece.unmatched
+        self._languages += piece.languages
         if len(self._unmatched) > _NAMES_KEPT:  # every row its own name: counts of rare names are worth nothing
             self._unmatched = Counter(dict(self._unmatched.most_common(_NAMES_KEPT // 2)))
         self._pieces.append(piece)
@@ -63,6 +65,8 @@ class LogBuilder:
         customer, links = link_customers([piece.ids for piece in self._pieces], self._id_columns, kinds)
         if len(links.aliases):
             self.warnings.append(_say_aliases(links.aliases))
+        languages = _list_languages(self._languages)
+        self.warnings += _say_languages(languages)
         session = self._join_texts("session")
         if order is not None:
             at, event_class, customer = at[order], event_class[order], customer.take(order)
@@ -94,6 +98,7 @@ class LogBuilder:
             "by_class": by_class,
             "n_sessions": n_sessions,
             "raw_names": dict(sorted(self._unmatched.items(), key=lambda item: (-item[1], item[0]))[:_MOST_NAMES]),
+            "languages": languages,
             "warnings": tuple(self.warnings),
             "links": links,
         }
@@ -166,6 +171,28 @@ class LogBuilder:
             named.append(_name_events(piece.event_id, piece.seq))
             self._pieces[i] = replace(piece, event_id=pa.nulls(0, pa.string()), exact=None)
         return pa.chunked_array(named, pa.string()) if order is None else take_texts(named, order)
+
+
+def _list_languages(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Texts per measure and language, the most frequent first."""
+    found: dict[str, dict[str, int]] = {}
+    for (measure, language), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
+        found.setdefault(measure, {})[language] = n
+    return found
+
+
+def _say_languages(languages: dict[str, dict[str, int]]) -> list[str]:
+    """What to say of texts that have no score, since nobody knows their language."""
+    said = []
+    for measure, counts in languages.items():
+        n, rest = sum(counts.values()), {k: v for k, v in counts.items() if k != "scored"}
+        if rest:
+            shown = ", ".join(f"{name} {k:,}" for name, k in list(rest.items())[:5]) + (", …" if len(rest) > 5 else "")
+            said.append(
+                f"{sum(rest.values()):,} of {n:,} texts have no {measure}: their language cannot be told, or neither "
+                f"lexicon nor model knows it ({shown})"
+            )
+    return said
 
 
 def _say_aliases(aliases: pa.Table) -> str:

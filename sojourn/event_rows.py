@@ -24,7 +24,8 @@ from sojourn.frames import QUARANTINE
 from sojourn.identity import IdPiece, merge_column, pair_ids, pick_first, recode_identifiers
 from sojourn.instants import instant_us
 from sojourn.playbook import Playbook
-from sojourn.rules import RowRule
+from sojourn.rules import Column, RowRule, find_model, walk
+from sojourn.sentiment import count_languages
 from sojourn.source_rows import Chunk, Flags, Integers
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Piece:
     quarantine: pa.Table
     unmatched: Counter[str]
     present: frozenset[str]  # paths that some row has
+    languages: Counter[tuple[str, str]]  # rows per measure of sentiment and language, "scored" for those with a score
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def read_rows(chunk: Chunk, reading: Reading) -> Piece:
         quarantine=bad.tabulate(chunk, reading.source),
         unmatched=_count_names(names, is_other),
         present=columns.present(),
+        languages=_count_languages(playbook, event_class, columns),
     )
     return piece if good.all() else keep_rows(piece, good)
 
@@ -355,6 +358,19 @@ def _measure(
     return found
 
 
+def _count_languages(playbook: Playbook, event_class: NDArray[np.int16], columns: Columns) -> Counter[tuple[str, str]]:
+    """Texts per measure of sentiment and language: those of a language that is not known have no score."""
+    found: Counter[tuple[str, str]] = Counter()
+    for i, event in enumerate(playbook.events):
+        for name, rule in event.measures:
+            for sentiment in rule.sentiments:
+                texts = columns.texts(next(node.text for node in walk(sentiment) if isinstance(node, Column)))
+                some = texts.filter(pa.array(event_class == i)).to_pylist()
+                for language, n in count_languages(some, find_model(sentiment)).items():
+                    found[name, language] += n
+    return found
+
+
 def _group(playbook: Playbook, choose: Any) -> Mapping[Any, Flags]:
     """Which classes share what is chosen of each: one flag per class, the last for "other"."""
     found: dict[Any, Flags] = {}
@@ -367,7 +383,7 @@ def _group(playbook: Playbook, choose: Any) -> Mapping[Any, Flags]:
 
 def _say_number(columns: Columns, name: str, rule: RowRule, at: Integers) -> list[str]:
     said = [f"{name} is too large for a number"] * len(at)
-    for path in reversed([".".join(parts) for parts in rule.paths]):
+    for path in reversed([".".join(parts) for parts in rule.number_paths]):
         is_bad = columns.numbers(path)[1][at]
         for i, value in enumerate(_show_raw(columns, path, at)):
             if is_bad[i]:

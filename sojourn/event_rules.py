@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from sojourn.event_columns import Columns
 from sojourn.event_values import Numbers
-from sojourn.rules import Column, Constant, Node, Operation, RowRule
+from sojourn.rules import Column, Constant, Node, Operation, RowRule, find_model
+from sojourn.sentiment import score_texts
 from sojourn.source_rows import Flags
 
 
@@ -45,7 +46,7 @@ def measure_rows(rule: RowRule, columns: Columns) -> tuple[Numbers, Flags]:
     """
     found = _read(rule.tree, columns)
     is_bad = np.zeros(columns.n_rows, bool)
-    for path in rule.paths:
+    for path in rule.number_paths:
         is_bad |= columns.numbers(".".join(path))[1]
     values = np.where(found.known, found.values, np.nan)
     is_large = np.isinf(values)
@@ -70,9 +71,19 @@ def _read(node: Node, columns: Columns) -> _Values:
     if node.op in _COMPARISONS:
         return _sure(_compare(node.op, parts))
     known = np.logical_and.reduce([part.known for part in parts])
+    if node.op == "sentiment":
+        return _score_rows(node, parts[0])
     if node.op == "lower":
         return _Values(pc.utf8_lower(parts[0].values), known)
     return _calculate(node.op, [part.values for part in parts], known)
+
+
+def _score_rows(node: Operation, texts: _Values) -> _Values:
+    """How favourable the texts are; each distinct one is scored once."""
+    coded = pc.if_else(pa.array(texts.known), texts.values, pa.scalar(None, pa.string())).dictionary_encode()
+    scores = np.array([*score_texts(coded.dictionary.to_pylist(), find_model(node)), np.nan])
+    values = scores[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return _Values(values, np.isfinite(values))
 
 
 def _sure(flags: Flags) -> _Values:

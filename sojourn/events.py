@@ -61,6 +61,7 @@ class EventLog:
     n_sessions: int
     sources: tuple[str, ...]
     raw_names: dict[str, int]
+    languages: dict[str, dict[str, int]]  # per measure of sentiment: texts by language, "scored" for those with a score
     warnings: tuple[str, ...]
     links: Links
 

@@ -100,6 +100,14 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def copy_beside(path: Path, name: str, folder: Path) -> None:
+    """Copies a file that a playbook names to where the playbook's copy looks for it; not one outside its folder."""
+    target = (folder / name).resolve()
+    if not Path(name).is_absolute() and target.is_relative_to(folder.resolve()):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

@@ -24,7 +24,7 @@ from sojourn.foresight import Foresight, measure_foresight
 from sojourn.frames import HISTORY
 from sojourn.instants import instant_us
 from sojourn.naming import read_names
-from sojourn.output import open_output, open_parquet, read_history, write_json, write_table
+from sojourn.output import copy_beside, open_output, open_parquet, read_history, write_json, write_table
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
 from sojourn.results import Results
@@ -506,5 +506,7 @@ def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -
             write_table(trace, folder / f"example_{i + 1}.parquet")
         write_json(results.model, folder / "model.json")
         (folder / "playbook.yaml").write_text(results.playbook.text, encoding="utf-8")
+        for name, path in results.playbook.sentiment_models:
+            copy_beside(Path(path), name, folder)
         (folder / "report.html").write_text(render_report(show_names(results)), encoding="utf-8")
     write_json({**results.run, "stages": watch.done}, folder / "run.json")

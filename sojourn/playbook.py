@@ -233,6 +233,12 @@ class Playbook:
         return tuple(sorted({name for event in self.events for name, _ in event.properties}))
 
     @property
+    def sentiment_models(self) -> tuple[tuple[str, str], ...]:
+        """Files of learned sentiment models: each as it is written, and where it was found."""
+        rules = [rule for event in self.events for rule in (event.where, *(rule for _, rule in event.measures)) if rule]
+        return tuple(dict.fromkeys(model for rule in rules for model in rule.models))
+
+    @property
     def state_names(self) -> tuple[str, ...]:
         """States in the order of the playbook."""
         return tuple(state.name for state in self.states)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zoneinfo
 
-from sojourn.errors import nearest
+from sojourn.errors import SojournError, nearest
 from sojourn.playbook import EventClass, Source
 from sojourn.playbook_reader import KEYS, MOST_KINDS, Reader
 from sojourn.playbook_yaml import Mapped, Scalar, Yaml
-from sojourn.rule_rows import RowUnit, compile_row_rule, explain_protected
+from sojourn.rule_rows import RowUnit, compile_row_rule, explain_protected, place_models
 from sojourn.rules import RowRule
 
 _SEGMENT = {"customer": ("userId", "anonymousId"), "time": "timestamp", "event": "event", "id": "messageId"}
@@ -178,7 +178,15 @@ def _read_measures(
 def _read_row_rule(
     reader: Reader, node: Yaml | None, owner: str, unit: RowUnit, protected: tuple[str, ...]
 ) -> RowRule | None:
-    return reader.read_rule(node, owner, lambda text: compile_row_rule(text, unit, protected))
+    rule = reader.read_rule(node, owner, lambda text: compile_row_rule(text, unit, protected))
+    if rule is None or node is None:
+        return rule
+    try:
+        return place_models(rule, reader.where)
+    except SojournError as error:
+        for problem in error.problems:
+            reader.fail(node.line, f"{owner}: {problem.where}: {problem.what}", problem.near)
+        return None
 
 
 def _read_properties(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from sojourn.errors import PlaybookError, Problem, nearest
 from sojourn.rule_print import print_node, print_path
 from sojourn.rule_syntax import parse_rule
-from sojourn.rules import Apply, Column, Constant, Name, Node, Operation, RowRule
+from sojourn.rules import Apply, Column, Constant, Name, Node, Operation, RowRule, walk
+from sojourn.sentiment_model import load_model
 
 RowUnit = Literal["number", "text", "boolean"]
 Typed = tuple[Node, RowUnit]
@@ -22,6 +25,7 @@ ROW_FUNCTIONS = {
     "abs": "abs(column)",
     "min": "min(column, column)",
     "max": "max(column, column)",
+    "sentiment": "sentiment(column) or sentiment(column, 'model.json')",
 }
 """Functions of row rules and how each is written."""
 
@@ -109,6 +113,8 @@ def _type_function(node: Apply, problems: list[Problem]) -> Typed | None:
         near = nearest(node.function, ROW_FUNCTIONS)
         problems.append(Problem("", f"raw rows have no function '{node.function}'", near))
         return None
+    if node.function == "sentiment":
+        return _type_sentiment(node, usage, problems)
     n_least = usage.count(",") + 1
     is_open = node.function in ("min", "max")
     n_given = len(node.arguments)
@@ -124,7 +130,24 @@ def _type_function(node: Apply, problems: list[Problem]) -> Typed | None:
     return _fold_pairs(typed) if typed and is_open else typed
 
 
-_UNITS_OF_FUNCTIONS: Mapping[str, RowUnit] = {"lower": "text", "abs": "number", "min": "number", "max": "number"}
+def _type_sentiment(node: Apply, usage: str, problems: list[Problem]) -> Typed | None:
+    """``sentiment(column)`` by the lexicon, or with the file of a learned model as a text."""
+    column, *model = node.arguments or (Constant(0.0, "number"),)
+    is_file = all(isinstance(m, Constant) and m.unit == "text" and str(m.value).endswith(".json") for m in model)
+    if node.options or isinstance(column, Constant) or len(model) > 1 or not is_file:
+        problems.append(Problem("", f"'{print_node(node)}': write {usage}"))
+        return None
+    typed = _type(column, "text", problems)
+    if typed is None or typed[1] != "text":
+        noun = "" if typed is None else _noun(typed[1])
+        problems += [Problem("", f"'{print_node(column)}' is a {noun}, not a text")] if noun else []
+        return None
+    return (Operation("sentiment", (typed[0], *model)), "number")
+
+
+_UNITS_OF_FUNCTIONS: Mapping[str, RowUnit] = {
+    "lower": "text", "abs": "number", "min": "number", "max": "number", "sentiment": "number",
+}  # fmt: skip
 
 
 def _fold_pairs(typed: Typed) -> Typed:
@@ -154,12 +177,26 @@ def _expect(
 
 
 def _find_paths(tree: Node) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, Column):
-            found.append(node.parts)
-        elif isinstance(node, Operation):
-            todo.extend(reversed(node.of))
-    return found
+    return [node.parts for node in walk(tree) if isinstance(node, Column)]
+
+
+def place_models(rule: RowRule, playbook: str) -> RowRule:
+    """The rule with its learned sentiment models found: beside the playbook's file, or in the working directory.
+
+    Raises SojournError for a file that is not there or is no such model.
+    """
+    found: dict[str, str] = {}
+    tree = _place(rule.tree, Path(playbook).parent, found)
+    return replace(rule, tree=tree, models=tuple(found.items())) if found else rule
+
+
+def _place(node: Node, folder: Path, found: dict[str, str]) -> Node:
+    if not isinstance(node, Operation):
+        return node
+    if node.op == "sentiment" and len(node.of) > 1 and isinstance(node.of[1], Constant):
+        name = str(node.of[1].value)
+        path = folder / name if (folder / name).is_file() else Path(name)
+        load_model(path)
+        found[name] = str(path.resolve())
+        return Operation(node.op, (node.of[0], Constant(found[name], "text")))
+    return Operation(node.op, tuple(_place(part, folder, found) for part in node.of))

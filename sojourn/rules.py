@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from sojourn.sentiment import score_text
+from sojourn.sentiment_model import SentimentModel, load_model
+
 Unit = Literal["number", "duration", "boolean", "text"]
 ReadingKind = Literal["state", "state_p", "trait", "prediction", "segment"]
 
@@ -158,6 +161,19 @@ class RowRule:
     unit: Literal["number", "text", "boolean"]
     paths: tuple[tuple[str, ...], ...]  # the columns it reads, in order of first use
     text: str
+    models: tuple[tuple[str, str], ...] = ()  # files of learned sentiment models: as written, and where they are
+
+    @property
+    def number_paths(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that it reads as numbers."""
+        return tuple(
+            dict.fromkeys(node.parts for node in walk(self.tree) if isinstance(node, Column) and node.unit == "number")
+        )
+
+    @property
+    def sentiments(self) -> tuple[Operation, ...]:
+        """The parts of it that read how favourable a text is."""
+        return tuple(node for node in walk(self.tree) if isinstance(node, Operation) and node.op == "sentiment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +185,26 @@ class Rule:
     calls: tuple[Call, ...]
     program: Program | None
     text: str
+
+
+def walk(tree: Node) -> list[Node]:
+    """The nodes of a tree, each before those inside it, from left to right."""
+    found: list[Node] = []
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        found.append(node)
+        if isinstance(node, Operation):
+            todo.extend(reversed(node.of))
+    return found
+
+
+def find_model(sentiment: Operation) -> SentimentModel | None:
+    """The learned model that a ``sentiment`` names; None where it names none and the lexicon is meant."""
+    if len(sentiment.of) == 1:
+        return None
+    named = sentiment.of[1]
+    return load_model(str(named.value)) if isinstance(named, Constant) else None
 
 
 def run_program(program: Program, values: Sequence[float]) -> float:
@@ -266,6 +302,9 @@ def _read_node(node: Node, row: Mapping[str, Any]) -> float | str | bool | None:
         return None
     if node.op == "lower":
         return str(values[0]).lower()
+    if node.op == "sentiment":
+        score = score_text(str(values[0]), find_model(node)).score
+        return None if math.isnan(score) else score
     numbers = [float(value) for value in values if value is not None]
     code = OPERATORS[node.op]
     result = _apply_unary(code, *numbers) if code in UNARY else _apply_binary(code, *numbers)

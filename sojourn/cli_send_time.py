@@ -1,0 +1,115 @@
+"""The command `send-time`: when to write to each customer on each channel."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sojourn import cli_output as output
+from sojourn.cli_project import Json
+from sojourn.errors import Problem, SojournError
+
+if TYPE_CHECKING:
+    from sojourn.send_time_check import ChannelCheck, Lift
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def send_time_command(
+    events: Annotated[
+        list[str],
+        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin."),
+    ],
+    playbook: Annotated[
+        str,
+        typer.Option(
+            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for send_times.parquet."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone",
+            metavar="ZONE",
+            show_default="of the playbook's source",
+            help="The zone of customers whose own is not known, such as Europe/Paris.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn send-time shop-data/events.parquet --playbook shop --out results`
+
+    Finds the hour and weekday at which each customer answers messages, as far as the data tell them apart from
+    everybody else, and says on the last quarter of the messages what that is worth.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from sojourn.events import read_events
+    from sojourn.playbook import load_playbook
+    from sojourn.send_time_check import find_send_times
+    from sojourn.sends import is_zone
+
+    if timezone is not None and not is_zone(timezone):
+        raise SojournError(Problem("--timezone", f"'{timezone}' is not a time zone such as UTC or Europe/Paris"))
+    book = load_playbook(playbook)
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_events(
+            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
+        )
+        if not log.events.num_rows:
+            what = f"none of the {log.n_read:,} rows read can be used"
+            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        progress("find times", 0, 1)
+        now = log.events["event_at"][-1].as_py()
+        found = find_send_times(log.events, book, now, np.random.default_rng(seed), timezone)
+    facts = {"customers": found.table.num_rows, "channels": [check.as_dict() for check in found.checks]}
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        pq.write_table(found.table, out / "send_times.parquet", compression="zstd")
+        (out / "send_times.json").write_text(json.dumps(output.plain(facts), indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        output.print_json(facts)
+        return
+    for check in found.checks:
+        _print_check(check)
+    if not found.checks:
+        output.say("No message was sent long enough ago to know whether it was answered.")
+    if out is not None:
+        output.say(f"Written  {out / 'send_times.parquet'}: {output.show_count(found.table.num_rows, 'row')}")
+
+
+def _print_check(check: ChannelCheck) -> None:
+    output.say(f"{check.channel}: {output.show_count(check.n, 'message')}, {100 * check.open_p:.1f} % answered")
+    if check.best_hour is not None and check.best_weekday is not None:
+        output.say(f"  best for everybody: {_DAYS[check.best_weekday]}, {check.best_hour:02}:00")
+    if check.log_loss:
+        names = {"mean": "mean share", "population": "hour and weekday", "customer": "customer", "habit": "own hours"}
+        told = ", ".join(f"{names[name]} {loss:.4f}" for name, loss in check.log_loss.items())
+        output.say(f"  log-loss on {check.n_held_out:,} later messages: {told}")
+    for lift, words in ((check.own, "their own best hours"), (check.population, "everybody's best hours")):
+        if lift is not None:
+            output.say(f"  sent in {words}: {_show_lift(lift)}")
+    if check.doubt:
+        output.say(f"  Note: {check.doubt}")
+
+
+def _show_lift(lift: Lift) -> str:
+    return (
+        f"{lift.ratio:.2f} times the answers expected of the same customers ({lift.low:.2f} to {lift.high:.2f}, "
+        f"{output.show_count(lift.n, 'message')})"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to a command line."""
+    app.command("send-time", short_help="When each customer answers messages.")(send_time_command)

@@ -149,7 +149,7 @@ def _predict_events(
     from sojourn.events import read_events
     from sojourn.learning import find_outcome
     from sojourn.playbook import load_playbook
-    from sojourn.predict_ahead import look_ahead
+    from sojourn.predict_ahead import look_ahead, say_warning
     from sojourn.predict_events import predict_outcomes
 
     book = load_playbook(playbook)
@@ -179,7 +179,7 @@ def _predict_events(
             written["next_state"] = ahead.next_state.rows
         if ahead.next_time is not None:
             written["next_time"] = ahead.next_time.rows
-    _write(out, written, facts)
+    _write(out, written, facts, say_warning(ahead.warning) if ahead is not None and ahead.warning else None)
     if as_json:
         output.print_json(_without_arrays(facts))
         return
@@ -199,6 +199,8 @@ def _card(found: Prediction) -> dict[str, Any]:
 
 
 def _foreseen_card(found: Foreseen) -> dict[str, Any]:
+    from sojourn.predict_events import say_added
+
     card: dict[str, Any] = {"outcome": found.outcome, "why_not": found.why_not}
     if found.cuts is not None:
         card["window"] = {
@@ -211,6 +213,7 @@ def _foreseen_card(found: Foreseen) -> dict[str, Any]:
     if found.prediction is not None and found.added is not None:
         card |= _card(found.prediction)
         card["inputs"] = found.added.to_pylist()
+        card["inputs_in_words"] = say_added(found.added)
     return card
 
 
@@ -221,8 +224,9 @@ def _without_arrays(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any]) -> None:
+def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any], warning: str | None = None) -> None:
     from sojourn.output import open_output, write_json, write_table
+    from sojourn.predict_page import render_page
 
     if out is None:
         return
@@ -231,11 +235,12 @@ def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any])
         for name, table in tables.items():
             write_table(table, folder / f"{name}.parquet")
         write_json(facts, folder / "prediction_models.json")
+        (folder / "predictions.html").write_text(render_page(facts, warning), encoding="utf-8")
 
 
 def _say_written(out: Path | None, tables: dict[str, pa.Table]) -> None:
     if out is not None:
-        names = [*(f"{name}.parquet" for name in tables), "prediction_models.json"]
+        names = [*(f"{name}.parquet" for name in tables), "prediction_models.json", "predictions.html"]
         output.say(f"\nWritten  {', '.join(str(out / name) for name in names)}")
 
 

@@ -241,6 +241,9 @@ def test_the_command_predicts_a_plain_table(tmp_path):
     card = json.loads((tmp_path / "out" / "prediction_models.json").read_text())["outcomes"][0]
     assert card["deployed"] == "logistic regression"
     assert card["model"]["columns"] == ["visits"]
+    page = (tmp_path / "out" / "predictions.html").read_text()
+    assert "The likeliest tenth holds" in page
+    assert "http" not in page
     again = CliRunner().invoke(app, [*asked, "--json"])
     told = json.loads(again.output)["outcomes"][0]
     assert "model" not in told

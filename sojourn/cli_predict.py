@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sojourn.predict import Prediction
+    from sojourn.predict_ahead import Ahead
     from sojourn.predict_events import Foreseen
 
 
@@ -131,12 +132,12 @@ def _predict_table(
             progress=progress,
         )  # fmt: skip
     facts = {"source": str(path), "rows": plain.num_rows, "outcomes": [_card(found)]}
-    _write(out, rows, facts)
+    _write(out, {"predictions": rows}, facts)
     if as_json:
         output.print_json(_without_arrays(facts))
         return
     _print_prediction(found)
-    _say_written(out)
+    _say_written(out, {"predictions": rows})
 
 
 def _predict_events(
@@ -148,11 +149,13 @@ def _predict_events(
     from sojourn.events import read_events
     from sojourn.learning import find_outcome
     from sojourn.playbook import load_playbook
+    from sojourn.predict_ahead import look_ahead, say_warning
     from sojourn.predict_events import predict_outcomes
 
     book = load_playbook(playbook)
     for name in outcomes:
         find_outcome(book, name)  # said before the work starts
+    days = None if horizon is None else horizon * 86_400
     with output.progress_bars(is_silent=as_json) as progress:
         log = read_events(
             events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
@@ -162,19 +165,29 @@ def _predict_events(
             raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
         found = predict_outcomes(
             log.events, book, outcomes=outcomes, gap_s=gap * 86_400,
-            horizon_s=None if horizon is None else horizon * 86_400, cost=cost, benefit=benefit, budget_s=budget,
+            horizon_s=days, cost=cost, benefit=benefit, budget_s=budget,
             seed=seed, progress=progress,
         )  # fmt: skip
+        ahead = look_ahead(log.events, book, horizon_s=days, seed=seed) if not outcomes else None
     facts: dict[str, Any] = {"source": list(log.sources), "playbook_hash": book.hash, "seed": seed}
     facts["outcomes"] = [_foreseen_card(f) for f in found]
     tables = [f.rows for f in found if f.rows is not None]
-    _write(out, pa.concat_tables(tables) if tables else None, facts)
+    written = {"predictions": pa.concat_tables(tables)} if tables else {}
+    if ahead is not None:
+        facts["ahead"] = ahead.as_dict()
+        if ahead.next_state is not None:
+            written["next_state"] = ahead.next_state.rows
+        if ahead.next_time is not None:
+            written["next_time"] = ahead.next_time.rows
+    _write(out, written, facts, say_warning(ahead.warning) if ahead is not None and ahead.warning else None)
     if as_json:
         output.print_json(_without_arrays(facts))
         return
     for foreseen in found:
         _print_foreseen(foreseen)
-    _say_written(out if tables else None)
+    if ahead is not None:
+        _print_ahead(ahead)
+    _say_written(out, written)
 
 
 def _card(found: Prediction) -> dict[str, Any]:
@@ -186,6 +199,8 @@ def _card(found: Prediction) -> dict[str, Any]:
 
 
 def _foreseen_card(found: Foreseen) -> dict[str, Any]:
+    from sojourn.predict_events import say_added
+
     card: dict[str, Any] = {"outcome": found.outcome, "why_not": found.why_not}
     if found.cuts is not None:
         card["window"] = {
@@ -198,6 +213,7 @@ def _foreseen_card(found: Foreseen) -> dict[str, Any]:
     if found.prediction is not None and found.added is not None:
         card |= _card(found.prediction)
         card["inputs"] = found.added.to_pylist()
+        card["inputs_in_words"] = say_added(found.added)
     return card
 
 
@@ -208,21 +224,47 @@ def _without_arrays(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(out: Path | None, rows: pa.Table | None, facts: dict[str, Any]) -> None:
+def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any], warning: str | None = None) -> None:
     from sojourn.output import open_output, write_json, write_table
+    from sojourn.predict_page import render_page
 
     if out is None:
         return
     with open_output(out) as folder:
         assert folder is not None
-        if rows is not None:
-            write_table(rows, folder / "predictions.parquet")
+        for name, table in tables.items():
+            write_table(table, folder / f"{name}.parquet")
         write_json(facts, folder / "prediction_models.json")
+        (folder / "predictions.html").write_text(render_page(facts, warning), encoding="utf-8")
 
 
-def _say_written(out: Path | None) -> None:
+def _say_written(out: Path | None, tables: dict[str, pa.Table]) -> None:
     if out is not None:
-        output.say(f"\nWritten  {out / 'predictions.parquet'}, {out / 'prediction_models.json'}")
+        names = [*(f"{name}.parquet" for name in tables), "prediction_models.json", "predictions.html"]
+        output.say(f"\nWritten  {', '.join(str(out / name) for name in names)}")
+
+
+def _print_ahead(ahead: Ahead) -> None:
+    from sojourn.predict_ahead import say_warning
+
+    if ahead.next_state is not None:
+        output.say(f"\nState in {ahead.next_state.horizon_s / 86_400:g} days, judged on later time and other customers")
+        table = output.make_grid(("inputs", "left"), ("log loss", "right"), ("right", "right"))
+        for row in ahead.next_state.compared.to_pylist():
+            table.add_row(
+                row["inputs"], f"{row['log_loss']:.4f} ± {row['log_loss_se']:.4f}", output.show_share(row["right"], 1)
+            )
+        output.open_console().print(table)
+    if ahead.next_time is not None:
+        t = ahead.next_time
+        output.say(
+            f"\nTime of the next {t.event}: log loss {t.log_loss:.4f}, {t.log_loss_base:.4f} when everybody is alike "
+            f"(gain ± {t.log_loss_gain_se:.4f})"
+        )
+    if ahead.warning is not None:
+        output.say(f"\n{say_warning(ahead.warning)}")
+    for name, why in ahead.why_not.items():
+        output.say(f"\n{name.replace('_', ' ').capitalize()}: not told, {why}")
 
 
 def _print_foreseen(found: Foreseen) -> None:
@@ -255,7 +297,6 @@ def _print_prediction(found: Prediction) -> None:
     )  # fmt: skip
     for t in sorted(found.choice.tried, key=lambda t: t.candidate.rank):
         if t.scores is None:
-            table.add_row(t.name, *[""] * 5, t.why_not)
             continue
         s = t.scores
         note = ", ".join(
@@ -266,6 +307,9 @@ def _print_prediction(found: Prediction) -> None:
             f"{s.calibration_error:.3f}", output.show_share(s.accuracy, 1), note,
         )  # fmt: skip
     output.open_console().print(table)
+    left = [t for t in found.choice.tried if t.why_not is not None]
+    if left:
+        output.say(f"Note: {', '.join(t.name for t in left)}: {left[0].why_not}")
     output.say(say_price(found.price))
     first, limit = found.gains.to_pylist()[0], found.threshold
     output.say(

@@ -114,7 +114,7 @@ def compare_candidates(
     began, tried = clock(), []
     for k, candidate in enumerate(options):
         if k and budget_s is not None and clock() - began > budget_s:
-            tried.append(Tried(candidate, why_not=f"not tried: the budget of {budget_s:g} s was used up"))
+            tried.append(Tried(candidate, why_not=f"not tried: the budget of {budget_s:.3g} s was used up"))
             continue
         start = clock()
         raw = [score_rows(candidate.fit(x[a], y[a].astype(np.int64), seed), x[b])[:, 0] for a, b in folds]

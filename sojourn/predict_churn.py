@@ -131,7 +131,6 @@ def _replay(made: LearningTable, score: F8, half: dict[str, bool], silence_s: fl
     by_model = _first_alarm(score[kept] > limit, who[kept], at[kept], n)
     by_rule = _first_alarm(recency[kept] > rule, who[kept], at[kept], n)
     signals = _declines(made, x, who, at, kept, by_model, lost, stayed)
-    silence_days = silence_s / 86_400
 
     def told(alarm: F8) -> tuple[float, float, float]:
         lead = (called[lost] - alarm[lost]) / DAY_US
@@ -141,7 +140,7 @@ def _replay(made: LearningTable, score: F8, half: dict[str, bool], silence_s: fl
 
     (warned, lead, false), (rule_warned, rule_lead, rule_false) = told(by_model), told(by_rule)
     return EarlyWarning(
-        silence_days,
+        silence_s / 86_400,
         len(lost),
         len(stayed),
         warned,
@@ -152,7 +151,7 @@ def _replay(made: LearningTable, score: F8, half: dict[str, bool], silence_s: fl
         false,
         rule_false,
         signals,
-    )
+    )  # fmt: skip
 
 
 def _limit(score: F8, who: I8, stayed: I8) -> float:
@@ -178,7 +177,7 @@ def _declines(made: LearningTable, x: F8, who: I8, at: I8, kept: I8, alarm: F8, 
         before = place.get((int(who[row]), int(at[row]) - _BACK * 7 * DAY_US))
         if before is not None and (not is_lost[who[row]] or at[row] == alarm[who[row]]):
             pairs[bool(is_lost[who[row]])].append((int(row), before))
-    spread = np.nanstd(np.where(np.isfinite(x), x, np.nan), axis=0)
+    spread = np.array([column[np.isfinite(column)].std() if np.isfinite(column).any() else 0.0 for column in x.T])
     spread[~(spread > 1e-12)] = np.nan
     changes = {}
     for key, found in pairs.items():

@@ -1,4 +1,4 @@
-"""Predictions: honest splits, calibration, reasons that add up, leaks named, and published figures met."""
+"""Predictions: honest splits, calibration, reasons that add up, leaks named, and known figures met."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_rows_that_need_the_future_are_named():
     assert find_changes(table, table.slice(0, 1), ["n"])[0].column == "customer_id"
 
 
-# -- published figures ---------------------------------------------------------------------------------------
+# -- known figures -------------------------------------------------------------------------------------------
 
 
 def read(folder, name):
@@ -222,7 +222,7 @@ def read(folder, name):
 
 
 @pytest.mark.data
-def test_telco_reaches_the_published_area_with_a_glass_box(data_dir):
+def test_telco_reaches_the_known_area_with_a_glass_box(data_dir):
     table = read(data_dir, "telco/Telco-Customer-Churn.csv.gz")
     encoding = learn_encoding(table, [name for name in table.column_names if name != "Churn"])
     y, _ = read_label(table, "Churn")

@@ -170,8 +170,9 @@ def _say_signs(
     mine = sorted((r for r in mine if r["low"] is not None and r["low"] > 1), key=lambda r: (-r["low"], r["covariate"]))
     if mine:
         return [
-            f"{r['covariate']} goes with {say_number(r['hazard_ratio'])} times as many moves from {r['from_state']} to "
-            f"{r['to_state']} (95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])})"
+            f"{r['covariate']}{' (a message of ours)' if r['kind'] == 'touch' else ''} goes with "
+            f"{say_number(r['hazard_ratio'])} times as many moves from {r['from_state']} to {r['to_state']} "
+            f"(95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])})"
             for r in mine[:2]
         ]
     signs = [r for r in find_signals(tables["precedes"], more=True) if r[side] == state and is_fit(r["event_class"])]

@@ -16,6 +16,7 @@ from sojourn.figure_precedes import draw_precedes
 from sojourn.figure_style import color_states
 from sojourn.figure_triggers import draw_triggers
 from sojourn.figure_trust import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
+from sojourn.figure_values import draw_values
 from sojourn.transitions import count_states
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def draw_all(results: Results) -> dict[str, Figure]:
     """Every figure of a run as Plotly figures, by name, in the order of the report.
 
     Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``triggers``,
-    ``paths``, ``journeys``, ``channels``, ``example_1`` and so on (one per example customer), ``tradeoff``,
+    ``values``, ``paths``, ``journeys``, ``channels``, ``example_1`` and so on (one per example customer), ``tradeoff``,
     ``likelihood``, ``rows``, ``event_classes``. Where there is nothing to draw (nobody has moved, say) the figure holds
     a sentence that says so, and ``layout.meta["is_empty"]`` is True.
     """
@@ -45,6 +46,7 @@ def draw_all(results: Results) -> dict[str, Figure]:
         "velocity": draw_velocity(moves["velocity"], states, colors),
         "precedes": draw_precedes(moves["precedes"], colors),
         "triggers": draw_triggers(moves["triggers"], colors),
+        "values": draw_values(moves["values"], colors),
         "paths": draw_paths(moves["paths"], colors),
         "journeys": draw_journeys(moves["journeys"]),
         "channels": draw_channels(moves["channels"], states),

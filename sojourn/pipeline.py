@@ -96,7 +96,7 @@ def run(
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
         chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
-        lived = _keep_lives(log, batch, luck)
+        lived = _keep_lives(book, log, batch, luck)
         log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
         folded, symbols = _fold(layout, batch, at, rng, threads, watch)
         rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
@@ -328,20 +328,21 @@ def _keep_past(batch: Batch, rng: np.random.Generator) -> _Past:
 
 @dataclass(frozen=True)
 class _Lives:
-    """Customers drawn at random, the channel of each of their events, by customer and time, and chance for later."""
+    """Customers drawn at random, what is kept of each of their events, by customer and time, and chance for later."""
 
     chosen: NDArray[np.int64]
-    channel: Any
+    kept: pa.Table  # channel, and the measures that outcomes add up
     rng: np.random.Generator
 
 
-def _keep_lives(log: EventLog, batch: Batch, rng: np.random.Generator) -> _Lives:
+def _keep_lives(book: Playbook, log: EventLog, batch: Batch, rng: np.random.Generator) -> _Lives:
     chosen = draw_customers(np.bincount(batch.customer, minlength=batch.n_customers), rng, _LIVED_EVENTS)
     is_drawn = np.zeros(batch.n_customers, bool)
     is_drawn[chosen] = True
     theirs = np.flatnonzero(is_drawn[batch.customer])
     theirs = theirs[np.argsort(batch.customer[theirs], kind="stable")]
-    return _Lives(chosen, log.events["channel"].take(pa.array(theirs)).combine_chunks(), rng)
+    names = ["channel", *dict.fromkeys(f"m_{outcome.measure}" for outcome in book.outcomes if outcome.measure)]
+    return _Lives(chosen, log.events.select(names).take(pa.array(theirs)).combine_chunks(), rng)
 
 
 def _foresee(
@@ -465,15 +466,18 @@ def _take_lives(customers: pa.Table, history: pa.Table, lived: _Lives) -> pa.Tab
     starts = np.cumsum(n) - n
     parts = [history.slice(int(starts[who]), int(n[who])) for who in lived.chosen]
     lives = pa.concat_tables(parts).select(_MOVE_COLUMNS).unify_dictionaries().combine_chunks()
-    return lives.append_column("channel", pa.chunked_array([lived.channel]))
+    for name in lived.kept.column_names:
+        lives = lives.append_column(name, lived.kept[name])
+    return lives
 
 
 def _trace(
     book: Playbook, fit: StateFit, found: _Found, lives: pa.Table, at: datetime, rng: np.random.Generator
 ) -> dict[str, pa.Table]:
-    """Journeys before outcomes, paths through the states, and where customers of each state are found."""
+    """Journeys before outcomes, paths through the states, where customers are found, and what moves are worth."""
     from sojourn.channels import find_channels
     from sojourn.journey_outcomes import find_journeys
+    from sojourn.move_values import value_moves
     from sojourn.paths import choose_silence, find_paths
 
     states, touches = fit.model.states, book.touches
@@ -484,6 +488,9 @@ def _trace(
             gone_s=choose_silence(book.outcomes), now=at,
         ),
         "channels": find_channels(lives, book.states, states=states, touches=touches),
+        "values": value_moves(
+            found.transitions, found.customers, lives, book.outcomes, states=states, touches=touches, now=at, rng=rng
+        ),
     }  # fmt: skip
 
 

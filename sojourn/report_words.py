@@ -16,6 +16,7 @@ from sojourn.figure_people import find_marks, say_mark, strength_of
 from sojourn.figure_precedes import find_signals
 from sojourn.figure_style import color_states
 from sojourn.figure_triggers import find_sure_triggers, say_trigger
+from sojourn.figure_values import say_values
 from sojourn.figures import count_now_and_before
 from sojourn.results import Results
 from sojourn.wording import (
@@ -69,6 +70,7 @@ def write_page(results: Results) -> Words:
         "gaps": write_gaps(results),
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
+        "values": say_values(results.moves["values"]),
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
         "triggers_own": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="own")[:6]],
     }

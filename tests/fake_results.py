@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from sojourn.channels import find_channels
 from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
 from sojourn.journey_outcomes import find_journeys
+from sojourn.move_values import value_moves
 from sojourn.paths import find_paths
 from sojourn.playbook import EventClass, ModelSettings, Outcome, Playbook, Source, Stability, State
 from sojourn.results import Results
@@ -322,6 +323,16 @@ def make_journeys(
         "journeys": find_journeys(history, [outcome], touches=touches, now=moves.now, rng=rng),
         "paths": find_paths(
             moves.transitions, moves.customers, history, states=states, touches=touches, gone_s=DAY_S, now=moves.now
+        ),
+        "values": value_moves(
+            moves.transitions,
+            moves.customers,
+            history,
+            [outcome],
+            states=states,
+            touches=touches,
+            now=moves.now,
+            rng=rng,
         ),
         "channels": find_channels(
             history.append_column("channel", channel), playbook.states, states=states, touches=touches

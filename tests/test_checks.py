@@ -62,7 +62,7 @@ def make_log(playbook: Playbook, rows: list[dict[str, Any]], **others: Any) -> A
     counts = {"n_read": len(rows), "n_accepted": len(rows), "n_duplicate": 0, "n_quarantined": quarantine.num_rows}
     of_class = {name: [r["customer_id"] for r in rows if r["event_class"] == name] for name in playbook.class_names}
     by_class = [{"event_class": n, "n_rows": len(c), "n_customers": len(set(c))} for n, c in of_class.items()]
-    found = {"raw_names": others.get("raw_names", {}), "warnings": tuple(others.get("warnings", ()))}
+    found = {"raw_names": others.get("raw_names", {}), "languages": {}, "warnings": tuple(others.get("warnings", ()))}
     return SimpleNamespace(events=events, quarantine=quarantine, by_class=by_class, **found, **counts)
 
 

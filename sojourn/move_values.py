@@ -95,9 +95,10 @@ def value_moves(
     ``placebo`` is the same comparison for as many days *before* the landmark, with what was known before those: where
     its interval leaves out zero, those who moved were different already, and the value is not credible.
     """
-    who = pc.unique(lives["customer_id"])
-    known = customers.filter(pc.is_in(customers["customer_id"], who))
-    moved = transitions.filter(pc.is_in(transitions["customer_id"], who))
+    who = pc.unique(lives["customer_id"].cast(pa.string()))
+    known, moved = (
+        table.filter(pc.is_in(table["customer_id"].cast(pa.string()), who)) for table in (customers, transitions)
+    )
     stays = read_stays(moved, known, states=states, now=now)
     past = _read_lives(lives, known, touches)
     counted = _read_outcomes(outcomes, past, lives)

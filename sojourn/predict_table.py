@@ -56,7 +56,7 @@ def learn_encoding(table: pa.Table, names: Sequence[str]) -> Encoding:
 
     >>> found = learn_encoding(pa.table({"a": [1, 2], "b": ["x", "y"], "c": ["1.5", " "]}), ["a", "b"])
     >>> found.names
-    ('a', 'b = x', 'b = y')
+    ('a', 'b = y')
     """
     columns: list[str] = []
     levels: list[tuple[str, ...] | None] = []

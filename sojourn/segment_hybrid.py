@@ -24,8 +24,9 @@ def cross_states(segmented: pa.Table, customers: pa.Table) -> pa.Table:
     of them, or in no segment or state, do not count. Raises EventsError where that is nobody.
 
     >>> segmented = pa.table({"customer_id": ["a", "b"], "segment": [1, 2], "name": ["big", "small"]})
-    >>> cross_states(segmented, pa.table({"customer_id": ["a", "b"], "state": ["keen", "away"]}))["ratio"].to_pylist()
-    [2.0, 0.0, 0.0, 2.0]
+    >>> found = cross_states(segmented, pa.table({"customer_id": ["a", "b"], "state": ["keen", "away"]}))
+    >>> list(zip(*(found[name].to_pylist() for name in ("name", "state", "ratio"))))[:2]
+    [('big', 'away', 0.0), ('big', 'keen', 2.0)]
     """  # noqa: E501
     both = _join(segmented, customers.select(["customer_id", "state"]))
     segments = _list_segments(both)

@@ -24,7 +24,6 @@ from sojourn.call_shape import decode_calls, make_shape, read_first
 from sojourn.call_values import print_value, read_id, read_number, read_text
 from sojourn.calls import LONGEST_CALL, NO_INSTANT, CallReader, ReadCalls
 from sojourn.duck import connect, run_query
-from sojourn.engines import service
 from sojourn.event_columns import Columns
 from sojourn.event_mapping import Places, place_source
 from sojourn.event_rows import Piece, Reading, read_rows
@@ -397,7 +396,6 @@ def test_rules_mean_in_calls_what_they_mean(text: str, a: Any, b: Any) -> None:
 
 
 def test_the_path_of_a_request_says_the_kind_and_else_the_call() -> None:
-    assert KINDS == service.KINDS
     names = get_book("own").class_names
     call = {"userId": "u1", "event": "Kept", "timestamp": "2026-05-01T10:00:00Z"}
     assert [names[c] for c in read("own", [call | {"type": "page"}], KINDS.index("track")).event_class] == ["kept"]

@@ -246,7 +246,7 @@ def test_channels_are_those_of_the_events_also_of_a_sample(monkeypatch):
         for r in results.history.to_pylist()
         if r["customer_id"] in drawn
     ]
-    assert [tuple(row.values()) for row in seen[0].to_pylist()] == truth
+    assert [tuple(row.values())[:5] for row in seen[0].to_pylist()] == truth
     own = Counter((state, channel) for *_, name, state, channel in truth if name not in results.playbook.touches)
     rows = [r for r in results.moves["channels"].to_pylist() if r["kind"] == "channel" and r["n_events"]]
     assert {(r["state"], r["what"]): r["n_events"] for r in rows} == {k: n for k, n in own.items() if all(k)}

@@ -204,7 +204,7 @@ def share_states(
     customers: pa.Table,
     is_now: NDArray[np.bool_],
 ) -> tuple[StateShare, ...]:
-    """Per state how many were in it ``then``, the share of these who ``had`` the outcome, and how many are there now."""
+    """Per state how many were in it then, which share of these had the outcome, and how many are in it now."""
     present = np.array(customers["state"].cast(pa.string()).to_pylist(), object)
     found = []
     for name in dict.fromkeys([*playbook.state_names, *(s for s in present if s)]):

@@ -94,6 +94,8 @@ def _read_parquet(file: Any, wanted: list[str], size: int) -> Iterator[Chunk]:
                 piece = pa.Table.from_batches([batch])
                 yield from _check_pieces([piece], first + n_done, lambda n: size * n // total)
                 n_done += batch.num_rows
+            if n_done < n_rows:  # Arrow takes a page that is damaged in some ways for an empty one
+                raise OSError("it has fewer rows than the file says")
         except (OSError, pa.ArrowException) as error:
             found = f"row group {group + 1} is broken, {n_rows - n_done:,} rows are lost: {error}"
             at = first + n_done

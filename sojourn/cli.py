@@ -26,6 +26,8 @@ from sojourn import (
 )
 from sojourn import cli_output as output
 from sojourn import cli_summary as summary
+from sojourn.cli_events import Events, PlaybookOption, Seed, parse_instant
+from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError
 
 INPUT_ERROR = 2
@@ -68,27 +70,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-
-Events = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="EVENTS",
-        show_default=False,
-        help="Event files (CSV, TSV, JSON lines, Parquet; .gz, .zst too), globs, URLs, or - for stdin.",
-    ),
-]
-PlaybookOption = Annotated[
-    str,
-    typer.Option(
-        "--playbook",
-        "-p",
-        metavar="PLAYBOOK",
-        show_default=False,
-        help="A playbook file, or the name of a ready one: shop, saas, finance, health, media.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")]
 
 
 def _print_version(is_asked: bool) -> None:
@@ -139,7 +120,7 @@ def run_command(
     Reads the events, works out who is in which state, since when and why, who moved and what set it off,
     and writes tables, the model and a report to DIR.
     """
-    at = _parse_now(now)
+    at = parse_instant("--now", now)
     _refuse_file(out)
     from sojourn.naming import show_names
     from sojourn.pipeline import run
@@ -296,18 +277,6 @@ def demo_command(
     summary.print_run(found, out / "results")
     summary.print_truth(found, files["truth"])
     output.say(f"\nNext: sojourn explain {summary.choose_example(found)} --out {out / 'results'}")
-
-
-def _parse_now(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise SojournError(
-            Problem("--now", f"'{text}' is not a date or time; write it as 2025-06-01 or 2025-06-01T12:00:00Z")
-        ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _refuse_file(out: Path) -> None:

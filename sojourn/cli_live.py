@@ -286,9 +286,9 @@ def link_command(
     id. Needs the extra `link`.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from sojourn.linking import link_records
+    from sojourn.output import write_alone
     from sojourn.sources import open_sources
 
     pairs = [one.partition("=") for one in column or []]
@@ -303,7 +303,7 @@ def link_command(
     found = link_records(table, columns=kinds, truth=truth, threshold=threshold, seed=seed)
     for name in ("cluster", "match_p"):
         table = table.append_column(name if name not in table.column_names else f"linked_{name}", found.records[name])
-    pq.write_table(table, out, compression="zstd")
+    write_alone(table, out)
     if as_json:
         quality = found.quality
         output.print_json(

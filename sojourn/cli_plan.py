@@ -46,6 +46,7 @@ def plan_command(
     Walks from a goal to the state that matters, the moves to bring about, the audience, what to send, and a test that
     proves it. Reads the tables of a run; what `sojourn value` and `sojourn send-time` wrote there is used too.
     """
+    from sojourn.output import open_output, write_json
     from sojourn.plan import make_plan
     from sojourn.plan_words import write_plan
     from sojourn.playbook import load_playbook
@@ -56,10 +57,10 @@ def plan_command(
     )
     text = write_plan(plan)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"plan_{goal}.md").write_text(text, encoding="utf-8")
-        facts = json.dumps(output.plain(plan.as_dict()), indent=2, ensure_ascii=False)
-        (out / f"plan_{goal}.json").write_text(facts + "\n", encoding="utf-8")
+        with open_output(out) as folder:
+            assert folder is not None
+            (folder / f"plan_{goal}.md").write_text(text, encoding="utf-8")
+            write_json(output.plain(plan.as_dict()), folder / f"plan_{goal}.json")
     if as_json:
         output.print_json(plan.as_dict())
         return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Benefit, Budget, Cost, Seed, SomeEvents, SomePlaybook, read_log
 from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError
 
@@ -21,18 +21,8 @@ if TYPE_CHECKING:
 
 
 def predict_command(
-    events: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin, as for `sojourn run`."
-        ),
-    ] = None,
-    playbook: Annotated[
-        str | None,
-        typer.Option(
-            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
-        ),
-    ] = None,
+    events: SomeEvents = None,
+    playbook: SomePlaybook = None,
     outcome: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,19 +60,14 @@ def predict_command(
         list[str] | None,
         typer.Option("--without", metavar="COLUMN", show_default=False, help="Leave a column out; may be repeated."),
     ] = None,
-    cost: Annotated[float, typer.Option("--cost", min=0.0, metavar="X", help="What acting on one customer costs.")] = 1,
-    benefit: Annotated[
-        float, typer.Option("--benefit", min=1e-9, metavar="X", help="What acting on the right one brings.")
-    ] = 5,
+    cost: Cost = 1,
+    benefit: Benefit = 5,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for tables, models and a page."),
     ] = None,
-    budget: Annotated[
-        float,
-        typer.Option("--budget", min=0.0, metavar="SECONDS", help="After this long no further model is tried."),
-    ] = 120,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    budget: Budget = 120,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn predict shop-data/events.parquet --playbook shop --outcome conversion --out predicted`
@@ -102,27 +87,15 @@ def predict_command(
     _predict_events(events or [], playbook, outcome or [], horizon, gap, cost, benefit, out, budget, seed, as_json)
 
 
-def _read_plain(path: Path) -> pa.Table:
-    """The table of a CSV or Parquet file."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        what = str(error).splitlines()[0]
-        raise SojournError(Problem(str(path), f"this is no CSV or Parquet file that can be read: {what}")) from None
-
-
 def _predict_table(
     path: Path, label: str, positive: str | None, without: list[str], cost: float, benefit: float, out: Path | None,
     budget: float, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     from sojourn.errors import nearest
+    from sojourn.plain_table import read_plain
     from sojourn.predict import predict_table
 
-    plain = _read_plain(path)
+    plain = read_plain(path, [label])
     for name in without:
         if name not in plain.column_names:
             raise SojournError(Problem("--without", f"there is no column '{name}'", nearest(name, plain.column_names)))
@@ -146,7 +119,6 @@ def _predict_events(
 ) -> None:  # fmt: skip
     import pyarrow as pa
 
-    from sojourn.events import read_events
     from sojourn.learning import find_outcome
     from sojourn.playbook import load_playbook
     from sojourn.predict_ahead import look_ahead, say_warning
@@ -157,12 +129,7 @@ def _predict_events(
         find_outcome(book, name)  # said before the work starts
     days = None if horizon is None else horizon * 86_400
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_events(
-            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
-        )
-        if not log.events.num_rows:
-            what = f"none of the {log.n_read:,} rows read can be used"
-            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        log = read_log(events, book, progress)
         found = predict_outcomes(
             log.events, book, outcomes=outcomes, gap_s=gap * 86_400,
             horizon_s=days, cost=cost, benefit=benefit, budget_s=budget,

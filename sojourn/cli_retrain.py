@@ -11,8 +11,9 @@ import typer
 
 import sojourn
 from sojourn import cli_output as output
+from sojourn.cli_events import Benefit, Budget, Cost, Events, PlaybookOption, Seed, read_log
 from sojourn.cli_project import Json
-from sojourn.errors import Problem, SojournError, nearest
+from sojourn.errors import Problem, SojournError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,19 +21,14 @@ if TYPE_CHECKING:
     from sojourn.playbook import Playbook
     from sojourn.registry import Card
     from sojourn.retrain_events import Asked, Retrained
+    from sojourn.state_model import StateModel
 
 ModelsFolder = Annotated[Path, typer.Option("--models", "-m", metavar="DIR", help="The folder of models.")]
 
 
 def retrain_command(
-    events: Annotated[
-        list[str],
-        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs or URLs, as for `sojourn run`."),
-    ],
-    playbook: Annotated[
-        str,
-        typer.Option("--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or name."),
-    ],
+    events: Events,
+    playbook: PlaybookOption,
     models: ModelsFolder = Path("models"),
     outcome: Annotated[
         list[str] | None,
@@ -62,20 +58,16 @@ def retrain_command(
     if_drift: Annotated[
         bool, typer.Option("--if-drift", help="Train only where customers have changed since the model was made.")
     ] = False,
-    cost: Annotated[float, typer.Option("--cost", min=0.0, metavar="X", help="What acting on one customer costs.")] = 1,
-    benefit: Annotated[
-        float, typer.Option("--benefit", min=1e-9, metavar="X", help="What acting on the right one brings.")
-    ] = 5,
-    budget: Annotated[
-        float, typer.Option("--budget", min=0.0, metavar="SECONDS", help="After this long no further kind is tried.")
-    ] = 120,
+    cost: Cost = 1,
+    benefit: Benefit = 5,
+    budget: Budget = 120,
     every: Annotated[
         float | None,
         typer.Option(
             "--every", min=0.0001, metavar="DAYS", show_default="once", help="Do it again and again, until stopped."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn retrain shop-data/events.parquet --playbook shop --outcome conversion --models models`
@@ -83,6 +75,7 @@ def retrain_command(
     Trains a challenger on what is known now, compares it with the model in use on recent customers that neither has
     seen, and puts it into use only if it is better by more than chance and no worse for protected attributes.
     """
+    from sojourn.plain_table import read_plain
     from sojourn.playbook import load_playbook
     from sojourn.retrain_events import Asked
 
@@ -91,9 +84,10 @@ def retrain_command(
     if book.protected and protected is None and not unaudited:
         what = f"the playbook protects {', '.join(book.protected)}: name a table of it with --protected, or --unaudited"
         raise SojournError(Problem("retrain", what))
-    asked = Asked(cost, benefit, budget, seed, _read_protected(protected), if_drift)
+    audited = None if protected is None else read_plain(protected, ["customer_id"])
+    asked = Asked(cost, benefit, budget, seed, audited, if_drift)
     while True:
-        facts = [_retrain(events, book, name, models, states, asked, as_json) for name in names]
+        facts = _retrain_all(events, book, names, models, _read_states(book, states), asked, as_json)
         if as_json:
             output.print_json({"models": str(models), "outcomes": facts})
         if every is None:
@@ -109,60 +103,44 @@ def _choose(book: Playbook, wanted: list[str]) -> list[str]:
     return [find_outcome(book, name).name for name in wanted] or [one.name for one in book.outcomes]
 
 
-def _read_protected(path: Path | None) -> pa.Table | None:
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet as pq
+def _read_states(book: Playbook, results: Path | None) -> StateModel:
+    """The state model of a run, or the one that the playbook alone describes."""
+    from sojourn.deploy import read_release
+    from sojourn.state_model import draft_state_model, read_state_model
 
-    if path is None:
-        return None
-    try:
-        table = pq.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        what = f"this is no CSV or Parquet file that can be read: {str(error).splitlines()[0]}"
-        raise SojournError(Problem(str(path), what)) from None
-    if "customer_id" not in table.column_names:
-        near = nearest("customer_id", table.column_names)
-        raise SojournError(Problem(str(path), "there is no column 'customer_id'", near))
-    return table.set_column(
-        table.column_names.index("customer_id"), "customer_id", table["customer_id"].cast(pa.string())
-    )
+    if results is None:
+        return draft_state_model(book)
+    return read_state_model(read_release(results).model, book, str(results / "model.json"))
+
+
+def _retrain_all(
+    events: list[str], book: Playbook, names: list[str], models: Path, states: StateModel, asked: Asked, as_json: bool
+) -> list[dict[str, Any]]:
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_log(events, book, progress)
+        facts = []
+        for k, name in enumerate(names):
+            progress("retrain", k, len(names))
+            facts.append(_retrain(log.events, book, name, models, states, asked, as_json))
+        progress("retrain", len(names), len(names))
+    return facts
 
 
 def _retrain(
-    events: list[str], book: Playbook, name: str, models: Path, states: Path | None, asked: Asked, as_json: bool
+    events: pa.Table, book: Playbook, name: str, models: Path, states: StateModel, asked: Asked, as_json: bool
 ) -> dict[str, Any]:
     from sojourn.errors import EventsError
-    from sojourn.events import read_events
     from sojourn.registry import add_model, find_champion, put_into_use, read_model
     from sojourn.retrain_events import retrain_outcome
-    from sojourn.state_model import draft_state_model, read_state_model
 
-    now = datetime.now(UTC)
-    with output.progress_bars(is_silent=as_json) as progress:
-        log = read_events(events, book, now=None, clock=now, progress=lambda done, all_: progress("read", done, all_))
-        if not log.events.num_rows:
-            what = f"none of the {log.n_read:,} rows read can be used"
-            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {book.name} EVENTS"))
-        if states is None:
-            state_model = draft_state_model(book)
-        else:
-            import json
-
-            from sojourn.deploy import read_release
-
-            release = read_release(states)
-            state_model = read_state_model(json.loads(json.dumps(release.model)), book, str(states / "model.json"))
-        progress("retrain", 0, 1)
-        before = find_champion(models, name)
-        champion = read_model(models, name, before)[1] if before is not None else None
-        try:
-            found = retrain_outcome(log.events, book, name, state_model, champion=champion, asked=asked)
-        except EventsError as error:
-            why = "; ".join(problem.what for problem in error.problems)
-            output.say_error(f"{name}: not trained, {why}", is_marked=False)
-            return {"outcome": name, "why_not": why}
-        progress("retrain", 1, 1)
+    now, before = datetime.now(UTC), find_champion(models, name)
+    champion = read_model(models, name, before)[1] if before is not None else None
+    try:
+        found = retrain_outcome(events, book, name, states, champion=champion, asked=asked)
+    except EventsError as error:
+        why = "; ".join(problem.what for problem in error.problems)
+        output.say_error(f"{name}: not trained, {why}", is_marked=False)
+        return {"outcome": name, "why_not": why}
     card = None
     if found.record is not None:
         card = add_model(models, _make_card(found, book, now), found.record)

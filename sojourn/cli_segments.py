@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Events, PlaybookOption, Seed, parse_instant, read_log
 from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError, nearest
 
@@ -21,18 +21,8 @@ _RULES = ("behavioural", "demographic", "predictive", "lifecycle", "value")
 
 
 def segments_command(
-    events: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin, as for `sojourn run`."
-        ),
-    ],
-    playbook: Annotated[
-        str,
-        typer.Option(
-            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
-        ),
-    ],
+    events: Events,
+    playbook: PlaybookOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for tables and the page.")
     ],
@@ -84,7 +74,7 @@ def segments_command(
         ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Threads for reading features.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn segments shop-data/events.parquet --playbook shop --out segments`
@@ -92,25 +82,20 @@ def segments_command(
     Groups customers by what they do, who they are, what is expected of them, how far they have come, or what they are
     worth. Says how many groups there are and why, what sets each apart, and whether they explain what came later.
     """
-    from sojourn.events import read_events
+    from sojourn.plain_table import read_plain
     from sojourn.playbook import load_playbook
-    from sojourn.segment_files import read_before, read_run, read_traits, write_segments
+    from sojourn.segment_files import read_before, read_run, write_segments
     from sojourn.segment_hybrid import cross_states, flow_between_cells
     from sojourn.segment_study import study_segments
 
     _check_choices(recipe, method)
-    instant = _read_instant(at)
+    instant = parse_instant("--at", at)
     before = read_before(previous) if previous is not None else None
     run = read_run(results) if results is not None else None
-    known = read_traits(traits) if traits is not None else None
+    known = read_plain(traits, ["customer_id"]) if traits is not None else None
     book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_events(
-            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
-        )
-        if not log.events.num_rows:
-            what = f"none of the {log.n_read:,} rows read can be used"
-            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        log = read_log(events, book, progress)
         study = study_segments(
             log.events, book, recipe, at=instant, horizon_days=days, inputs=inputs, traits=known, method=method,
             k=number, before=before, seed=seed, n_threads=threads, progress=progress,
@@ -139,16 +124,6 @@ def _check_choices(recipe: str, method: str) -> None:
         if given not in known:
             what = f"'{given}' is none; there are {', '.join(known)}"
             raise SojournError(Problem(option, what, nearest(given, known)))
-
-
-def _read_instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise SojournError(Problem("--at", f"'{text}' is no instant; write it as 2025-06-01")) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _print_study(study: Study, out: Path) -> None:

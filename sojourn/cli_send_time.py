@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Events, PlaybookOption, Seed, read_log
 from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError
 
@@ -20,16 +19,8 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 
 def send_time_command(
-    events: Annotated[
-        list[str],
-        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin."),
-    ],
-    playbook: Annotated[
-        str,
-        typer.Option(
-            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
-        ),
-    ],
+    events: Events,
+    playbook: PlaybookOption,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", show_default=False, help="Folder for send_times.parquet."),
@@ -43,7 +34,7 @@ def send_time_command(
             help="The zone of customers whose own is not known, such as Europe/Paris.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn send-time shop-data/events.parquet --playbook shop --out results`
@@ -52,9 +43,8 @@ def send_time_command(
     everybody else, and says on the last quarter of the messages what that is worth.
     """
     import numpy as np
-    import pyarrow.parquet as pq
 
-    from sojourn.events import read_events
+    from sojourn.output import open_output, write_json, write_table
     from sojourn.playbook import load_playbook
     from sojourn.send_time_check import find_send_times
     from sojourn.sends import is_zone
@@ -63,20 +53,16 @@ def send_time_command(
         raise SojournError(Problem("--timezone", f"'{timezone}' is not a time zone such as UTC or Europe/Paris"))
     book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_events(
-            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
-        )
-        if not log.events.num_rows:
-            what = f"none of the {log.n_read:,} rows read can be used"
-            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        log = read_log(events, book, progress)
         progress("find times", 0, 1)
         now = log.events["event_at"][-1].as_py()
         found = find_send_times(log.events, book, now, np.random.default_rng(seed), timezone)
     facts = {"customers": found.table.num_rows, "channels": [check.as_dict() for check in found.checks]}
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        pq.write_table(found.table, out / "send_times.parquet", compression="zstd")
-        (out / "send_times.json").write_text(json.dumps(output.plain(facts), indent=2) + "\n", encoding="utf-8")
+        with open_output(out) as folder:
+            assert folder is not None
+            write_table(found.table, folder / "send_times.parquet")
+            write_json(output.plain(facts), folder / "send_times.json")
     if as_json:
         output.print_json(facts)
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Seed
 from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError
 
@@ -45,7 +46,7 @@ def sentiment_command(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Parquet file for the scores."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn sentiment reviews.csv --label stars --train reviews.json`
@@ -122,7 +123,8 @@ def compare_scores(scores: Sequence[float], labels: Sequence[float]) -> dict[str
 
 def _write_scores(scored: Sequence[Scored], out: Path) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from sojourn.output import write_alone
 
     table = pa.table(
         {
@@ -131,7 +133,7 @@ def _write_scores(scored: Sequence[Scored], out: Path) -> None:
             "language": pa.array([s.language for s in scored], pa.string()),
         }
     )
-    pq.write_table(table, out, compression="zstd")
+    write_alone(table, out)
 
 
 def _print_facts(facts: Mapping[str, Any], out: Path | None) -> None:

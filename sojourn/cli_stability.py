@@ -11,27 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Events, PlaybookOption, Seed, SomeEvents, SomePlaybook, parse_instant
 from sojourn.cli_project import Json
 from sojourn.errors import Problem, SojournError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from sojourn.substates import Substate
 
 Row = Mapping[str, Any]
-Playbook = Annotated[
-    str | None,
-    typer.Option("--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."),
-]
 
 
 def stability_command(
-    events: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin."),
-    ] = None,
-    playbook: Playbook = None,
+    events: SomeEvents = None,
+    playbook: SomePlaybook = None,
     at: Annotated[
         str | None,
         typer.Option("--at", metavar="TIME", show_default="a week before the last event", help="T, in UTC."),
@@ -57,7 +49,7 @@ def stability_command(
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, max=1_000, metavar="N", help="Bootstrap rounds; 0 for none.")
     ] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn stability shop-data/events.parquet --playbook shop --out results`
@@ -65,7 +57,7 @@ def stability_command(
     Fits states, k-means and a mixture to the data up to T and to a week more, and says who was reassigned: because
     their behaviour changed, or only because the model did. With --segments it audits a segmentation that you have.
     """
-    moment = _read_time(at)
+    moment = parse_instant("--at", at)
     if segments is not None:
         if events or playbook or at:
             raise SojournError(Problem("--segments", "a table is audited by itself: without events, playbook and --at"))
@@ -83,16 +75,6 @@ def stability_command(
     _print(rows, facts)
     if out is not None:
         output.say(f"\nWritten  {out / 'stability.parquet'}, {out / 'stability.html'}")
-
-
-def _read_time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise SojournError(Problem("--at", f"'{text}' is no date or time; write it as 2025-06-01")) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _audit_events(
@@ -116,9 +98,10 @@ def _audit_events(
 
 def _audit_table(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from sojourn.membership import audit_segments, read_segments
+    from sojourn.plain_table import read_plain
     from sojourn.stability_audit import SCHEMA
 
-    spells = read_segments(_read_table(path), str(path))
+    spells = read_segments(read_plain(path), str(path))
     rows = [{name: row.get(name) for name in SCHEMA.names} for row in audit_segments(spells)]
     facts = {
         "segments": str(path),
@@ -127,23 +110,6 @@ def _audit_table(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         "customers": spells.n_customers,
     }
     return rows, facts
-
-
-def _read_table(path: Path) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix.lower() == ".csv":
-            names = pyarrow.csv.ConvertOptions(
-                column_types={"customer_id": pa.string(), "segment": pa.string()}, strings_can_be_null=True
-            )
-            return pyarrow.csv.read_csv(path, convert_options=names)
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        what = str(error).splitlines()[0]
-        raise SojournError(Problem(str(path), f"this is no Parquet or CSV file that can be read: {what}")) from None
 
 
 def _write(rows: Sequence[Row], facts: Row, out: Path) -> None:
@@ -219,21 +185,13 @@ def _print_segments(method: str, rows: Sequence[Row]) -> None:
 
 
 def substates_command(
-    events: Annotated[
-        list[str],
-        typer.Argument(metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin."),
-    ],
-    playbook: Annotated[
-        str,
-        typer.Option(
-            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
-        ),
-    ],
+    events: Events,
+    playbook: PlaybookOption,
     most: Annotated[int, typer.Option("--most", min=1, max=10, metavar="N", help="Extra states to try at most.")] = 3,
     customers: Annotated[
         int, typer.Option("--customers", min=20, metavar="N", help="Customers looked at, drawn at random.")
     ] = 1_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn substates shop-data/events.parquet --playbook shop --most 1 --customers 100`

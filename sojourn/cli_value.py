@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sojourn import cli_output as output
+from sojourn.cli_events import Events, PlaybookOption, Seed, parse_instant, read_log
 from sojourn.cli_project import Json
-from sojourn.errors import Problem, SojournError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,18 +19,8 @@ if TYPE_CHECKING:
 
 
 def value_command(
-    events: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="EVENTS", show_default=False, help="Event files, globs, URLs, or - for stdin, as for `sojourn run`."
-        ),
-    ],
-    playbook: Annotated[
-        str,
-        typer.Option(
-            "--playbook", "-p", metavar="PLAYBOOK", show_default=False, help="A playbook file or a ready one."
-        ),
-    ],
+    events: Events,
+    playbook: PlaybookOption,
     at: Annotated[
         str | None,
         typer.Option("--at", metavar="DATE", show_default="day of the last event", help="The last day known, UTC."),
@@ -82,7 +72,7 @@ def value_command(
     draws: Annotated[
         int, typer.Option("--draws", min=0, max=10_000, metavar="N", help="Samples for the intervals; 0 for none.")
     ] = 100,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Start of the random numbers.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn value shop-data/events.parquet --playbook shop --out value.parquet`
@@ -90,25 +80,19 @@ def value_command(
     Estimates what each customer will buy and what that is worth today. Compares several models on the last days, takes
     the simplest of the best, and says when none of them fits.
     """
-    import pyarrow.parquet as pq
-
-    from sojourn.events import read_events
+    from sojourn.output import write_alone
+    from sojourn.plain_table import read_plain
     from sojourn.playbook import load_playbook
     from sojourn.value import value_customers
     from sojourn.value_groups import value_by_group
     from sojourn.value_purchases import choose_purchases, day_of, find_purchases
 
-    last = _read_date(at)
-    groups = _read_groups(by, group)
+    last = parse_instant("--at", at)
+    groups = read_plain(by, ["customer_id", group]) if by is not None else None
     book = load_playbook(playbook)
     classes, worth = choose_purchases(book, purchase or (), measure)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_events(
-            events, book, now=None, clock=datetime.now(UTC), progress=lambda done, all_: progress("read", done, all_)
-        )
-        if not log.events.num_rows:
-            what = f"none of the {log.n_read:,} rows read can be used"
-            raise SojournError(Problem(", ".join(log.sources), what, command=f"sojourn check {playbook} EVENTS"))
+        log = read_log(events, book, progress)
         purchases = find_purchases(log.events, classes, worth)
         day = day_of(last or log.events["event_at"][-1].as_py())
         found = value_customers(
@@ -122,7 +106,7 @@ def value_command(
             progress=progress,
         )
     if out is not None:
-        pq.write_table(found.customers, out, compression="zstd")
+        write_alone(found.customers, out)
     by_group = value_by_group(found.customers, groups, group) if groups is not None else None
     if as_json:
         output.print_json(value_facts(found, day, classes, worth, by_group))
@@ -132,34 +116,6 @@ def value_command(
         _print_groups(by_group, group)
     if out is not None:
         output.say(f"Written  {out}")
-
-
-def _read_date(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise SojournError(Problem("--at", f"'{text}' is no date; write it as 2025-06-01")) from None
-
-
-def _read_groups(path: Path | None, column: str) -> pa.Table | None:
-    """The table to group by, read before the work starts, since that can take minutes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from sojourn.errors import nearest
-
-    if path is None:
-        return None
-    try:
-        names = pq.read_schema(path).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SojournError(Problem(str(path), f"this is no Parquet file that can be read: {error}")) from None
-    for name in ("customer_id", column):
-        if name not in names:
-            raise SojournError(Problem(str(path), f"there is no column '{name}'", nearest(name, names)))
-    return pq.read_table(path, columns=["customer_id", column])
 
 
 def value_facts(

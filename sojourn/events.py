@@ -136,6 +136,14 @@ def read_events(
     return EventLog(sources=tuple(source.name for source in sources), **builder.close())
 
 
+def need_events(log: EventLog, playbook: Playbook) -> EventLog:
+    """The same log. Raises EventsError where not one row of what was read can be used."""
+    if log.events.num_rows:
+        return log
+    where, what = ", ".join(log.sources) or "events", f"none of the {log.n_read:,} rows read can be used"
+    raise EventsError(Problem(where, what, command=f"sojourn check {playbook.path or playbook.name} EVENTS"))
+
+
 def open_connection(playbook: Playbook, n_threads: int) -> DuckDBPyConnection:
     """A connection to read values with, in the zone of the source. Raises EventsError for an unknown zone or format."""
     import duckdb

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow as pa
-
-from sojourn.errors import Problem, SojournError, nearest
+from sojourn.errors import Problem, SojournError
+from sojourn.plain_table import read_plain
 
 _LABELS = {"positive": 1.0, "pos": 1.0, "good": 1.0, "negative": 0.0, "neg": 0.0, "bad": 0.0}
 
@@ -26,11 +24,7 @@ def read_texts_file(path: str, text: str, label: str | None) -> LabelledTexts:
 
     Raises SojournError for a file that cannot be read, a column that is not there, and a label that is neither.
     """
-    table = _read_table(Path(path))
-    for name in [text, *([label] if label else [])]:
-        if name not in table.column_names:
-            what = f"there is no column '{name}'; it has {', '.join(table.column_names[:20])}"
-            raise SojournError(Problem(path, what, nearest(name, table.column_names)))
+    table = read_plain(path, [text, *([label] if label else [])])
     texts = [None if value is None else str(value) for value in table[text].to_pylist()]
     if label is None:
         return LabelledTexts(texts, None)
@@ -49,25 +43,3 @@ def _read_label(path: str, row: int, value: object) -> float:
         what = f"'{str(value)[:80]}' is no label; write a number, or positive and negative"
         raise SojournError(Problem(f"{path}, row {row + 1}", what))
     return number
-
-
-def _read_table(path: Path) -> pa.Table:
-    kinds = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    kind = kinds[-1] if kinds else ""
-    try:
-        if kind == ".parquet":
-            import pyarrow.parquet as pq
-
-            return pq.read_table(path)
-        if kind in (".csv", ".tsv"):
-            from pyarrow import csv
-
-            form = csv.ParseOptions(delimiter="\t" if kind == ".tsv" else ",", newlines_in_values=True)
-            return csv.read_csv(path, parse_options=form)
-        if kind in (".jsonl", ".ndjson"):
-            from pyarrow import json
-
-            return json.read_json(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SojournError(Problem(str(path), f"cannot be read: {str(error).splitlines()[0]}")) from None
-    raise SojournError(Problem(str(path), "texts are read from .csv, .tsv, .parquet and .jsonl files"))

@@ -26,10 +26,11 @@ _EXAMPLE = re.compile(r"example_[0-9]+\.parquet")  # the only files of which one
 
 
 @contextmanager
-def open_output(out: str | Path | None) -> Iterator[Path | None]:
+def open_output(out: str | Path | None, *, is_run: bool = False) -> Iterator[Path | None]:
     """A temporary folder; its files move into ``out`` when the block ends well, else nothing has changed.
 
-    Yields None when ``out`` is None. A folder that is there keeps what Sojourn did not write.
+    Yields None when ``out`` is None. A folder that is there keeps all other files, but for a run: examples that an
+    earlier one wrote and this one did not are removed.
     """
     if out is None:
         yield None
@@ -44,14 +45,14 @@ def open_output(out: str | Path | None) -> Iterator[Path | None]:
         partial.mkdir()
         try:
             yield partial
-            _publish(partial, target)
+            _publish(partial, target, is_run=is_run)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise SojournError(Problem(str(out), f"cannot be written ({error.strerror or error})")) from error
 
 
-def _publish(partial: Path, target: Path) -> None:
+def _publish(partial: Path, target: Path, *, is_run: bool) -> None:
     """Move all files of ``partial`` to ``target``, or none; those of an earlier run give way."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def _publish(partial: Path, target: Path) -> None:
                 move(here, replaced / here.name)
             move(file, here)
         written = {file.name for file in new}
-        for here in sorted(target.iterdir()):
+        for here in sorted(target.iterdir()) if is_run else ():
             if _EXAMPLE.fullmatch(here.name) and here.name not in written and here.is_file():
                 move(here, replaced / here.name)
     except BaseException:
@@ -93,6 +94,19 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write one table as Parquet."""
     with open_parquet(path, table.schema) as writer:
         writer.write_table(table)
+
+
+def write_alone(table: pa.Table, path: Path) -> None:
+    """Write one table to a file that the user names: whole or not at all. Raises SojournError where it cannot be."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            write_table(table, beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise SojournError(Problem(str(path), f"cannot be written ({error.strerror or error})")) from None
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:

@@ -92,7 +92,7 @@ def run(
     rng = np.random.default_rng(seed)
     threads = n_threads or os.cpu_count() or 1
     home = Path(out).resolve() if out is not None else Path()  # now: the caller may change directory before asking
-    with open_output(out) as folder:
+    with open_output(out, is_run=True) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
         chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
@@ -170,14 +170,10 @@ class Stages:
 
 def _read(events: Any, book: Playbook, now: datetime | None, watch: Stages) -> tuple[EventLog, datetime]:
     """The accepted events, and the instant that the run is about: now, or the last event if that is later."""
-    from sojourn.events import read_events
+    from sojourn.events import need_events, read_events
 
     with watch("read events") as report:
-        log = read_events(events, book, now=now, clock=datetime.now(UTC), progress=report)
-    if not log.events.num_rows:
-        where = ", ".join(log.sources) or "events"
-        what = f"none of the {log.n_read:,} rows read can be used"
-        raise EventsError(Problem(where, what, command=f"sojourn check {book.path or 'PLAYBOOK'} EVENTS"))
+        log = need_events(read_events(events, book, now=now, clock=datetime.now(UTC), progress=report), book)
     last: datetime = log.events["event_at"][-1].as_py()
     if now is None:
         return log, last

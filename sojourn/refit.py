@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sojourn.errors import EventsError, Problem, SojournError
+from sojourn.errors import Problem, SojournError
 from sojourn.fitting import StateFit, fit_states
 from sojourn.fold import (
     Batch,
@@ -65,12 +65,10 @@ def read_past(
 
     Raises SojournError when nothing can be used, when T is before the first event or too late, and for too few people.
     """
-    from sojourn.events import read_events
+    from sojourn.events import need_events, read_events
 
     log = read_events(events, book, now=None, clock=clock, progress=lambda done, n: tell("read events", done, n))
-    if not log.events.num_rows:
-        where = ", ".join(log.sources) or "events"
-        raise EventsError(Problem(where, f"none of the {log.n_read:,} rows read can be used"))
+    need_events(log, book)
     layout, batch = build_layout(book), make_batch(log.events, book)
     labels = read_labels(book, log)
     last = int(batch.event_at[-1])

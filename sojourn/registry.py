@@ -72,7 +72,10 @@ def add_model(folder: Path, card: Card, model: Mapping[str, Any]) -> Card:
         made = Card(**{**asdict(card), "version": version})
         text = json.dumps({"card": asdict(made), "model": model}, indent=1, allow_nan=False)
         beside = home / f".{version:04d}.{os.getpid()}"
-        beside.write_text(text, encoding="utf-8")
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # before it has its name: a version is whole or not there
         try:
             os.link(beside, home / f"{version:04d}.json")  # fails where somebody else has just taken the number
         except FileExistsError:
@@ -103,11 +106,18 @@ def put_into_use(folder: Path, name: str, version: int, *, at: str, why: str) ->
     """Let a version be the champion; earlier ones stay. Raises SojournError for a version that is not there."""
     read_model(folder, name, version)
     made = Decision(version, find_champion(folder, name), at, why)
-    with (_home(folder, name) / _DECISIONS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(made)) + "\n")
+    path = _home(folder, name) / _DECISIONS
+    is_cut_off = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if is_cut_off else "") + json.dumps(asdict(made)) + "\n")
         file.flush()
         os.fsync(file.fileno())
     return made
+
+
+def _is_cut_off(line: str) -> bool:
+    """Whether it is the beginning of a decision: one that was being written when the process or the power went."""
+    return line.startswith("{") and not line.endswith("}")
 
 
 def find_champion(folder: Path, name: str) -> int | None:
@@ -117,7 +127,7 @@ def find_champion(folder: Path, name: str) -> int | None:
 
 
 def list_decisions(folder: Path, name: str) -> list[Decision]:
-    """All decisions about a model, in order."""
+    """All decisions about a model, in order. A line that was cut off while it was written was never decided."""
     path = _home(folder, name) / _DECISIONS
     if not path.exists():
         return []
@@ -126,6 +136,8 @@ def list_decisions(folder: Path, name: str) -> list[Decision]:
         try:
             found.append(Decision(**json.loads(line)))
         except (ValueError, TypeError):
+            if _is_cut_off(line):
+                continue
             raise SojournError(Problem(f"{path}:{number}", "this is no decision about a model")) from None
     return found
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.drift import describe_shares, measure_drift, say_drift
-from sojourn.errors import EventsError, Problem
+from sojourn.errors import EventsError, Problem, SojournError
 from sojourn.leaks import find_future_knowledge
 from sojourn.learning import find_outcome, horizon_of, make_learning_table
 from sojourn.playbook import Playbook
@@ -70,7 +70,7 @@ def retrain_outcome(
     cuts = choose_instants(events["event_at"][0].as_py(), last, horizon_of(outcome))
     if cuts is None:
         raise EventsError(Problem(f"outcome '{name}'", "the history is shorter than what is to be foreseen, twice"))
-    reader = load_reader(dict(champion["model"])) if champion else None
+    reader = _read_champion(name, champion) if champion else None
     drift = _measure_drift(events, book, states, champion, reader, last)
     if champion and datetime.fromisoformat(champion["data_to"]) > cuts.test:
         why = f"too early: the model in use knows what happened up to {champion['data_to'][:10]}, and a comparison "
@@ -78,6 +78,18 @@ def retrain_outcome(
     if asked.is_drift_needed and drift is not None and not say_drift(drift):
         return Retrained(name, _keep("nothing has drifted"), drift)
     return _train(events, book, cuts, states, name, champion, reader, drift, asked)
+
+
+def _read_champion(name: str, champion: Mapping[str, Any]) -> Reader:
+    """The model of a record. Raises SojournError for one that somebody has changed."""
+    try:
+        datetime.fromisoformat(champion["data_to"])
+        float(champion["threshold"])
+        dict(champion["reference"])
+        return load_reader(dict(champion["model"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"the record of the version in use is damaged ({type(error).__name__}: {error})"
+        raise SojournError(Problem(f"model '{name}'", what, command=f"sojourn models {name} --use VERSION")) from None
 
 
 def _keep(why: str) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sojourn.errors import Problem, SojournError, nearest
+from sojourn.errors import Problem, SojournError
 from sojourn.output import open_output, write_json, write_table
 from sojourn.segment_page import render_segments
 from sojourn.segment_study import Study
@@ -107,22 +107,3 @@ def read_run(folder: Path) -> tuple[pa.Table, pa.Table, datetime]:
         raise SojournError(
             Problem(str(folder), what, command=f"sojourn run EVENTS -p PLAYBOOK --out {folder}")
         ) from None
-
-
-def read_traits(path: Path) -> pa.Table:
-    """What is known of customers beside events: Parquet or CSV with ``customer_id``, a row each."""
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        else:
-            from pyarrow import csv
-
-            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"customer_id": pa.string()}))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SojournError(Problem(str(path), f"cannot be read as Parquet or CSV: {error}")) from None
-    if "customer_id" not in table.column_names:
-        near = nearest("customer_id", table.column_names)
-        raise SojournError(Problem(str(path), "there is no column 'customer_id'", near))
-    return table.set_column(
-        table.schema.get_field_index("customer_id"), "customer_id", table["customer_id"].cast(pa.string())
-    )

@@ -14,7 +14,7 @@ import pytest
 
 from sojourn.errors import SojournError
 from sojourn.frames import HISTORY
-from sojourn.output import open_output, read_history, write_json, write_table
+from sojourn.output import open_output, read_history, write_alone, write_json, write_table
 
 
 def write_old(folder: Path) -> dict[str, str]:
@@ -54,10 +54,30 @@ def _umask() -> int:
 def test_a_second_run_replaces_all_of_the_first_and_nothing_else(tmp_path):
     out = tmp_path / "out"
     write_old(out)
-    with open_output(out) as folder:
+    with open_output(out, is_run=True) as folder:
         (folder / "a.json").write_text("new")
         (folder / "example_1.parquet").write_text("new")
     assert read_all(out) == {"a.json": "new", "example_1.parquet": "new", "mine.txt": "old mine.txt"}
+
+
+def test_what_is_added_to_a_run_takes_nothing_of_it_away(tmp_path):
+    out = tmp_path / "out"
+    before = write_old(out)
+    with open_output(out) as folder:
+        (folder / "stability.parquet").write_text("new")
+    assert read_all(out) == before | {"stability.parquet": "new"}
+
+
+def test_a_table_alone_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "t.parquet"
+    write_alone(pa.table({"a": [1]}), file)
+    with pytest.raises(SojournError, match="cannot be written"):
+        write_alone(pa.table({"a": [1]}), tmp_path / "nowhere" / "t.parquet")
+    monkeypatch.setattr("sojourn.output.write_table", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(SojournError, match="No space left"):
+        write_alone(pa.table({"a": [2]}), file)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+    assert pq.read_table(file)["a"].to_pylist() == [1]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x"), OSError(28, "No space left on device")])
@@ -91,7 +111,7 @@ def test_an_interrupt_while_files_move_undoes_the_moves(tmp_path, monkeypatch, n
             raise KeyboardInterrupt
         move(source, to)
 
-    with pytest.raises(KeyboardInterrupt), open_output(out) as folder:
+    with pytest.raises(KeyboardInterrupt), open_output(out, is_run=True) as folder:
         for name in ("a.json", "b.json", "example_1.parquet"):
             (folder / name).write_text("new")
         monkeypatch.setattr(os, "replace", interrupted)

@@ -256,7 +256,7 @@ def test_the_command_predicts_a_plain_table(tmp_path):
         ([], "either EVENTS with --playbook, or --table"),
         (["e.parquet"], "events need a playbook"),
         (["--table", "none.csv"], "name the column"),
-        (["--table", "none.csv", "--label", "x"], "no CSV or Parquet file"),
+        (["--table", "none.csv", "--label", "x"], "there is no such file"),
         (["e.parquet", "-p", "shop", "--outcome", "chrun"], "Did you mean 'churn'"),
     ],
 )

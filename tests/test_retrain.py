@@ -82,6 +82,19 @@ def test_versions_are_kept_and_decisions_written_down(tmp_path: Path) -> None:
     assert read_model(tmp_path, "churn")[1] == {"weight": 1.0}
     assert [(one.version, one.before) for one in list_decisions(tmp_path, "churn")] == [(2, None), (1, 2)]
     assert "version 1" in write_card(read_model(tmp_path, "churn")[0])
+    # A decision that was being written when the process ended was never made, and does not stop later ones.
+    decisions = tmp_path / "churn" / "decisions.jsonl"
+    with decisions.open("a", encoding="utf-8") as file:
+        file.write('{"version": 2, "befo')
+    assert find_champion(tmp_path, "churn") == 1
+    put_into_use(tmp_path, "churn", 2, at="2026-01-06T00:00:00Z", why="another test")
+    assert [one.version for one in list_decisions(tmp_path, "churn")] == [2, 1, 2]
+    decisions.write_text(decisions.read_text(encoding="utf-8") + "nonsense\n", encoding="utf-8")
+    with pytest.raises(SojournError, match=r"decisions\.jsonl:5: this is no decision"):
+        find_champion(tmp_path, "churn")
+    with pytest.raises(SojournError, match="there is no version 3"):
+        read_model(tmp_path, "churn", 3)
+    decisions.unlink()
     with pytest.raises(SojournError, match="there is no version 3"):
         put_into_use(tmp_path, "churn", 3, at="", why="")
     (tmp_path / "churn" / "0002.json").write_text("{", encoding="utf-8")
@@ -150,6 +163,10 @@ def test_a_model_keeps_learning(world: pa.Table) -> None:
     # Too early to say anything new, although a day has passed.
     soon = read(world, start + timedelta(days=101))
     early = retrain_outcome(soon, book, "conversion", states, champion=record, asked=asked)
+    for part in ("data_to", "threshold", "reference", "model"):
+        harmed = {key: value for key, value in record.items() if key != part}
+        with pytest.raises(SojournError, match="the record of the version in use is damaged"):
+            retrain_outcome(soon, book, "conversion", states, champion=harmed, asked=asked)
     assert early.record is None
     assert "too early" in early.verdict.why
     # The same customers go on as before: what is new is chance.

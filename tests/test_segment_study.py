@@ -261,7 +261,7 @@ def test_the_command_writes_tables_and_a_page_that_loads_nothing_and_keeps_numbe
         (["--recipe", "behavior"], "Did you mean 'behavioural'"),
         (["--method", "gm"], "Did you mean 'gmm'"),
         (["--previous", "nowhere"], "no segments that can be read"),
-        (["--at", "soon"], "is no instant"),
+        (["--at", "soon"], "is not a date or time"),
     ],
 )
 def test_wrong_options_are_named_before_anything_is_read(options, what, tmp_path):

@@ -386,8 +386,8 @@ def test_the_command_audits_events(tmp_path: Path) -> None:
     [
         (("stability",), "what is to be audited"),
         (("stability", "x.csv", "--segments", "y.csv"), "by itself"),
-        (("stability", "--segments", "nowhere.parquet"), "no Parquet or CSV file"),
-        (("stability", "x.csv", "-p", "shop", "--at", "soon"), "no date"),
+        (("stability", "--segments", "nowhere.parquet"), "cannot be read"),
+        (("stability", "x.csv", "-p", "shop", "--at", "soon"), "is not a date or time"),
     ],
 )
 def test_the_command_says_what_is_wrong(args: tuple[str, ...], says: str) -> None:

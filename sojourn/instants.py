@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,7 +29,14 @@ def show_instant(at: int) -> str:
     >>> show_instant(1_500_000)
     '1970-01-01T00:00:01.500000Z'
     """
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    days, of_day = divmod(at, 86_400_000_000)
+    seconds, us = divmod(of_day, 1_000_000)
+    return f"{_show_day(days)}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{us:06}Z"
+
+
+@lru_cache(256)
+def _show_day(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def show_second(at: int | None) -> str | None:

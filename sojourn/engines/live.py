@@ -318,6 +318,7 @@ class Live:
                     if self._is_stopping:
                         return
                     self._is_called.wait(0.0 if self._pending is not NOTHING else TICK_S)
+            applied_s = self._apply_read(next_cycle)
             if self._queue and not self._is_stopping:
                 self._wait_for_more(next_cycle)
             begin = time.monotonic()
@@ -335,7 +336,7 @@ class Live:
             self._rollout.go_on()
             self.housekeeping.go_on(self.now())
             # Records that are larger cost less per call: what took long may be followed by as long a wait.
-            took = time.monotonic() - begin
+            took = applied_s + time.monotonic() - begin
             next_cycle = begin + max(self.limits.commit_interval_s, min(2 * took, _LONGEST_CYCLE_S))
             if self._n_since_snapshot >= self.limits.snapshot_every:
                 self.apply_unread()
@@ -376,6 +377,14 @@ class Live:
         self._unread = _Unread(position, now, columns, min(one.request.received_at for one in taken), is_sent)
         if not is_sent:
             self.apply_unread()
+
+    def _apply_read(self, until: float) -> float:
+        """Apply the record being read beside, if that is done before others are to be taken. Seconds it took."""
+        if self._unread is None or not self._reading.has_answer(max(until - time.monotonic(), 0.0)):
+            return 0.0
+        begin = time.monotonic()
+        self.apply_unread()
+        return time.monotonic() - begin
 
     def apply_unread(self) -> None:
         """Apply the record that has been written and not applied, if there is one."""

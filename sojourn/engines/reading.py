@@ -7,6 +7,7 @@ log or after, and comes to the same; where the process is not there the engine r
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sojourn.calls import ReadCalls
@@ -36,40 +39,43 @@ class Reading:
 
     def __init__(self, playbook: str, *, is_wanted: bool = True) -> None:
         self._playbook = playbook.encode()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_ready = False
+        self._beside: _Beside | None = None
         self._start_at = 0.0 if is_wanted else float("inf")
 
     @property
     def is_ready(self) -> bool:
         """Whether the process is there and reads."""
-        return self._is_ready
+        return self._beside is not None and self._beside.is_ready
 
     def send(self, payload: bytes, n: int) -> bool:
         """Whether the process now reads these n calls; :meth:`receive` must then be called for them, once."""
         if n < FEWEST:
             return False
-        if self._process is None:
+        if self._beside is None:
             self._start()
             return False
-        if not self._is_ready:
+        if not self._beside.is_ready:
+            if self._beside.process.poll() is not None:
+                self._give_up()  # it ended before it was ready
             return False
         try:
-            _write(self._pipe(self._process.stdin), payload)
+            self._beside.questions.send_bytes(payload)
         except OSError:
             self._give_up()
             return False
         return True
 
+    def has_answer(self, within_s: float = 0.0) -> bool:
+        """Whether :meth:`receive` has nothing to wait for; waits for that at most so long."""
+        return self._beside is None or self._beside.answers.poll(within_s)
+
     def receive(self) -> ReadCalls | None:
         """The events of the oldest record that was sent; None: they have to be read here."""
-        if self._process is None:
+        if self._beside is None:
             return None
         try:
-            answer = _read(self._pipe(self._process.stdout))
-        except OSError:
-            answer = None
-        if answer is None:
+            answer = self._beside.answers.recv_bytes()
+        except (OSError, EOFError):
             self._give_up()
             return None
         # From a process that was started here, over a pipe that nobody else has.
@@ -78,15 +84,10 @@ class Reading:
 
     def close(self) -> None:
         """End the process."""
-        process, self._process, self._is_ready = self._process, None, False
-        if process is not None:
-            process.kill()
-            process.communicate()
-
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None
-        return pipe
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.process.kill()
+            beside.process.wait()
 
     def _start(self) -> None:
         if time.monotonic() < self._start_at:
@@ -94,22 +95,18 @@ class Reading:
         self._start_at = time.monotonic() + _START_AGAIN_S
         command = [sys.executable, "-m", "sojourn.engines.reading"]
         try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         except OSError as error:
             LOG.error("no process for reading, the engine reads by itself: %s", type(error).__name__)
             return
-        self._process = process
-        threading.Thread(target=self._greet, args=(process,), name="sojourn-greet", daemon=True).start()
-
-    def _greet(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until it is ready: that takes a second or two, which the engine does not have."""
-        try:
-            _write(self._pipe(process.stdin), self._playbook)
-            is_ready = _read(self._pipe(process.stdout)) == _READY
-        except (OSError, ValueError):
-            is_ready = False
-        if self._process is process:
-            self._is_ready = is_ready
+        assert process.stdin is not None
+        assert process.stdout is not None
+        questions = Connection(os.dup(process.stdin.fileno()), readable=False)
+        answers = Connection(os.dup(process.stdout.fileno()), writable=False)
+        process.stdin.close()
+        process.stdout.close()
+        self._beside = _Beside(process, questions, answers)
+        threading.Thread(target=self._beside.greet, args=(self._playbook,), name="sojourn-greet", daemon=True).start()
 
     def _give_up(self) -> None:
         LOG.error("the process for reading has ended, the engine reads by itself for %d s", _START_AGAIN_S)
@@ -117,17 +114,20 @@ class Reading:
         self.close()
 
 
-def _write(pipe: IO[bytes], frame: bytes) -> None:
-    pipe.write(len(frame).to_bytes(8, "little"))
-    pipe.write(frame)
-    pipe.flush()
+@dataclass
+class _Beside:
+    """The process, and the two pipes to it."""
 
+    process: subprocess.Popen[bytes]
+    questions: Connection
+    answers: Connection
+    is_ready: bool = False
 
-def _read(pipe: IO[bytes]) -> bytes | None:
-    """The next frame; None where there is no more."""
-    head = pipe.read(8)
-    frame = pipe.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
-    return frame if len(head) == 8 and len(frame) == int.from_bytes(head, "little") else None
+    def greet(self, playbook: bytes) -> None:
+        """Wait until it is ready: that takes a second or two, which the engine does not have."""
+        with contextlib.suppress(OSError, EOFError):
+            self.questions.send_bytes(playbook)
+            self.is_ready = self.answers.recv_bytes() == _READY
 
 
 def main() -> None:
@@ -139,17 +139,18 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):  # those are for the engine, which first finishes
         signal.signal(number, signal.SIG_IGN)
-    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    source, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
     os.dup2(2, 1)  # nothing else may get between the answers
-    playbook = parse_playbook((_read(source) or b"").decode())
+    playbook = parse_playbook(source.recv_bytes().decode())
     reader = CallReader(playbook, build_layout(playbook))
-    _write(answers, _READY)
+    answers.send_bytes(_READY)
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def take() -> None:
         # At once, also while an answer waits to be taken: neither side may wait for the other.
-        while (frame := _read(source)) is not None:
-            waiting.put(frame)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                waiting.put(source.recv_bytes())
         waiting.put(None)
 
     threading.Thread(target=take, daemon=True).start()
@@ -161,7 +162,7 @@ def main() -> None:
         except Exception:  # the engine comes to the same, and says so where it should be said
             found = None
         try:
-            _write(answers, pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+            answers.send_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
         except BrokenPipeError:
             return
 

@@ -23,6 +23,7 @@ from sojourn.server.access import Access
 from sojourn.server.answers import EXPLAINED, answer, explain
 from sojourn.server.api import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
 from sojourn.server.ingest import PATHS, make_routes, make_taker
+from sojourn.server.joining import JoiningProtocol
 from sojourn.server.metrics import Metrics
 from sojourn.server.openapi import describe_api
 from sojourn.server.pages import render_docs
@@ -155,7 +156,7 @@ def run_server(
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", access_log=False, server_header=False,
+        app, loop="uvloop", http=JoiningProtocol, ws="none", lifespan="off", access_log=False, server_header=False,
         log_config=None, timeout_graceful_shutdown=max(round(stop_within_s), 1), backlog=2_048,
     )  # fmt: skip
     server = _make_server(config, app.state.streams)

@@ -8,7 +8,7 @@ purchases: all of it is events. A number that a customer does not have is NaN (n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, PlaybookError, Problem, nearest
-from sojourn.fold import Batch, Layout, build_layout, fold_events, make_batch, read_features
+from sojourn.fold import Batch, Layout, build_layout, fold_events, make_batch, read_features, slice_events
 from sojourn.frames import INSTANT
 from sojourn.instants import instant_us, show_instant
 from sojourn.playbook import Outcome, Playbook
@@ -34,7 +34,6 @@ DAY_US = 86_400_000_000
 WINDOWS_DAYS = (7, 28, 90)
 HABITS = ("recency_days", "tenure_days", "n_events", *(f"n_events_{days}d" for days in WINDOWS_DAYS))
 """What any analyst would begin with; all of a customer's own events, touches not counted."""
-_COLUMNS = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")  # of a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +106,11 @@ def replay_features(
     layout: Layout, batch: Batch, instants: Sequence[int], *, n_threads: int = 1
 ) -> Iterator[tuple[int, F8]]:
     """Each instant, in order of time, and the features [customers, F] as they were then: each event is folded once."""
-    vectors, done = layout.new_vectors(batch.n_customers), 0
+    vectors, done = layout.new_vectors(batch.n_customers), None
     for at in sorted(set(instants)):
-        n = int(np.searchsorted(batch.event_at, at, side="right"))
-        piece = replace(batch, **{name: getattr(batch, name)[done:n] for name in _COLUMNS})
+        piece = slice_events(batch, at, done)
         vectors = fold_events(layout, piece, vectors=vectors, n_threads=n_threads, is_in_place=True).vectors
-        done = n
+        done = at
         yield at, read_features(layout, vectors, at, n_threads=n_threads)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sojourn.describe import describe_model, describe_run, list_doubts
 from sojourn.errors import EventsError, Problem
+from sojourn.fit_until import has_labels, read_labels, set_boundaries
 from sojourn.fitting import StateFit, fit_states
 from sojourn.foresight import Foresight, measure_foresight
 from sojourn.frames import HISTORY
@@ -28,12 +29,10 @@ from sojourn.output import copy_beside, open_output, open_parquet, read_history,
 from sojourn.playbook import Playbook, load_playbook
 from sojourn.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
 from sojourn.results import Results
-from sojourn.silence import learn_boundaries
 from sojourn.states import (
     Rows,
     arrange_rows,
     draw_customers,
-    label_symbols,
     plan_channels,
     take_customers,
     take_rows,
@@ -60,7 +59,6 @@ _TUNE_EVENTS = 40_000
 _FORESIGHT_CUSTOMERS = 5_000
 _LIVED_EVENTS = 400_000  # journeys, ends and channels are counted over customers with so many events
 _N_EXAMPLES = 5
-_COLUMNS = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")  # of a batch
 _TOLD_COLUMNS = ["event_id", "event_class", "label", "label_p"]  # what is read of the events once they are numbered
 _MOVE_COLUMNS = ["customer_id", "event_at", "event_class", "state"]  # what the analysis of moves reads of the history
 
@@ -238,7 +236,7 @@ def _arrange(
     with watch("arrange events"):
         boundaries = set_boundaries(book, batch, at)
         rows = arrange_rows(
-            book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log), boundaries,
+            book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log.events), boundaries,
             batch.n_customers, instant_us(at),
         )  # fmt: skip
     return rows, boundaries
@@ -250,39 +248,11 @@ def _fit(
 ) -> StateFit:  # fmt: skip
     """The state model, fitted on the sample."""
     with watch("fit states") as report:
-        plan = plan_channels(book, folded.cuts, _has_labels(log))
+        plan = plan_channels(book, folded.cuts, has_labels(log.events))
         sample = take_customers(rows.data, folded.sample)
         if not sample.n_events:
             raise EventsError(Problem("events", "all of them are touches: no customer has done anything themselves"))
         return fit_states(book, plan, sample, boundaries, rng=rng, n_threads=threads, progress=report)
-
-
-def _has_labels(log: EventLog) -> bool:
-    return bool(log.events["label"].null_count < log.events.num_rows)
-
-
-def read_labels(book: Playbook, log: EventLog) -> NDArray[np.uint8] | None:
-    """Known states as symbols of the label channel; None when no event has one."""
-    if not _has_labels(log):
-        return None
-    column = log.events["label"]
-    known = pc.index_in(column, pa.array(book.state_names)).fill_null(-1).to_numpy().astype(np.int64)
-    label_p = log.events["label_p"].to_numpy(zero_copy_only=False).astype(np.float64)
-    return label_symbols(known, label_p, len(book.states) + book.model.extra_states)
-
-
-def set_boundaries(book: Playbook, batch: Batch, at: datetime) -> tuple[float, ...]:
-    """The silence boundaries of the playbook, or learned from the gaps between own events."""
-    if not book.model.is_silence_learned:
-        return book.model.silence_s
-    touches = [i for i, name in enumerate(book.class_names) if name in book.touches]
-    own = np.flatnonzero(~np.isin(batch.event_class, touches))
-    order = own[np.argsort(batch.customer[own], kind="stable")]
-    customer, when = batch.customer[order], batch.event_at[order]
-    follows = customer[1:] == customer[:-1]
-    is_last = np.append(~follows, True)[: len(customer)]
-    gaps = np.diff(when)[follows] / 1e6
-    return learn_boundaries(gaps, (instant_us(at) - when[is_last]) / 1e6)
 
 
 @dataclass(frozen=True)
@@ -346,11 +316,10 @@ def _foresee(
     threads: int, watch: Stages,
 ) -> tuple[Foresight, ...]:  # fmt: skip
     """What the states add to predicting the playbook's outcomes, on a sample of customers."""
-    from sojourn.fold import fold_events, read_features
+    from sojourn.fold import fold_events, read_features, slice_events
 
     def features_at(instant: int) -> F8:
-        n = int(np.searchsorted(past.batch.event_at, instant, side="right"))
-        until = replace(past.batch, **{name: getattr(past.batch, name)[:n] for name in _COLUMNS})
+        until = slice_events(past.batch, instant)
         return read_features(layout, fold_events(layout, until, n_threads=threads).vectors, instant)
 
     with watch("measure foresight"):

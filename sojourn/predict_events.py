@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError
-from sojourn.fold import Observe, build_layout, choose_cuts, fold_events, make_batch
+from sojourn.fold import build_layout, make_batch
 from sojourn.instants import instant_us
 from sojourn.leaks import find_future_knowledge
 from sojourn.learning import LearningTable, find_outcome, horizon_of, make_learning_table, read_features_at
@@ -97,28 +97,14 @@ def fit_states_until(
     events: pa.Table, book: Playbook, until: datetime, rng: np.random.Generator, *, n_threads: int = 1
 ) -> StateModel:
     """The state model of what had happened by an instant, so that judging on later time is honest."""
-    from sojourn.fitting import fit_states
-    from sojourn.states import arrange_rows, draw_customers, plan_channels, take_customers
+    from sojourn.fit_until import fit_until, read_labels
 
     known = events.filter(pc.less_equal(events["event_at"], pa.scalar(until, events["event_at"].type)))
-    layout = build_layout(book)
-    batch = make_batch(known, layout)
-    values = fold_events(layout, batch, observe=Observe(is_raw=True), n_threads=n_threads).values
-    assert values is not None
-    cuts = choose_cuts(values)
-    symbols = fold_events(layout, batch, observe=Observe(cuts), n_threads=n_threads).symbols
-    assert symbols is not None
-    boundaries = book.model.silence_s
-    rows = arrange_rows(
-        book, batch.customer, batch.event_at, batch.event_class, symbols, None, boundaries, batch.n_customers,
-        instant_us(until),
-    )  # fmt: skip
-    drawn = draw_customers(np.bincount(batch.customer, minlength=batch.n_customers), rng, _FIT_EVENTS)
-    plan = plan_channels(book, cuts, with_labels=False)
-    sample = take_customers(rows.data, drawn)
-    fitted = fit_states(book, plan, sample, boundaries, rng=rng, n_threads=n_threads)
+    layout, end = build_layout(book), instant_us(until)
+    batch, labels = make_batch(known, layout), read_labels(book, known)
+    found = fit_until(book, layout, batch, labels, end, end, rng, max_events=_FIT_EVENTS, n_threads=n_threads)
     thresholds: Thresholds = draft_state_model(book).thresholds
-    return StateModel(fitted.model, tuple(cuts), thresholds, True)
+    return StateModel(found.fit.model, found.cuts, thresholds, True)
 
 
 def predict_outcomes(

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sojourn.errors import Problem, SojournError
-from sojourn.fitting import StateFit, fit_states
+from sojourn.fit_until import fit_until, read_labels, to_instant
+from sojourn.fitting import StateFit
 from sojourn.fold import (
     Batch,
     Layout,
-    Observe,
     build_layout,
-    choose_cuts,
     fold_events,
     make_batch,
     read_features,
+    slice_events,
     take_events,
 )
 from sojourn.instants import instant_us
-from sojourn.pipeline import Progress, read_labels, set_boundaries
+from sojourn.pipeline import Progress
 from sojourn.playbook import Playbook
 from sojourn.published import Thresholds, tune_thresholds
-from sojourn.states import Rows, arrange_rows, draw_customers, plan_channels, restart_rows, take_rows
+from sojourn.states import Rows, draw_customers, restart_rows, take_rows
 from sojourn.stays import WEEK_US
 
 F8 = npt.NDArray[np.float64]
 
 _TUNE_EVENTS = 40_000
-
-
-def to_instant(at_us: int) -> datetime:
-    """Microseconds since 1970 as an instant."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def read_past(
     log = read_events(events, book, now=None, clock=clock, progress=lambda done, n: tell("read events", done, n))
     need_events(log, book)
     layout, batch = build_layout(book), make_batch(log.events, book)
-    labels = read_labels(book, log)
+    labels = read_labels(book, log.events)
     last = int(batch.event_at[-1])
     at_us = last - span_us if at is None else instant_us(at)
     _check_instants(int(batch.event_at[0]), last, at_us, span_us, is_given=at is not None)
@@ -113,17 +108,9 @@ def _check_instants(first: int, last: int, at: int, span_us: int, *, is_given: b
         raise SojournError(Problem(where, what))
 
 
-def _until(batch: Batch, at: int) -> Batch:
-    """The events up to an instant; all customers keep their numbers."""
-    n = int(np.searchsorted(batch.event_at, at, side="right"))
-    names = ("customer", "event_at", "event_class", "measures", "properties")
-    optional = [name for name in ("channel", "session") if len(getattr(batch, name))]
-    return replace(batch, **{name: getattr(batch, name)[:n] for name in (*names, *optional)})
-
-
 def features_at(past: Past, at: int, threads: int) -> F8:
     """The playbook's features of everybody at an instant, [customers, F], missing as NaN."""
-    until = _until(past.batch, at)
+    until = slice_events(past.batch, at)
     return read_features(past.layout, fold_events(past.layout, until, n_threads=threads).vectors, at)
 
 
@@ -138,21 +125,8 @@ class StatesFit:
 
 def fit_at(past: Past, at: int, rng: np.random.Generator, threads: int) -> StatesFit:
     """The state model, its cuts and its thresholds, from what was known at an instant and nothing later."""
-    known = _until(past.batch, at)
-    values = fold_events(past.layout, known, observe=Observe(is_raw=True), n_threads=threads).values
-    assert values is not None
-    cuts = choose_cuts(values)
-    symbols = fold_events(past.layout, past.batch, observe=Observe(cuts), n_threads=threads).symbols
-    assert symbols is not None
-    book, batch = past.book, past.batch
-    boundaries = set_boundaries(book, known, to_instant(at))
-    rows = arrange_rows(
-        book, batch.customer, batch.event_at, batch.event_class, symbols, past.labels, boundaries,
-        batch.n_customers, past.later,
-    )  # fmt: skip
-    until = restart_rows(rows, at)
-    plan = plan_channels(book, cuts, past.labels is not None)
-    fit = fit_states(book, plan, until.data, boundaries, rng=rng, n_threads=threads)
+    found = fit_until(past.book, past.layout, past.batch, past.labels, at, past.later, rng, n_threads=threads)
+    until = restart_rows(found.rows, at)
     sample = take_rows(until, draw_customers(np.diff(until.starts), rng, _TUNE_EVENTS))
-    chosen, _, _ = tune_thresholds(fit.model, book.stability, sample, threads)
-    return StatesFit(fit, chosen.thresholds, rows)
+    chosen, _, _ = tune_thresholds(found.fit.model, past.book.stability, sample, threads)
+    return StatesFit(found.fit, chosen.thresholds, found.rows)

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sojourn.fit_until import to_instant
 from sojourn.membership import Spells, measure_lasting, show_lasting, spells_of_panel
 from sojourn.pipeline import Progress
 from sojourn.playbook import Playbook, load_playbook
-from sojourn.refit import Past, StatesFit, features_at, fit_at, read_past, to_instant
+from sojourn.refit import Past, StatesFit, features_at, fit_at, read_past
 from sojourn.stability import (
     FEWEST,
     NONE,

@@ -386,7 +386,7 @@ def test_the_command_audits_events(tmp_path: Path) -> None:
     [
         (("stability",), "what is to be audited"),
         (("stability", "x.csv", "--segments", "y.csv"), "by itself"),
-        (("stability", "--segments", "nowhere.parquet"), "cannot be read"),
+        (("stability", "--segments", "nowhere.parquet"), "there is no such file"),
         (("stability", "x.csv", "-p", "shop", "--at", "soon"), "is not a date or time"),
     ],
 )

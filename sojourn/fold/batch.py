@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,14 @@ def take_events(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         ids=ids,
         n_customers=len(ids),
     )
+
+
+def slice_events(batch: Batch, until: int, after: int | None = None) -> Batch:
+    """The events up to an instant, and with ``after`` only later ones; all customers keep their numbers."""
+    cut = np.searchsorted(batch.event_at, [until] if after is None else [after, until], side="right").tolist()
+    part = slice(0 if after is None else cut[0], cut[-1])
+    names = ("customer", "event_at", "event_class", "measures", "channel", "properties", "session")
+    return replace(batch, **{name: getattr(batch, name)[part] for name in names})  # those not kept stay empty
 
 
 def fold_events(

@@ -142,7 +142,7 @@ def test_markdown_and_page_have_the_same_parts(results: Results) -> None:
     assert "\n\n\n" not in text
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs a browser")
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on this machine")
 @pytest.mark.slow
 def test_it_prints_on_one_page(results: Results, tmp_path: Path) -> None:
     long = "A sentence that goes on about what people in this state want and fear. " * 40

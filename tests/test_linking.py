@@ -13,7 +13,7 @@ from sojourn import linking
 from sojourn.errors import SojournError
 from sojourn.linking import Linked, guess_kinds, link_records, measure_quality
 
-pytest.importorskip("splink")
+pytest.importorskip("splink", reason="linking needs sojourn[link]")
 
 GIVEN = ["anna", "bert", "carla", "dirk", "elena", "frank", "gerda", "hans", "irene", "jakob", "karin", "lukas"]
 FAMILY = ["abel", "braun", "cohen", "dietz", "engel", "fuchs", "graf", "horn", "illig", "jung", "kern", "lang"]

@@ -3,7 +3,6 @@
 import gzip
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +22,18 @@ from sojourn.sentiment_model import (
     train_sentiment,
 )
 
-DATA = Path(os.environ.get("SOJOURN_DATA", "../shared/data")) / "sentiment"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the labelled texts are not at {DATA}")
 SOURCES = ("amazon_cells_labelled.txt", "imdb_labelled.txt.gz", "yelp_labelled.txt")
 
 
-def read_tweets() -> tuple[list[str], np.ndarray]:
-    with gzip.open(DATA / "tweets_GroundTruth.txt.gz", "rt", encoding="utf-8") as file:
+def read_tweets(data_dir: Path) -> tuple[list[str], np.ndarray]:
+    with gzip.open(data_dir / "sentiment" / "tweets_GroundTruth.txt.gz", "rt", encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]
     return [row[2] for row in rows], np.array([float(row[1]) for row in rows])
 
 
-def read_sentences(name: str) -> tuple[list[str], np.ndarray]:
+def read_sentences(data_dir: Path, name: str) -> tuple[list[str], np.ndarray]:
     opened = gzip.open if name.endswith(".gz") else open
-    with opened(DATA / name, "rt", encoding="utf-8", newline="\n") as file:
+    with opened(data_dir / "sentiment" / name, "rt", encoding="utf-8", newline="\n") as file:
         rows = [line.rstrip("\n").rsplit("\t", 1) for line in file if line.strip()]
     return [row[0] for row in rows], np.array([int(row[1]) for row in rows])
 
@@ -55,10 +52,9 @@ def make_labelled(n: int = 240) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
-@needs_data
 @pytest.mark.data
-def test_the_lexicon_agrees_with_human_ratings_as_published() -> None:
-    texts, ratings = read_tweets()
+def test_the_lexicon_agrees_with_human_ratings_as_published(data_dir: Path) -> None:
+    texts, ratings = read_tweets(data_dir)
     raw = np.array([measure_polarity(text).compound for text in texts])
     assert correlate(raw, ratings) == pytest.approx(0.872, abs=0.0006)  # computed from this file independently
     scores = np.array(score_texts(texts))
@@ -67,23 +63,21 @@ def test_the_lexicon_agrees_with_human_ratings_as_published() -> None:
     assert correlate(scores[known], ratings[known]) > 0.874
 
 
-@needs_data
 @pytest.mark.data
 @pytest.mark.slow
-def test_a_learned_correction_passes_the_published_agreement_on_tweets_it_has_not_seen() -> None:
-    model = train_sentiment(*read_tweets())
+def test_a_learned_correction_passes_the_published_agreement_on_tweets_it_has_not_seen(data_dir: Path) -> None:
+    model = train_sentiment(*read_tweets(data_dir))
     assert model.kind == "ratings"
     assert model.evaluation["correlation"] >= 0.88
     assert model.evaluation["correlation"] > model.evaluation["lexicon_correlation"] + 0.015
 
 
-@needs_data
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "least", "learned"), [(SOURCES[0], 0.84, 0.86), (SOURCES[1], 0.78, 0.82), (SOURCES[2], 0.81, 0.85)]
 )
-def test_sentences_of_each_source(name: str, least: float, learned: float) -> None:
-    texts, labels = read_sentences(name)
+def test_sentences_of_each_source(data_dir: Path, name: str, least: float, learned: float) -> None:
+    texts, labels = read_sentences(data_dir, name)
     scores = np.array(score_texts(texts))
     assert np.isfinite(scores).mean() > 0.97
     assert compare_labels(np.nan_to_num(scores), labels)["accuracy"] > least

@@ -135,7 +135,8 @@ def predict_outcomes(
     asked = [find_outcome(book, name) for name in outcomes] or list(book.outcomes)
     sample = draw_events(events, rng)
     share = None if budget_s is None else budget_s / max(len(asked), 1)
-    model, found = states, []
+    found: list[Foreseen] = []
+    fitted: dict[datetime, StateModel] = {}
     for k, outcome in enumerate(asked):
         if progress:
             progress("predict", k, len(asked))
@@ -145,9 +146,10 @@ def predict_outcomes(
             why = f"the history is too short to learn {days:g} days ahead and to test on the {days:g} days after"
             found.append(Foreseen(outcome.name, why_not=f"{why}; a shorter --horizon may do"))
             continue
-        if states is None:
-            model = fit_states_until(sample, book, cuts.test, np.random.default_rng(seed), n_threads=n_threads)
-        assert model is not None
+        if states is None and cuts.test not in fitted:
+            rng = np.random.default_rng(seed)
+            fitted[cuts.test] = fit_states_until(sample, book, cuts.test, rng, n_threads=n_threads)
+        model = states or fitted[cuts.test]
         try:
             found.append(
                 _predict_one(events, sample, book, outcome, cuts, model, cost, benefit, share, seed, n_threads)

@@ -267,8 +267,8 @@ def test_the_command_says_what_is_wrong(arguments, said):
 
 
 @pytest.mark.slow
-def test_the_command_predicts_from_events_and_repeats_itself(tmp_path, world):
-    pq.write_table(world.events, tmp_path / "e.parquet")
+def test_the_command_predicts_from_events_and_repeats_itself(tmp_path):
+    pq.write_table(simulate(180, days=120, seed=8).events, tmp_path / "e.parquet")
     asked = ["predict", str(tmp_path / "e.parquet"), "-p", "shop", "--horizon", "14", "--budget", "0"]
     for name in ("one", "two"):
         done = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / name)])

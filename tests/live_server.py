@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from forked import Forked, Forker
+
 SOJOURN = [sys.executable, "-c", "from sojourn.cli import main; main()"]
 START_S, STOP_S = 90.0, 30.0
 
@@ -29,7 +33,8 @@ class LiveServer:
     project: Path
     port: int
     keys: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
+    forker: Forker | None = None
 
     @property
     def url(self) -> str:
@@ -43,9 +48,12 @@ class LiveServer:
 
     def start(self) -> None:
         """Start the server and wait until it is ready."""
-        with self.log_file.open("ab") as log:
-            command = [*SOJOURN, "serve", "--project", str(self.project), "--port", str(self.port)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        arguments = ["serve", "--project", str(self.project), "--port", str(self.port)]
+        if self.forker is not None:
+            self.process = self.forker.start(arguments, self.log_file)
+        else:
+            with self.log_file.open("ab") as log:
+                self.process = subprocess.Popen([*SOJOURN, *arguments], stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             if self.process.poll() is not None:

@@ -17,6 +17,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
+from forked import Forker
 from live_engine import make_project
 from live_server import LiveServer, find_port
 
@@ -81,7 +82,8 @@ def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
     raw = calls.write(0, len(calls))
     batches = [b'{"batch":[%s]}' % b",".join(raw[i : i + 20]) for i in range(0, len(raw), 20)]
     project = make_project(tmp_path / "p", playbook.text, settings=SETTINGS)
-    server = LiveServer(project, find_port())
+    forker = Forker()  # fifty starts would else spend their time importing
+    server = LiveServer(project, find_port(), forker=forker)
     for scope in ("write", "read", "admin"):
         server.add_key(scope)
     per_kill = max(len(batches) // (N_KILLS + 2), 1)
@@ -112,6 +114,7 @@ def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
     assert status["counts"]["accepted"] == len(raw)
     pictures = {id: server.customer(id) for id in ids}
     assert server.stop() == 0
+    forker.close()
     told = list_told(project)
     version = apply_log(project, tmp_path / "q", playbook.text)
     assert list_told(tmp_path / "q") == told

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# One test per core runs at a time; libraries that start a thread per core as well would wait for each other. Here and
+# for the commands that tests start, and before anything is imported that reads it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

@@ -75,13 +75,31 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Event classes in this order, others between them allowed, from first to last within a window."""
+    """Events inside a window: in order (``sequence``) or in any (``all_of``), others between them allowed.
+
+    No event of ``without`` comes between the first and the last. With ``absent``, that class had not come for at least
+    ``absent_s`` when the first step came; who never had it is counted from their first event of any kind.
+    """
 
     name: str
-    sequence: tuple[str, ...]
+    sequence: tuple[str, ...]  # empty with all_of
     within_s: float
     about: str
     line: int
+    all_of: tuple[tuple[str, int], ...] = ()  # (event class, how many), sorted
+    without: tuple[str, ...] = ()  # sorted
+    absent: str | None = None
+    absent_s: float = 0.0
+    outcome: str | None = None  # the one that it announces; None: any
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The event classes that it is made of, each as often as it is wanted.
+
+        >>> Moment("m", (), 60.0, "", 1, all_of=(("view", 2), ("cart", 1))).steps
+        ('view', 'view', 'cart')
+        """
+        return self.sequence or tuple(name for name, n in self.all_of for _ in range(n))
 
 
 @dataclass(frozen=True, slots=True)

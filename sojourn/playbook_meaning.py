@@ -1,17 +1,16 @@
-"""The sections of a playbook about meaning: moments, features, fingerprint, model, states and outcomes."""
+"""The sections of a playbook about meaning: features, fingerprint, model, states and outcomes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from sojourn.playbook import Feature, Indicator, ModelSettings, Moment, Outcome, State
+from sojourn.playbook import Feature, Indicator, ModelSettings, Outcome, State
 from sojourn.playbook_reader import (
     KEYS,
     MOST_BOUNDARIES,
     MOST_FEATURES,
     MOST_FINGERPRINT,
     MOST_STATES,
-    MOST_STEPS,
     STRENGTHS,
     Reader,
 )
@@ -25,23 +24,6 @@ NEWCOMERS = "new"
 """Where customers come from who were in no state before; no state may be called so."""
 DISCOVERED = "extra_"
 """How the names of states begin that were found and not written."""
-
-
-def read_moments(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[Moment, ...]:
-    """The moments."""
-    found = []
-    for name, line, value in reader.read_entries(node, "moments", "moment"):
-        owner = f"moment '{name}'"
-        section = reader.read_section(value, owner, KEYS["moments"])
-        steps = reader.read_texts(reader.require(section, "sequence", owner, line), f"{owner}: sequence")
-        for step, at in steps:
-            reader.check_known(step, at, owner, "event class", words.classes)
-        if len(steps) > MOST_STEPS:
-            reader.fail(line, f"{owner} has {len(steps)} steps; at most {MOST_STEPS} are allowed")
-        within = reader.read_duration(reader.require(section, "within", owner, line), f"{owner}: within")
-        about = reader.read_text(section.get("about"), f"{owner}: about") or ""
-        found.append(Moment(name, tuple(step for step, _ in steps), within or 0.0, about, line))
-    return tuple(found)
 
 
 def read_features(reader: Reader, node: Yaml | None, words: Vocabulary) -> tuple[tuple[Feature, ...], Vocabulary]:

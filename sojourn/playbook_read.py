@@ -17,10 +17,10 @@ from sojourn.playbook_meaning import (
     read_features,
     read_fingerprint,
     read_model,
-    read_moments,
     read_outcomes,
     read_states,
 )
+from sojourn.playbook_moments import read_moments
 from sojourn.playbook_reader import KEYS, Reader
 from sojourn.playbook_rows import read_events, read_source
 from sojourn.playbook_yaml import Mapped, Yaml, read_yaml

@@ -26,7 +26,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "model": ("silence", "extra_states"),
     "states": ("about", "job", "anxieties", "typical", "typical_gap", "indicators", "creative", "channels"),
     "indicators": ("when", "strength"),
-    "moments": ("sequence", "within", "about"),
+    "moments": ("sequence", "all_of", "within", "without", "after_absence", "outcome", "about"),
+    "after_absence": ("class", "for"),
     "outcomes": ("event", "measure", "silence", "within", "about"),
     "segments": ("when", "about"),
     "audiences": ("when", "purpose", "about"),
@@ -46,7 +47,7 @@ MOST_PROBLEMS = 200
 MOST_FEATURES = 256
 MOST_FINGERPRINT = 64
 MOST_STEPS = 16
-"""Event classes of a moment's sequence."""
+"""Steps of a moment, each counted as often as it is wanted."""
 MOST_BOUNDARIES = 16
 MOST_KINDS = 16
 """Kinds of identifiers."""

@@ -37,11 +37,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """A moment: ``sequence`` in order, or ``all_of`` (class, how many) in any; see :class:`sojourn.playbook.Moment`."""
+
+    sequence: tuple[str, ...]
+    within_s: float
+    all_of: tuple[tuple[str, int], ...] = ()
+    without: tuple[str, ...] = ()
+    absent: str | None = None
+    absent_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
-    """What the playbook says beyond the call: touches, moments as ``(event classes, window in s)``, named sessions."""
+    """What the playbook says beyond the call: touches, moments by name, whether sessions have names."""
 
     touches: frozenset[str] = frozenset()
-    moments: Mapping[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    moments: Mapping[str, Pattern] = field(default_factory=dict)
     has_sessions: bool = False
 
 
@@ -88,7 +100,7 @@ def read_primitive(
     if primitive == "distinct":
         return _distinct([e.properties[of[0]] for e in events if of[0] in e.properties])
     if primitive == "matches":
-        return _matches(events, now, *chosen.moments[of[0]], options.get("within"), chosen)
+        return _matches(events, now, chosen.moments[of[0]], options.get("within"))
     raise KeyError(f"no primitive is called {primitive!r}")
 
 
@@ -241,33 +253,56 @@ def _distinct(values: Sequence[str]) -> float:
     return SKETCH_BITS * math.log(SKETCH_BITS) if n_zero == 0 else SKETCH_BITS * math.log(SKETCH_BITS / n_zero)
 
 
-def _matches(
-    events: Sequence[Event],
-    now: int,
-    sequence: tuple[str, ...],
-    window_s: float,
-    within_s: float | None,
-    setting: Setting,
-) -> float:
-    """Completions: an event ends one when the earlier steps lie, in order, after the last completion and in the window.
-
-    Going back from the event and taking the latest event for each step gives the latest possible start.
-    """
-    completed_at: list[int] = []
-    first_free = 0
-    for i, event in enumerate(events):
-        if not _is_of(event, sequence[-1], setting):
-            continue
-        steps_left, start_at = len(sequence) - 1, event.event_at
-        for earlier in reversed(events[first_free:i]):
-            if steps_left and _is_of(earlier, sequence[steps_left - 1], setting):
-                steps_left, start_at = steps_left - 1, earlier.event_at
-        if steps_left == 0 and event.event_at - start_at <= window_s * 1e6:
-            completed_at.append(event.event_at)
-            first_free = i + 1
+def _matches(events: Sequence[Event], now: int, pattern: Pattern, within_s: float | None) -> float:
+    """How often the moment was completed, or whether it was within the last ``within_s``."""
+    completed_at = [events[i].event_at for i in find_completions(events, pattern)]
     if within_s is None:
         return float(len(completed_at))
     return float(bool(completed_at) and now - completed_at[-1] <= within_s * 1e6)
+
+
+def find_completions(events: Sequence[Event], pattern: Pattern) -> list[int]:
+    """The positions of the events that complete the moment.
+
+    An event does when it is the last of a stretch of events after the last completion that makes the moment up; the
+    stretch is looked for from every possible start.
+
+    >>> [find_completions([Event(t, name) for t, name in [(0, "a"), (1, "b"), (2, "b")]], Pattern(("a", "b"), 1e-6))]
+    [[1]]
+    """
+    completed: list[int] = []
+    first_free = 0
+    ends = {name for name, _ in pattern.all_of} or {pattern.sequence[-1]}
+    for i in range(len(events)):
+        starts = range(first_free, i + 1) if events[i].event_class in ends else ()
+        if any(_makes_up(events, start, i, pattern) for start in starts):
+            completed.append(i)
+            first_free = i + 1
+    return completed
+
+
+def _makes_up(events: Sequence[Event], start: int, end: int, pattern: Pattern) -> bool:
+    """Whether events ``start`` to ``end`` (included) make the moment up; the last is of a class that can end it."""
+    stretch = [event.event_class for event in events[start : end + 1]]
+    if events[end].event_at - events[start].event_at > pattern.within_s * 1e6 or set(stretch) & set(pattern.without):
+        return False
+    if pattern.all_of:
+        return all(stretch.count(name) >= n for name, n in pattern.all_of)
+    if stretch[0] != pattern.sequence[0] or (len(stretch) == 1) != (len(pattern.sequence) == 1):
+        return False
+    steps = list(pattern.sequence[1:-1])
+    for name in stretch[1:-1]:
+        if steps and name == steps[0]:
+            del steps[0]
+    return not steps and _is_absent(events, start, pattern)
+
+
+def _is_absent(events: Sequence[Event], start: int, pattern: Pattern) -> bool:
+    if pattern.absent is None:
+        return True
+    before = [event.event_at for event in events[:start] if event.event_class == pattern.absent]
+    since = before[-1] if before else events[0].event_at
+    return events[start].event_at - since >= pattern.absent_s * 1e6
 
 
 _OF_A_CLASS = {"count": _count, "recency": _recency, "cadence": _cadence, "momentum": _momentum}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sojourn.fold import Batch, CodedEvent
 from sojourn.frames import CLASS, INSTANT, NAME, OTHER
-from sojourn.playbook import Playbook, parse_playbook
-from sojourn.primitives import Event, Setting, read_primitive
+from sojourn.playbook import Moment, Playbook, parse_playbook
+from sojourn.primitives import Event, Pattern, Setting, read_primitive
 from sojourn.rules import Program, run_program
 
 HOUR = 3_600_000_000
@@ -180,10 +180,15 @@ def code_events(batch: Batch) -> list[CodedEvent]:
     ]  # fmt: skip
 
 
+def make_pattern(moment: Moment) -> Pattern:
+    """The moment as the oracle takes it."""
+    return Pattern(moment.sequence, moment.within_s, moment.all_of, moment.without, moment.absent, moment.absent_s)
+
+
 def make_setting(playbook: Playbook) -> Setting:
     return Setting(
         touches=frozenset(playbook.touches),
-        moments={m.name: (m.sequence, m.within_s) for m in playbook.moments},
+        moments={m.name: make_pattern(m) for m in playbook.moments},
         has_sessions=playbook.source.session is not None,
     )
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from fold_world import make_pattern
 
 from sojourn.events import read_events
 from sojourn.playbook import Playbook, State, list_ready_playbooks, load_playbook
@@ -79,7 +80,7 @@ def test_every_event_class_is_used_by_some_state_feature_or_moment(name: str) ->
     programs = [feature.program for feature in playbook.features] + [p for p, _ in indicators_of(playbook)]
     read = {word for program in programs for call in program.calls for word in call.of}
     read |= {event_class for state in playbook.states for event_class, _ in state.typical}
-    read |= {step for moment in playbook.moments for step in moment.sequence}
+    read |= {step for moment in playbook.moments for step in moment.steps}
     assert [event.name for event in playbook.events if event.name not in read and not event.is_touch] == []
 
 
@@ -211,7 +212,7 @@ def firing_rates(name: str) -> dict[str, list[float]]:
     """For each state lived, the share of last events of a visit at which each indicator fires."""
     playbook = load_playbook(name)
     setting = Setting(
-        frozenset(playbook.touches), {m.name: (m.sequence, m.within_s) for m in playbook.moments}, has_sessions=False
+        frozenset(playbook.touches), {m.name: make_pattern(m) for m in playbook.moments}, has_sessions=False
     )
     programs = [program for program, _ in indicators_of(playbook)]
     rates: dict[str, list[float]] = {}

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sojourn.primitives import Event, Setting, bucket_width_us, hash_text, read_primitive
+from sojourn.primitives import Event, Pattern, Setting, bucket_width_us, hash_text, read_primitive
 
 S = 1_000_000
 MINUTE = 60 * S
@@ -14,7 +14,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 SETTING = Setting(
     touches=frozenset({"mail"}),
-    moments={"path": (("view", "view", "buy"), 3600.0), "one": (("buy",), 60.0)},
+    moments={"path": Pattern(("view", "view", "buy"), 3600.0), "one": Pattern(("buy",), 60.0)},
 )
 
 

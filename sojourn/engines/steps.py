@@ -13,7 +13,6 @@ from sojourn.audiences import Audiences, compile_audiences
 from sojourn.engines.customers import Customers
 from sojourn.fold import Layout, build_layout
 from sojourn.fold.cells import STATE, STATE_P, TRAIT
-from sojourn.fold.layout import complete
 from sojourn.hmm import publish
 from sojourn.hmm.follow import SEEN, SEEN_DUE, SEEN_STATE
 from sojourn.hmm.model import channel_logs, event_matrices, tick_matrices
@@ -50,7 +49,7 @@ class Steps:
 
     def __init__(self, playbook: Playbook, state_model: StateModel) -> None:
         """Works everything out that does not depend on events."""
-        from sojourn.fold.batch import _join, _lines, _starts
+        from sojourn.fold.batch import tabulate_observed, tabulate_ops
 
         self.playbook, self.state_model = playbook, state_model
         self.layout: Layout = build_layout(playbook, is_live=True)
@@ -65,18 +64,12 @@ class Steps:
         self._boundaries = np.array([round(b * 1e6) for b in model.boundaries_s], np.int64)
         self._ticks, self._events = tick_matrices(model), event_matrices(model)
         self.odds: OddsTables = make_tables(model)
-        self.moment_slots = {
-            name: int(layout.read_ints[layout.calls.index(complete(name).calls[0]), 1]) for name in layout.moments
+        self.moment_slots = {  # of the last completion
+            name: layout.slots[cell] + 1 for name, cell in zip(layout.moments, layout.moment_cells, strict=True)
         }
         self._limits = (limits.enter, limits.margin, limits.exit, round(limits.min_dwell_s * 1e6))
-        lines = _lines(layout, is_observed=True)
-        cuts = list(state_model.cuts)
-        self._fold_tables = (
-            layout.op_starts, layout.op_ints, layout.op_floats, _starts(lines), _join(lines, np.int64),
-            layout.read_ints, layout.read_floats, layout.observed.calls,
-            layout.observed.starts, layout.observed.codes, layout.observed.operands, len(layout.fingerprint),
-            _starts(cuts), _join(cuts, np.float64), 1,
-        )  # fmt: skip
+        self._ops = tabulate_ops(layout, is_observed=True)
+        self._observed = tabulate_observed(layout, state_model.cuts, 1)
         self._no_values = np.empty((0, len(layout.fingerprint)))
 
     def new_customers(self) -> Customers:
@@ -85,6 +78,7 @@ class Steps:
 
     def step(self, customers: Customers, rows: Rows, events: PastEvents) -> Stepped:
         """Take in events, each customer's in order of time; ``rows`` are whose they are."""
+        from sojourn.fold.batch import new_marks, read_marks
         from sojourn.fold.kernel import fold
         from sojourn.hmm.follow import follow
         from sojourn.hmm.kernel import score_codes
@@ -93,10 +87,11 @@ class Steps:
         if not n:
             return Stepped(np.empty((0, len(publish.MOVE)), np.int64), np.empty((0, 2), np.int64))
         symbols = np.empty((n, len(self.layout.observed)), np.uint8)
+        marks = new_marks(self.layout, n)
         fold(
             0, 1, 8, rows, events.event_at, events.event_class, events.measures, events.channel, events.properties,
-            events.session, customers.vectors.reshape(-1), self.layout.n_slots, *self._fold_tables, symbols,
-            self._no_values,
+            events.session, customers.vectors.reshape(-1), self.layout.n_slots, *self._ops, marks, *self._observed,
+            symbols, self._no_values,
         )  # fmt: skip
         np.add.at(customers.n_events, rows, 1)
         seen = np.empty((n, len(self._logs)), np.uint8)
@@ -115,7 +110,7 @@ class Steps:
         )  # fmt: skip
         is_own = touch == 0
         customers.seen[rows[is_own]] = seen[is_own]  # of several rows of one customer the last one stays
-        return Stepped(moves[:n_moves], np.argwhere(symbols[:, n_observed:]))
+        return Stepped(moves[:n_moves], read_marks(self.layout, marks))
 
     def look_ahead(self, customers: Customers, rows: Rows, now: int) -> Ahead:
         """Where customers are at an instant. Silent moves up to it are told now; the next such instant is noted."""

@@ -66,12 +66,14 @@ class Folded:
     """Vectors after all events, shape (customers, slots), and what was observed.
 
     ``symbols``, shape (n, F + I): per fingerprint feature the number of cuts at or below its value (255: missing),
-    per indicator 0 or 1. ``values``, shape (n / every rounded up, F): the fingerprint's features.
+    per indicator 0 or 1. ``values``, shape (n / every rounded up, F): the fingerprint's features. ``completions``, of a
+    live layout only: rows of event and moment (a position in the layout's), in this order.
     """
 
     vectors: NDArray[np.float64]
     symbols: NDArray[np.uint8] | None
     values: NDArray[np.float64] | None
+    completions: NDArray[np.int64] | None = None
 
 
 def order_events(events: pa.Table) -> pa.Table:
@@ -181,12 +183,10 @@ def fold_events(
         raise ValueError(f"{len(cuts)} arrays of cuts for {n_features} features of the fingerprint")
     symbols = np.empty((len(batch) if has_symbols else 0, n_symbols), np.uint8)
     values = np.empty((-(-len(batch) // watch.every) if has_values else 0, n_features), np.float64)
-    lines = _lines(layout, is_observed=has_symbols)
+    marks = new_marks(layout, len(batch))
     tables = (
-        layout.op_starts, layout.op_ints, layout.op_floats, _starts(lines), _join(lines, np.int64),
-        layout.read_ints, layout.read_floats, layout.observed.calls,
-        layout.observed.starts, layout.observed.codes, layout.observed.operands, n_features,
-        _starts(cuts), _join(cuts, np.float64), watch.every, symbols, values,
+        *tabulate_ops(layout, is_observed=has_symbols), marks, *tabulate_observed(layout, cuts, watch.every),
+        symbols, values,
     )  # fmt: skip
     events = (
         batch.customer, batch.event_at, batch.event_class, batch.measures, batch.channel, batch.properties,
@@ -197,7 +197,52 @@ def fold_events(
         fold(part, n_threads, n_ahead, *events, work.reshape(-1), layout.n_slots, *tables)
 
     run_in_threads(run, n_threads)
-    return Folded(work, symbols if has_symbols else None, values if has_values else None)
+    return Folded(
+        work,
+        symbols if has_symbols else None,
+        values if has_values else None,
+        read_marks(layout, marks) if layout.moments else None,
+    )
+
+
+def tabulate_ops(layout: Layout, *, is_observed: bool) -> tuple[NDArray[Any], ...]:
+    """What events do, as the compiled loop takes it."""
+    lines, rows = _lines(layout, is_observed=is_observed), layout.moment_rows
+    return (
+        rows.op_starts, rows.op_ints, rows.op_floats, _starts(lines), _join(lines, np.int64), rows.starts, rows.rows,
+    )  # fmt: skip
+
+
+def tabulate_observed(layout: Layout, cuts: Sequence[NDArray[np.float64]], every: int) -> tuple[Any, ...]:
+    """What is observed at events, as the compiled loop takes it."""
+    observed = layout.observed
+    return (
+        layout.read_ints, layout.read_floats, observed.calls, observed.starts, observed.codes, observed.operands,
+        len(layout.fingerprint), _starts(cuts), _join(cuts, np.float64), every,
+    )  # fmt: skip
+
+
+def new_marks(layout: Layout, n_events: int) -> NDArray[np.uint64]:
+    """Bits in which the loop notes what each event completes, a row per event."""
+    n_words = -(-len(layout.moments) // 64)
+    return np.zeros((n_events if n_words else 0, n_words), np.uint64)
+
+
+def read_marks(layout: Layout, marks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The rows (event, moment) of these bits, in this order. Moments that mean the same share a bit."""
+    n_words = marks.shape[1]
+    flat = marks.reshape(-1)
+    words = np.flatnonzero(flat)
+    bits = np.unpackbits(flat[words].astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    place, bit = np.nonzero(bits)
+    event, moment = words[place] // max(n_words, 1), words[place] % max(n_words, 1) * 64 + bit
+    first = {cell: i for i, cell in reversed(list(enumerate(layout.moment_cells)))}
+    twins = [(i, first[cell]) for i, cell in enumerate(layout.moment_cells) if first[cell] != i]
+    parts = [np.stack([event, moment], 1), *(
+        np.stack([event[moment == same], np.full(int((moment == same).sum()), i)], 1) for i, same in twins
+    )]  # fmt: skip
+    found: NDArray[np.int64] = np.concatenate(parts).astype(np.int64)
+    return found[np.lexsort((found[:, 1], found[:, 0]))] if twins else found
 
 
 def read_features(

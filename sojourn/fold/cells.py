@@ -26,7 +26,10 @@ SKETCH_BITS_PER_SLOT = 48
     OP_COUNT, OP_AT, OP_FIRST_AT, OP_DECAY, OP_LATEST, OP_RING, OP_RHYTHM, OP_SESSION, OP_SESSION_ID,
     OP_CHANNELS, OP_CHANNEL, OP_HOURS, OP_SENT, OP_ANSWER, OP_MOMENT, OP_SKETCH,
     OP_M_COUNT, OP_M_AT, OP_M_SUM, OP_M_DECAY, OP_M_WEIGHT, OP_M_LAST, OP_M_MIN, OP_M_MAX, OP_M_RING,
-) = range(25)  # fmt: skip
+    OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR,
+) = range(28)  # fmt: skip
+MOMENT_OPS = frozenset({OP_MOMENT, OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR})
+"""What advances moments; the compiled loop takes these apart, one row a step."""
 
 # How a call's value is read from cells.
 (
@@ -75,7 +78,11 @@ _INITIAL: Mapping[str, Callable[[Cell], tuple[float, ...]]] = {
     "channel": _start(0.0),
     "hours": _start(0.0),
     "answers": _start(math.nan, 0.0),  # the sent event that waits, answered so far
-    "moment": lambda cell: (0.0, math.nan, *(math.nan,) * (len(cell.of) - 1)),  # completions, last, start per prefix
+    # Moments: completions, the last one, then the progress: a start per prefix, or the latest instants per class.
+    "moment": lambda cell: (0.0, *(math.nan,) * len(cell.of)),
+    "moment_if": lambda cell: (0.0, *(math.nan,) * int(cell.numbers[1])),
+    "moment_all": lambda cell: (0.0, *(math.nan,) * int(1 + sum(cell.numbers[1:]))),
+    "absent": _start(math.nan),  # since when a class has not come
     "sketch": _start(*(0.0,) * SKETCH_SLOTS),
     "m_count": _start(0.0),
     "m_at": _start(math.nan),
@@ -102,7 +109,7 @@ class Reading:
 def plan_reading(call: Call, moments: Mapping[str, Any], has_sessions: bool) -> Reading:
     """How to read the call's value; the cells it names are what the fold must keep for it.
 
-    ``moments`` maps a name to an object with ``sequence`` and ``within_s``. Raises KeyError for an unknown primitive.
+    ``moments`` maps a name to a :class:`~sojourn.playbook.Moment`. Raises KeyError for an unknown primitive.
 
     >>> [cell.kind for cell, _ in plan_reading(Call("count", ("view",), (("half_life", 60.0),)), {}, False).cells]
     ['decay', 'at']
@@ -115,12 +122,36 @@ def plan_reading(call: Call, moments: Mapping[str, Any], has_sessions: bool) -> 
     if call.primitive == "session":
         return _plan_session(call.of[0], has_sessions)
     if call.primitive == "matches":
-        moment = moments[call.of[0]]
-        cell = Cell("moment", tuple(moment.sequence), (micros(moment.within_s),))
+        cell = moment_cell(moments[call.of[0]])
         if "within" in options:
             return Reading(READ_MATCHED, ((cell, 1),), (), (micros(options["within"]), 0.0))
         return Reading(READ_SLOT, ((cell, 0),))
     raise KeyError(f"the fold has no primitive {call.primitive!r}")
+
+
+def moment_cell(moment: Any) -> Cell:
+    """The cell that keeps a moment's progress.
+
+    ``moment_if``: the steps, then what must not come between, then the class that has to be absent; its numbers are
+    the window, the steps, and how long the class has to be absent (0: none is). ``moment_all``: the classes, then what
+    must not come between; the window, then how many of each class.
+    """
+    within = micros(moment.within_s)
+    if moment.all_of:
+        counts = tuple(float(n) for _, n in moment.all_of)
+        return Cell("moment_all", (*(name for name, _ in moment.all_of), *moment.without), (within, *counts))
+    if not moment.without and moment.absent is None:
+        return Cell("moment", tuple(moment.sequence), (within,))
+    absent = () if moment.absent is None else (moment.absent,)
+    return Cell(
+        "moment_if", (*moment.sequence, *moment.without, *absent),
+        (within, float(len(moment.sequence)), max(micros(moment.absent_s), 1.0) if absent else 0.0),
+    )  # fmt: skip
+
+
+def absent_cell(cell: Cell) -> Cell | None:
+    """The cell that says since when the class of a ``moment_if`` has been absent; None where none has to be."""
+    return Cell("absent", cell.of[-1:]) if cell.kind == "moment_if" and cell.numbers[2] else None
 
 
 def micros(seconds: float) -> float:

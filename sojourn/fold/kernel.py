@@ -37,7 +37,6 @@ from sojourn.fold.cells import (
     OP_M_RING,
     OP_M_SUM,
     OP_M_WEIGHT,
-    OP_MOMENT,
     OP_RHYTHM,
     OP_RING,
     OP_SENT,
@@ -58,6 +57,15 @@ from sojourn.fold.cells import (
     READ_RING,
     READ_SINCE,
     READ_SLOT,
+)  # fmt: skip
+from sojourn.fold.moment_rows import (
+    ROW,
+    ROW_ALL,
+    ROW_CLEAR,
+    ROW_END,
+    ROW_NEXT,
+    ROW_START,
+    ROW_START_AFTER,
 )  # fmt: skip
 from sojourn.rules import (
     ABS,
@@ -216,22 +224,61 @@ def add_to_sums(v: Any, s: Any, b: Any, x: Any) -> None:
 
 
 @njit(**PART)
-def advance_moment(v: Any, s: Any, n_steps: Any, mask: Any, t: Any, window: Any) -> None:
-    """Prefix j keeps the latest start of its first j + 1 steps; longer prefixes first, so an event is one step only."""
-    for j in range(n_steps - 1, -1, -1):
-        if (mask >> j) & 1 == 0:
-            continue
-        start = t if j == 0 else v[s + 1 + j]
-        if math.isnan(start):
-            continue
-        if j < n_steps - 1:
-            v[s + 2 + j] = start
-        elif t - start <= window:
-            v[s] += 1.0
-            v[s + 1] = t
-            for i in range(n_steps - 1):
-                v[s + 2 + i] = math.nan
+def complete(v: Any, s: Any, n_slots: Any, t: Any, mark: Any, marks: Any) -> None:
+    """Count a completion, begin anew, and note it in the bits ``marks`` unless nobody asks."""
+    v[s] += 1.0
+    v[s + 1] = t
+    for i in range(n_slots):
+        v[s + 2 + i] = math.nan
+    if mark >= 0:
+        marks[mark >> 6] |= np.uint64(1) << np.uint64(mark & 63)
+
+
+@njit(**PART)
+def advance_moments(v: Any, t: Any, rows: Any, n_rows: Any, marks: Any) -> None:
+    """What one event does to moments; see :mod:`sojourn.fold.moment_rows` for the rows."""
+    k = 0
+    while k < n_rows:
+        row = skip(rows, ROW * k)
+        code, s = row[0], row[1]
+        if code == ROW_NEXT:
+            if not math.isnan(v[s]):
+                v[s + 1] = v[s]
+        elif code == ROW_START:
+            v[s] = t
+        elif code == ROW_END:
+            n = row[2]
+            if n == 1 or t - v[s + n] <= float(row[6]):
+                complete(v, s, n - 1, t, row[4], marks)
+                k += row[3]
+        elif code == ROW_CLEAR:
+            for i in range(row[2]):
+                v[s + i] = math.nan
+        elif code == ROW_ALL:
+            add_to_all(v, s, row, t, marks)
+        elif t - v[row[2]] >= float(row[7]):
+            if code == ROW_START_AFTER:
+                v[s] = t
+            else:
+                complete(v, s, 0, t, row[4], marks)
+        k += 1
+
+
+@njit(**PART)
+def add_to_all(v: Any, s: Any, row: Any, t: Any, marks: Any) -> None:
+    """Note the instant among the latest of its class; all is there when the oldest of each class is in the window."""
+    ring = s + 2 + row[2]
+    for i in range(row[3] - 1):
+        v[ring + i] = v[ring + i + 1]
+    v[ring + row[3] - 1] = t
+    starts = row[5]
+    k = s + 2
+    while starts:
+        if starts & 1 and not t - v[k] <= float(row[6]):
             return
+        starts >>= 1
+        k += 1
+    complete(v, s, row[7], t, row[4], marks)
 
 
 @njit(**PART)
@@ -294,8 +341,6 @@ def apply_op(
         if t - v[s] <= x:
             v[s] = math.nan
             v[s + 1] += 1.0
-    elif code == OP_MOMENT:
-        advance_moment(v, s, a, n, t, x)
     elif code == OP_SKETCH:
         value = properties[column]
         if value != 0:
@@ -524,6 +569,7 @@ FOLD = types.void(
     _given(I32), _given(I64), _given(types.int16), _given(F64, 2), _given(I32), _given(U64, 2), _given(U64),  # events
     _array(F64), I64,  # vectors, n_slots
     _array(I64), _array(I64, 2), _array(F64, 2), _array(I64), _array(I64),  # ops, lines to fetch
+    _array(I64), _array(I64, 2), _array(U64, 2),  # rows of moments, bits of those completed
     _array(I64, 2), _array(F64, 2), _array(I64),  # reads, calls to observe
     _array(I64), _array(I64), _array(F64), I64,  # programs, how many are features
     _array(I64), _array(F64), I64, _array(I8, 2), _array(F64, 2),  # cuts, every, symbols, values
@@ -536,19 +582,22 @@ def fold(
     customer: Any, event_at: Any, event_class: Any, measures: Any, channel: Any, properties: Any, session: Any,
     vectors: Any, n_slots: Any,
     op_starts: Any, op_ints: Any, op_floats: Any, line_starts: Any, lines: Any,
+    moment_starts: Any, moment_rows: Any, marks: Any,
     read_ints: Any, read_floats: Any, calls: Any,
     starts: Any, codes: Any, operands: Any, n_features: Any,
     cut_starts: Any, cuts: Any, every: Any, symbols: Any, values: Any,
 ) -> Any:  # fmt: skip
     """Fold the events whose customer is ``part`` modulo ``n_parts``, in order, into ``vectors`` (flat), and observe.
 
-    ``ahead`` events before its turn, the cache lines of an event are asked for; 0 asks for none.
+    ``ahead`` events before its turn, the cache lines of an event are asked for; 0 asks for none. ``marks`` needs a
+    row of zeros per event where moments are noted.
     """
     n_events = len(customer)
     n_measures, n_properties = measures.shape[1], properties.shape[1]
     rows, row_of_measures, row_of_properties = pointer_to(vectors), pointer_to(measures), pointer_to(properties)
     channels, sessions = pointer_to(channel), pointer_to(session)  # empty when no op reads them
     ints, floats = pointer_to(op_ints), pointer_to(op_floats)
+    steps, marked, n_words = pointer_to(moment_rows), pointer_to(marks), marks.shape[1]
     mine = np.empty(CHUNK + 1, np.int64)
     found = np.empty(len(calls), np.float64)
     stack = np.empty(MAX_DEPTH + 1, np.float64)
@@ -569,6 +618,9 @@ def fold(
             t = float(event_at[i])
             kind = np.int64(event_class[i])
             v[0] = t
+            first, end = moment_starts[kind], moment_starts[kind + 1]
+            if end > first:
+                advance_moments(v, t, skip(steps, ROW * first), end - first, skip(marked, i * n_words))
             for k in range(op_starts[kind], op_starts[kind + 1]):
                 op, number = skip(ints, 5 * k), skip(floats, 2 * k)
                 amounts, values_of = skip(row_of_measures, i * n_measures), skip(row_of_properties, i * n_properties)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.fold import cells as c
-from sojourn.fold.cells import ANY, Cell, Reading, plan_reading
+from sojourn.fold.cells import ANY, Cell, Reading, absent_cell, moment_cell, plan_reading
+from sojourn.fold.moment_rows import MomentRows, make_moment_rows
 from sojourn.rules import LOAD, Call, Program
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Layout:
     features: Programs
     fingerprint: tuple[int, ...]  # features of the fingerprint, as positions in feature_names
     indicators: tuple[tuple[str, Program], ...]  # (state, condition), in the order of the playbook
-    moments: tuple[str, ...]  # moments whose completion is observed; none but in a live layout
-    observed: Programs  # the fingerprint's features, then the indicators, then the moments
+    moments: tuple[str, ...]  # moments whose completions are noted; none but in a live layout
+    moment_cells: tuple[Cell, ...]  # of each of these; the same for moments that mean the same
+    moment_rows: MomentRows  # what the compiled loop does in place of the ops on moments
+    observed: Programs  # the fingerprint's features, then the indicators
 
     @property
     def n_bytes(self) -> int:
@@ -87,7 +90,7 @@ class Layout:
 def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     """The layout of a playbook: the same for every playbook that keeps the same cells of the same events.
 
-    A live layout also keeps what segments and audiences read, and observes at each event which moments it completes.
+    A live layout also keeps what segments and audiences read, and notes at each event which moments it completes.
 
     >>> from sojourn.playbook import load_playbook
     >>> layout = build_layout(load_playbook("shop"))
@@ -97,14 +100,14 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
     conditions = [(state.name, ind.when) for state in playbook.states for ind in state.indicators]
     features = [feature.program for feature in playbook.features]
     moments = {moment.name: moment for moment in playbook.moments}
-    completions = [complete(name) for name in moments] if is_live else []
-    programs = features + [program for _, program in conditions] + completions
+    moment_cells = tuple(moment_cell(moment) for moment in moments.values()) if is_live else ()
+    programs = features + [program for _, program in conditions]
     rules: list[Segment | Audience] = [*playbook.segments, *playbook.audiences] if is_live else []
     in_rules = [call for rule in rules for call in rule.when.calls]
     calls = tuple(dict.fromkeys([call for program in programs for call in program.calls] + in_rules))
     has_sessions = playbook.source.session is not None
     readings = _share_latest([plan_reading(call, moments, has_sessions) for call in calls])
-    slots, initial = _place({cell for reading in readings for cell, _ in reading.cells})
+    slots, initial = _place({cell for reading in readings for cell, _ in reading.cells} | {*moment_cells})
     names = [feature.name for feature in playbook.features]
     fingerprint = tuple(names.index(name) for name in playbook.fingerprint)
     channels = tuple(sorted({cell.of[1] for cell in slots if cell.kind == "channel"}))
@@ -136,14 +139,18 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
         fingerprint=fingerprint,
         indicators=tuple(conditions),
         moments=tuple(moments) if is_live else (),
-        observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions] + completions, calls),
+        moment_cells=moment_cells,
+        moment_rows=make_moment_rows(ops, [slots[cell] for cell in moment_cells]),
+        observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions], calls),
     )
 
 
-def complete(moment: str) -> Program:
-    """Whether a moment was completed at this very instant."""
-    call = Call("matches", (moment,), (("within", 0.0),))
-    return Program((LOAD,), (0.0,), (call,), "boolean", call.text)
+def moments_layout(playbook: Playbook) -> Layout:
+    """The live layout of a playbook's moments alone: it keeps and reads nothing else."""
+    states = tuple(replace(state, indicators=()) for state in playbook.states)
+    return build_layout(
+        replace(playbook, features=(), fingerprint=(), states=states, segments=(), audiences=()), is_live=True
+    )
 
 
 def _share_latest(readings: Sequence[Reading]) -> list[Reading]:
@@ -167,6 +174,7 @@ SEEN_AT = Cell("seen_at")
 
 def _place(kept: set[Cell]) -> tuple[dict[Cell, int], NDArray[np.float64]]:
     """Slots by cell, and a vector before any event. Cells about the same name lie together: one event, few lines."""
+    kept |= {cell for cell in map(absent_cell, kept) if cell is not None}
     slots: dict[Cell, int] = {}
     initial: list[float] = []
     for cell in [SEEN_AT, *sorted(kept, key=lambda cell: (cell.of[:1], cell))]:
@@ -223,9 +231,10 @@ def _op_of(
         if event is None or cell.of[0] not in dict(event.properties):
             return []
         return [(c.OP_SKETCH, slot, 0, 0, columns["property"].index(cell.of[0]), x, y)]
-    if kind == "moment":
-        mask = sum(1 << i for i, word in enumerate(cell.of) if is_of(word))
-        return [(c.OP_MOMENT, slot, len(cell.of), mask, 0, x, y)] if mask else []
+    if kind.startswith("moment"):
+        return _op_of_moment(cell, name, slots)
+    if kind == "absent":
+        return [(c.OP_AT if is_of(cell.of[0]) else c.OP_FIRST_AT, slot, 0, 0, 0, x, y)]
     if kind == "answers":
         if is_of(cell.of[0]):
             return [(c.OP_SENT, slot, 0, 0, 0, x, y)]
@@ -237,6 +246,29 @@ def _op_of(
     column = columns["channel"].index(cell.of[1]) if kind == "channel" else 0
     whole = int(x) if kind == "latest" else column
     return [(_PLAIN[kind], slot, _at(slots, "at", cell), slots.get(Cell("count", cell.of[:1]), 0), whole, x, y)]
+
+
+def _op_of_moment(cell: Cell, name: str, slots: Mapping[Cell, int]) -> list[Op]:
+    """Steps are the bits of a mask. In any order, a class has a ring of instants; bits say where each ring starts."""
+    slot, window = slots[cell], cell.numbers[0]
+    if cell.kind == "moment_all":
+        counts = [int(n) for n in cell.numbers[1:]]
+        starts = [sum(counts[:i]) for i in range(len(counts))]
+        n_steps = sum(counts)
+        if name in cell.of[: len(counts)]:
+            mine = cell.of.index(name)
+            bits = sum(1 << start for start in starts)
+            return [(c.OP_MOMENT_ALL, slot, starts[mine], counts[mine], bits, window, float(n_steps))]
+        return [(c.OP_CLEAR, slot, n_steps, 0, 0, 0.0, 0.0)] if name in cell.of else []
+    n_steps = int(cell.numbers[1]) if cell.kind == "moment_if" else len(cell.of)
+    mask = sum(1 << i for i, step in enumerate(cell.of[:n_steps]) if step == name)
+    absent = absent_cell(cell)
+    if not mask:
+        cleared_by = cell.of[n_steps : -1 if absent else None]
+        return [(c.OP_CLEAR, slot, n_steps - 1, 0, 0, 0.0, 0.0)] if name in cleared_by else []
+    if absent is None:
+        return [(c.OP_MOMENT, slot, n_steps, mask, 0, window, 0.0)]
+    return [(c.OP_MOMENT_AFTER, slot, n_steps, mask, slots[absent], window, cell.numbers[2])]
 
 
 def _at(slots: Mapping[Cell, int], kind: str, cell: Cell) -> int:

@@ -72,13 +72,13 @@ def step(layout: Layout, vector: Sequence[float] | NDArray[np.float64], event: C
     for k in range(layout.op_starts[event.event_class], layout.op_starts[event.event_class + 1]):
         code, s, a, n, column = (int(x) for x in layout.op_ints[k])
         x, y = (float(number) for number in layout.op_floats[k])
-        if code >= c.OP_M_COUNT:
+        if code in c.MOMENT_OPS:
+            _change_moment(code, v, s, a, n, column, t, x, y)
+        elif code >= c.OP_M_COUNT:
             if not math.isnan(event.measures[column]):
                 _apply_measure(code, v, s, a, x, t, float(event.measures[column]))
         elif code in (c.OP_SESSION, c.OP_SESSION_ID):
             _continue_session(code, v, s, a, t, float(event.session))
-        elif code == c.OP_MOMENT:
-            _advance_moment(v, s, a, n, t, x)
         elif code == c.OP_SKETCH:
             _mark(v, s, event.properties[column])
         elif code == c.OP_CHANNELS:
@@ -154,18 +154,47 @@ def _continue_session(code: int, v: list[float], s: int, at: int, t: float, name
         v[s + 3] = name
 
 
-def _advance_moment(v: list[float], s: int, n_steps: int, mask: int, t: float, window: float) -> None:
+def _change_moment(
+    code: int, v: list[float], s: int, a: int, n: int, column: int, t: float, x: float, y: float
+) -> None:
+    """What an event does to a moment: ``s`` holds its completions, ``s + 1`` the last one, then its progress."""
+    if code == c.OP_CLEAR:
+        v[s + 2 : s + 2 + a] = [math.nan] * a
+    elif code == c.OP_MOMENT_ALL:
+        _note_one_of_all(v, s, a, n, column, int(y), t, x)
+    else:
+        has_start = code == c.OP_MOMENT or t - v[column] >= y
+        _advance_moment(v, s, a, n, t, x, has_start=has_start)
+
+
+def _advance_moment(
+    v: list[float], s: int, n_steps: int, mask: int, t: float, window: float, *, has_start: bool
+) -> None:
     """Prefix j keeps the latest start of its first j + 1 steps; longer prefixes first, so an event is one step only."""
     for j in reversed([j for j in range(n_steps) if mask >> j & 1]):
-        start = t if j == 0 else v[s + 1 + j]
+        start = v[s + 1 + j] if j else t if has_start else math.nan
         if math.isnan(start):
             continue
         if j < n_steps - 1:
             v[s + 2 + j] = start
         elif t - start <= window:
-            v[s], v[s + 1] = v[s] + 1.0, t
-            v[s + 2 : s + 1 + n_steps] = [math.nan] * (n_steps - 1)
+            _complete(v, s, n_steps - 1, t)
             return
+
+
+def _note_one_of_all(
+    v: list[float], s: int, first: int, n_own: int, starts: int, n_slots: int, t: float, window: float
+) -> None:
+    """Each class keeps its latest instants, the oldest first; all is there when no oldest one is out of the window."""
+    ring = s + 2 + first
+    v[ring : ring + n_own] = [*v[ring + 1 : ring + n_own], t]
+    if all(t - v[s + 2 + k] <= window for k in range(n_slots) if starts >> k & 1):
+        _complete(v, s, n_slots, t)
+
+
+def _complete(v: list[float], s: int, n_slots: int, t: float) -> None:
+    v[s], v[s + 1] = v[s] + 1.0, t
+    v[s + 2 : s + 2 + n_slots] = [math.nan] * n_slots
 
 
 def _mark(v: list[float], s: int, value: int) -> None:

@@ -105,7 +105,11 @@ def ask_brute_force(book: Playbook, sent: list[Sent]) -> list[tuple[int, int]]:
 
 
 @LAW
-@given(st.lists(moments(), min_size=1, max_size=6), streams(), st.data())
+@given(
+    st.one_of(st.lists(moments(), min_size=1, max_size=6), st.lists(moments(), min_size=12, max_size=70)),
+    streams(),
+    st.data(),
+)
 def test_the_fold_is_brute_force_and_two_halves_are_the_whole(
     drawn: list[str], sent: list[Sent], data: st.DataObject
 ) -> None:

@@ -205,11 +205,12 @@ def fold_events(
     )
 
 
-def tabulate_ops(layout: Layout, *, is_observed: bool) -> tuple[NDArray[Any], ...]:
+def tabulate_ops(layout: Layout, *, is_observed: bool) -> tuple[Any, ...]:
     """What events do, as the compiled loop takes it."""
     lines, rows = _lines(layout, is_observed=is_observed), layout.moment_rows
     return (
         rows.op_starts, rows.op_ints, rows.op_floats, _starts(lines), _join(lines, np.int64), rows.starts, rows.rows,
+        rows.live_slot, rows.goes_on, rows.begins, rows.live_starts, rows.live_rows,
     )  # fmt: skip
 
 
@@ -230,19 +231,21 @@ def new_marks(layout: Layout, n_events: int) -> NDArray[np.uint64]:
 
 def read_marks(layout: Layout, marks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The rows (event, moment) of these bits, in this order. Moments that mean the same share a bit."""
-    n_words = marks.shape[1]
-    flat = marks.reshape(-1)
-    words = np.flatnonzero(flat)
-    bits = np.unpackbits(flat[words].astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    place, bit = np.nonzero(bits)
-    event, moment = words[place] // max(n_words, 1), words[place] % max(n_words, 1) * 64 + bit
+    from sojourn.fold.kernel import list_marks
+
+    found = np.empty((list_marks(marks, np.empty((0, 2), np.int64)), 2), np.int64)
+    list_marks(marks, found)
     first = {cell: i for i, cell in reversed(list(enumerate(layout.moment_cells)))}
     twins = [(i, first[cell]) for i, cell in enumerate(layout.moment_cells) if first[cell] != i]
-    parts = [np.stack([event, moment], 1), *(
-        np.stack([event[moment == same], np.full(int((moment == same).sum()), i)], 1) for i, same in twins
-    )]  # fmt: skip
-    found: NDArray[np.int64] = np.concatenate(parts).astype(np.int64)
-    return found[np.lexsort((found[:, 1], found[:, 0]))] if twins else found
+    if not twins:
+        return found
+    parts = [found]
+    for i, same in twins:
+        again = found[found[:, 1] == same]
+        again[:, 1] = i
+        parts.append(again)
+    found = np.concatenate(parts)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 def read_features(

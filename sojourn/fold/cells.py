@@ -7,7 +7,7 @@ Calls share cells: ``recency(view)``, ``count(view, half_life=1d)`` and ``cadenc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ SKETCH_BITS_PER_SLOT = 48
     OP_COUNT, OP_AT, OP_FIRST_AT, OP_DECAY, OP_LATEST, OP_RING, OP_RHYTHM, OP_SESSION, OP_SESSION_ID,
     OP_CHANNELS, OP_CHANNEL, OP_HOURS, OP_SENT, OP_ANSWER, OP_MOMENT, OP_SKETCH,
     OP_M_COUNT, OP_M_AT, OP_M_SUM, OP_M_DECAY, OP_M_WEIGHT, OP_M_LAST, OP_M_MIN, OP_M_MAX, OP_M_RING,
-    OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR,
-) = range(28)  # fmt: skip
-MOMENT_OPS = frozenset({OP_MOMENT, OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR})
+    OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR, OP_MOMENT_LIVE, OP_CLEAR_LIVE,
+) = range(30)  # fmt: skip
+MOMENT_OPS = frozenset({OP_MOMENT, OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR, OP_MOMENT_LIVE, OP_CLEAR_LIVE})
 """What advances moments; the compiled loop takes these apart, one row a step."""
 
 # How a call's value is read from cells.
@@ -83,6 +83,8 @@ _INITIAL: Mapping[str, Callable[[Cell], tuple[float, ...]]] = {
     "moment_if": lambda cell: (0.0, *(math.nan,) * int(cell.numbers[1])),
     "moment_all": lambda cell: (0.0, *(math.nan,) * int(1 + sum(cell.numbers[1:]))),
     "absent": _start(math.nan),  # since when a class has not come
+    "live": lambda cell: (0.0,) * int(cell.numbers[0]),  # 48 bits a slot: which sequences have begun
+    "start_at": _start(math.nan),  # the last event of a class that many sequences begin with
     "sketch": _start(*(0.0,) * SKETCH_SLOTS),
     "m_count": _start(0.0),
     "m_at": _start(math.nan),
@@ -150,8 +152,30 @@ def moment_cell(moment: Any) -> Cell:
 
 
 def absent_cell(cell: Cell) -> Cell | None:
-    """The cell that says since when the class of a ``moment_if`` has been absent; None where none has to be."""
-    return Cell("absent", cell.of[-1:]) if cell.kind == "moment_if" and cell.numbers[2] else None
+    """The cell that says since when the class of a ``moment_if`` has been absent; None where none has to be.
+
+    An empty word before the class puts these cells together, since every event may write to all of them.
+    """
+    return Cell("absent", ("", cell.of[-1])) if cell.kind == "moment_if" and cell.numbers[2] else None
+
+
+LIVE_BITS = 48
+"""Bits in a slot of the cell of those that have begun: a float holds them exactly."""
+MANY = 8
+"""With more sequences than this, only those are looked at that have begun."""
+
+
+def live_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """The sequences, sorted, of which a bit says whether they have begun; none where there are few.
+
+    Each keeps no start of its own first step: while the bit is set, that is the last event of the class.
+    """
+    found = sorted(cell for cell in cells if _n_steps(cell) > 1 and absent_cell(cell) is None)
+    return found if len(found) > MANY else []
+
+
+def _n_steps(cell: Cell) -> int:
+    return {"moment": len(cell.of), "moment_if": int((*cell.numbers, 0.0, 0.0)[1])}.get(cell.kind, 0)
 
 
 def micros(seconds: float) -> float:

@@ -19,6 +19,7 @@ from numba import njit as _njit
 
 from sojourn.fold.cells import (
     HALF,
+    LIVE_BITS,
     OP_ANSWER,
     OP_AT,
     OP_CHANNEL,
@@ -64,6 +65,7 @@ from sojourn.fold.moment_rows import (
     ROW_CLEAR,
     ROW_END,
     ROW_NEXT,
+    ROW_SECOND,
     ROW_START,
     ROW_START_AFTER,
 )  # fmt: skip
@@ -148,6 +150,16 @@ def as_float(typing: Any, bits: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+@intrinsic
+def trailing_zeros(typing: Any, bits: Any) -> Any:
+    """How many zero bits come below the lowest bit that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
 
 
 @njit(**PART)
@@ -262,6 +274,43 @@ def advance_moments(v: Any, t: Any, rows: Any, n_rows: Any, marks: Any) -> None:
             else:
                 complete(v, s, 0, t, row[4], marks)
         k += 1
+
+
+@njit(**PART)
+def advance_live(
+    v: Any, t: Any, n_words: Any, live: Any, goes_on: Any, begins: Any, starts: Any, rows: Any, marks: Any
+) -> None:
+    """What one event does to sequences of which a bit in the slots ``live`` says that they have begun."""
+    for w in range(n_words):
+        begun = np.int64(live[w])
+        left, new = begun & goes_on[w], begins[w]
+        while left:
+            bit = left & -left
+            left ^= bit
+            b = w * LIVE_BITS + trailing_zeros(bit)
+            first = skip(rows, ROW * starts[b])
+            start, window = v[first[5]], float(first[6])
+            if not t - start <= window:  # then no earlier start is in the window
+                begun ^= bit
+            elif first[0] == ROW_CLEAR:
+                for i in range(first[2]):
+                    v[first[1] + i] = math.nan
+                begun ^= bit
+            else:
+                for k in range(starts[b], starts[b + 1]):
+                    row = skip(rows, ROW * k)
+                    code, s = row[0], row[1]
+                    if code == ROW_NEXT:
+                        if not math.isnan(v[s]):
+                            v[s + 1] = v[s]
+                    elif code == ROW_SECOND:
+                        v[s] = start
+                    elif t - (start if row[2] == 2 else v[s + row[2]]) <= window:
+                        complete(v, s, row[2] - 1, t, row[4], marks)
+                        begun ^= bit
+                        new &= ~bit
+                        break
+        live[w] = float(begun | new)
 
 
 @njit(**PART)
@@ -569,7 +618,9 @@ FOLD = types.void(
     _given(I32), _given(I64), _given(types.int16), _given(F64, 2), _given(I32), _given(U64, 2), _given(U64),  # events
     _array(F64), I64,  # vectors, n_slots
     _array(I64), _array(I64, 2), _array(F64, 2), _array(I64), _array(I64),  # ops, lines to fetch
-    _array(I64), _array(I64, 2), _array(U64, 2),  # rows of moments, bits of those completed
+    _array(I64), _array(I64, 2),  # rows of moments
+    I64, _array(I64, 2), _array(I64, 2), _array(I64, 2), _array(I64, 2),  # those that have begun have a bit
+    _array(U64, 2),  # bits of moments completed
     _array(I64, 2), _array(F64, 2), _array(I64),  # reads, calls to observe
     _array(I64), _array(I64), _array(F64), I64,  # programs, how many are features
     _array(I64), _array(F64), I64, _array(I8, 2), _array(F64, 2),  # cuts, every, symbols, values
@@ -582,7 +633,8 @@ def fold(
     customer: Any, event_at: Any, event_class: Any, measures: Any, channel: Any, properties: Any, session: Any,
     vectors: Any, n_slots: Any,
     op_starts: Any, op_ints: Any, op_floats: Any, line_starts: Any, lines: Any,
-    moment_starts: Any, moment_rows: Any, marks: Any,
+    moment_starts: Any, moment_rows: Any,
+    live_slot: Any, goes_on: Any, begins: Any, live_starts: Any, live_rows: Any, marks: Any,
     read_ints: Any, read_floats: Any, calls: Any,
     starts: Any, codes: Any, operands: Any, n_features: Any,
     cut_starts: Any, cuts: Any, every: Any, symbols: Any, values: Any,
@@ -598,6 +650,8 @@ def fold(
     channels, sessions = pointer_to(channel), pointer_to(session)  # empty when no op reads them
     ints, floats = pointer_to(op_ints), pointer_to(op_floats)
     steps, marked, n_words = pointer_to(moment_rows), pointer_to(marks), marks.shape[1]
+    n_live, n_bits = goes_on.shape[1], live_starts.shape[1]
+    go_on, begin_with, starts_of = pointer_to(goes_on), pointer_to(begins), pointer_to(live_starts)
     mine = np.empty(CHUNK + 1, np.int64)
     found = np.empty(len(calls), np.float64)
     stack = np.empty(MAX_DEPTH + 1, np.float64)
@@ -621,6 +675,11 @@ def fold(
             first, end = moment_starts[kind], moment_starts[kind + 1]
             if end > first:
                 advance_moments(v, t, skip(steps, ROW * first), end - first, skip(marked, i * n_words))
+            if n_live > 0:
+                advance_live(
+                    v, t, n_live, skip(v, live_slot), skip(go_on, kind * n_live), skip(begin_with, kind * n_live),
+                    skip(starts_of, kind * n_bits), pointer_to(live_rows), skip(marked, i * n_words),
+                )  # fmt: skip
             for k in range(op_starts[kind], op_starts[kind + 1]):
                 op, number = skip(ints, 5 * k), skip(floats, 2 * k)
                 amounts, values_of = skip(row_of_measures, i * n_measures), skip(row_of_properties, i * n_properties)
@@ -659,6 +718,22 @@ def find_unordered(event_at: Any, seq: Any) -> Any:
         if event_at[i] < event_at[i - 1] or (event_at[i] == event_at[i - 1] and seq[i] <= seq[i - 1]):
             return i
     return -1
+
+
+@njit(I64(_given(U64, 2), _array(I64, 2)), **SETTINGS)
+def list_marks(marks: Any, found: Any) -> Any:
+    """The row and the number of every bit that is set, into ``found`` as far as there is room; how many there are."""
+    n = 0
+    for i in range(len(marks)):
+        for w in range(marks.shape[1]):
+            left = np.int64(marks[i, w])
+            while left:
+                if n < len(found):
+                    found[n, 0] = i
+                    found[n, 1] = 64 * w + trailing_zeros(left)
+                n += 1
+                left &= left - 1
+    return n
 
 
 READ = types.void(

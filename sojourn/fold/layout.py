@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.fold import cells as c
-from sojourn.fold.cells import ANY, Cell, Reading, absent_cell, moment_cell, plan_reading
+from sojourn.fold.cells import ANY, Cell, Reading, absent_cell, live_cells, moment_cell, plan_reading
 from sojourn.fold.moment_rows import MomentRows, make_moment_rows
 from sojourn.rules import LOAD, Call, Program
 
@@ -175,6 +175,9 @@ SEEN_AT = Cell("seen_at")
 def _place(kept: set[Cell]) -> tuple[dict[Cell, int], NDArray[np.float64]]:
     """Slots by cell, and a vector before any event. Cells about the same name lie together: one event, few lines."""
     kept |= {cell for cell in map(absent_cell, kept) if cell is not None}
+    live = live_cells(kept)
+    if live:
+        kept |= {_start_of(cell) for cell in live} | {Cell("live", (), (float(-(-len(live) // c.LIVE_BITS)),))}
     slots: dict[Cell, int] = {}
     initial: list[float] = []
     for cell in [SEEN_AT, *sorted(kept, key=lambda cell: (cell.of[:1], cell))]:
@@ -184,14 +187,19 @@ def _place(kept: set[Cell]) -> tuple[dict[Cell, int], NDArray[np.float64]]:
     return slots, np.array(initial, dtype=np.float64)
 
 
+def _start_of(cell: Cell) -> Cell:
+    """Where the start of a live sequence is; an empty word before the class puts these cells together."""
+    return Cell("start_at", ("", cell.of[0]))
+
+
 Op = tuple[int, int, int, int, int, float, float]
 
 _LATER = frozenset({c.OP_COUNT, c.OP_AT, c.OP_M_AT})
 """Ops that change what other ops of the same event still have to read as it was before."""
 
 _PLAIN = {
-    "count": c.OP_COUNT, "at": c.OP_AT, "first_at": c.OP_FIRST_AT, "decay": c.OP_DECAY, "latest": c.OP_LATEST,
-    "ring": c.OP_RING, "rhythm": c.OP_RHYTHM, "channels": c.OP_CHANNELS, "channel": c.OP_CHANNEL,
+    "count": c.OP_COUNT, "at": c.OP_AT, "start_at": c.OP_AT, "first_at": c.OP_FIRST_AT, "decay": c.OP_DECAY,
+    "latest": c.OP_LATEST, "ring": c.OP_RING, "rhythm": c.OP_RHYTHM, "channels": c.OP_CHANNELS, "channel": c.OP_CHANNEL,
     "hours": c.OP_HOURS, "sketch": c.OP_SKETCH, "m_count": c.OP_M_COUNT, "m_at": c.OP_M_AT, "m_sum": c.OP_M_SUM,
     "m_decay": c.OP_M_DECAY, "m_weight": c.OP_M_WEIGHT, "m_last": c.OP_M_LAST, "m_min": c.OP_M_MIN,
     "m_max": c.OP_M_MAX, "m_ring": c.OP_M_RING,
@@ -201,9 +209,11 @@ _PLAIN = {
 def _list_ops(playbook: Playbook, slots: Mapping[Cell, int], columns: Mapping[str, tuple[str, ...]]) -> list[list[Op]]:
     """Per event class, what its events do, in the order of doing."""
     classes = {event.name: event for event in playbook.events}
+    live = live_cells(slots)
+    bits = {cell: _bit_of(i, slots) for i, cell in enumerate(live)}
     table: list[list[Op]] = []
     for name in playbook.class_names:
-        ops = [op for cell in slots for op in _op_of(cell, name, classes, slots, columns)]
+        ops = [op for cell in slots for op in _op_of(cell, name, classes, slots, columns, bits)]
         table.append(sorted(ops, key=lambda op: op[0] in _LATER))
     return table
 
@@ -214,6 +224,7 @@ def _op_of(
     classes: Mapping[str, EventClass],
     slots: Mapping[Cell, int],
     columns: Mapping[str, tuple[str, ...]],
+    bits: Mapping[Cell, float],
 ) -> list[Op]:
     """What an event of class ``name`` does to the cell: one op, or none."""
     event = classes.get(name)  # None for "other", which has no measures and is no touch
@@ -232,14 +243,14 @@ def _op_of(
             return []
         return [(c.OP_SKETCH, slot, 0, 0, columns["property"].index(cell.of[0]), x, y)]
     if kind.startswith("moment"):
-        return _op_of_moment(cell, name, slots)
+        return _op_of_moment(cell, name, slots, bits)
     if kind == "absent":
-        return [(c.OP_AT if is_of(cell.of[0]) else c.OP_FIRST_AT, slot, 0, 0, 0, x, y)]
+        return [(c.OP_AT if is_of(cell.of[1]) else c.OP_FIRST_AT, slot, 0, 0, 0, x, y)]
     if kind == "answers":
         if is_of(cell.of[0]):
             return [(c.OP_SENT, slot, 0, 0, 0, x, y)]
         return [(c.OP_ANSWER, slot, 0, 0, 0, x, y)] if is_of(cell.of[1]) else []
-    if kind == "seen_at" or not is_of(cell.of[0]):
+    if kind in ("seen_at", "live") or not is_of(cell.of[kind == "start_at"]):
         return []
     if kind == "session":
         return [(c.OP_SESSION_ID if x else c.OP_SESSION, slot, _at(slots, "at", cell), 0, 0, x, y)]
@@ -248,7 +259,13 @@ def _op_of(
     return [(_PLAIN[kind], slot, _at(slots, "at", cell), slots.get(Cell("count", cell.of[:1]), 0), whole, x, y)]
 
 
-def _op_of_moment(cell: Cell, name: str, slots: Mapping[Cell, int]) -> list[Op]:
+def _bit_of(i: int, slots: Mapping[Cell, int]) -> float:
+    """A slot and a bit in it as one number: 64 times the slot, and the bit."""
+    first = next(slot for cell, slot in slots.items() if cell.kind == "live")
+    return float(64 * (first + i // c.LIVE_BITS) + i % c.LIVE_BITS)
+
+
+def _op_of_moment(cell: Cell, name: str, slots: Mapping[Cell, int], bits: Mapping[Cell, float]) -> list[Op]:
     """Steps are the bits of a mask. In any order, a class has a ring of instants; bits say where each ring starts."""
     slot, window = slots[cell], cell.numbers[0]
     if cell.kind == "moment_all":
@@ -264,8 +281,13 @@ def _op_of_moment(cell: Cell, name: str, slots: Mapping[Cell, int]) -> list[Op]:
     mask = sum(1 << i for i, step in enumerate(cell.of[:n_steps]) if step == name)
     absent = absent_cell(cell)
     if not mask:
-        cleared_by = cell.of[n_steps : -1 if absent else None]
-        return [(c.OP_CLEAR, slot, n_steps - 1, 0, 0, 0.0, 0.0)] if name in cleared_by else []
+        if name not in cell.of[n_steps : -1 if absent else None]:
+            return []
+        if cell in bits:
+            return [(c.OP_CLEAR_LIVE, slot, n_steps, 0, slots[_start_of(cell)], window, bits[cell])]
+        return [(c.OP_CLEAR, slot, n_steps - 1, 0, 0, 0.0, 0.0)]
+    if cell in bits:
+        return [(c.OP_MOMENT_LIVE, slot, n_steps, mask, slots[_start_of(cell)], window, bits[cell])]
     if absent is None:
         return [(c.OP_MOMENT, slot, n_steps, mask, 0, window, 0.0)]
     return [(c.OP_MOMENT_AFTER, slot, n_steps, mask, slots[absent], window, cell.numbers[2])]
@@ -280,7 +302,10 @@ def _lines_of(ops: Sequence[Op], slots: Mapping[Cell, int]) -> tuple[int, ...]:
     """First slots of the cache lines to fetch before these ops run: all of small cells, the head of large ones."""
     width_at = {slot: cell.width for cell, slot in slots.items()}
     lines = {0}
-    for _, slot, *_rest in ops:
+    for code, slot, _, _, column, _, y in ops:
+        if code in (c.OP_MOMENT_LIVE, c.OP_CLEAR_LIVE):  # what has begun is looked at first, and often nothing has
+            lines |= {column // LINE * LINE, int(y) // 64 // LINE * LINE}
+            continue
         width = width_at[slot]
         lines |= {s // LINE * LINE for s in range(slot, slot + (width if width <= 2 * LINE else 2))}
     return tuple(sorted(lines))

@@ -158,7 +158,9 @@ def _change_moment(
     code: int, v: list[float], s: int, a: int, n: int, column: int, t: float, x: float, y: float
 ) -> None:
     """What an event does to a moment: ``s`` holds its completions, ``s + 1`` the last one, then its progress."""
-    if code == c.OP_CLEAR:
+    if code in (c.OP_MOMENT_LIVE, c.OP_CLEAR_LIVE):
+        _advance_live(code, v, s, a, n, column, t, x, int(y))
+    elif code == c.OP_CLEAR:
         v[s + 2 : s + 2 + a] = [math.nan] * a
     elif code == c.OP_MOMENT_ALL:
         _note_one_of_all(v, s, a, n, column, int(y), t, x)
@@ -180,6 +182,33 @@ def _advance_moment(
         elif t - start <= window:
             _complete(v, s, n_steps - 1, t)
             return
+
+
+def _advance_live(
+    code: int, v: list[float], s: int, n_steps: int, mask: int, start_slot: int, t: float, window: float, place: int
+) -> None:
+    """As before, but a bit says whether the sequence has begun, and its latest start is that of its first class.
+
+    The bit goes when that start is out of the window: then all others are too, since they are no later.
+    """
+    slot, bit = place // 64, 1 << place % 64
+    is_begun = bool(int(v[slot]) & bit)
+    is_done = False
+    if is_begun and mask != 1:
+        start = v[start_slot]
+        is_begun = t - start <= window and code != c.OP_CLEAR_LIVE
+        if t - start <= window and code == c.OP_CLEAR_LIVE:
+            v[s + 3 : s + 1 + n_steps] = [math.nan] * (n_steps - 2)
+        for j in reversed([j for j in range(1, n_steps) if is_begun and mask >> j & 1]):
+            from_at = start if j == 1 else v[s + 1 + j]
+            if j < n_steps - 1:
+                v[s + 2 + j] = v[s + 2 + j] if math.isnan(from_at) else from_at
+            elif t - from_at <= window:
+                _complete(v, s, n_steps - 1, t)
+                is_begun, is_done = False, True
+                break
+    is_begun = is_begun or (bool(mask & 1) and not is_done)
+    v[slot] = float(int(v[slot]) & ~bit | (bit if is_begun else 0))
 
 
 def _note_one_of_all(

@@ -15,6 +15,7 @@ import sojourn
 from sojourn import (
     cli_brief,
     cli_live,
+    cli_moments,
     cli_plan,
     cli_predict,
     cli_retrain,
@@ -287,6 +288,7 @@ def _refuse_file(out: Path) -> None:
 
 cli_retrain.register(app)
 cli_segments.register(app)
+cli_moments.register(app)
 cli_value.register(app)
 cli_predict.register(app)
 cli_stability.register(app)

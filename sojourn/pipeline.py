@@ -439,14 +439,21 @@ def _take_lives(customers: pa.Table, history: pa.Table, lived: _Lives) -> pa.Tab
 def _trace(
     book: Playbook, fit: StateFit, found: _Found, lives: pa.Table, at: datetime, rng: np.random.Generator
 ) -> dict[str, pa.Table]:
-    """Journeys before outcomes, paths through the states, where customers are found, and what moves are worth."""
+    """Moments, journeys before outcomes, paths through the states, where customers are found, what moves are worth."""
     from sojourn.channels import find_channels
+    from sojourn.fold.completions import find_completions
     from sojourn.journey_outcomes import find_journeys
+    from sojourn.moments import measure_moments, read_streams
     from sojourn.move_values import value_moves
     from sojourn.paths import choose_silence, find_paths
 
-    states, touches = fit.model.states, book.touches
+    states, touches, moments_rng = fit.model.states, book.touches, rng.spawn(1)[0]
+    known = read_streams(lives, touches)
+    completions = find_completions(book, known.customer, known.at, known.names, known.item)
     return {
+        "moments": measure_moments(
+            known, completions, book.moments, book.outcomes, now=at, rng=moments_rng
+        ),
         "journeys": find_journeys(lives, book.outcomes, touches=touches, now=at, rng=rng),
         "paths": find_paths(
             found.transitions, found.customers, lives, states=states, touches=touches,

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
+from sojourn.figure_moments import say_moments
 from sojourn.figure_pace import find_medians
 from sojourn.figure_people import find_marks, say_mark, strength_of
 from sojourn.figure_precedes import find_signals
@@ -70,6 +71,7 @@ def write_page(results: Results) -> Words:
         "gaps": write_gaps(results),
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
+        "moments": say_moments(results.moves["moments"]),
         "values": say_values(results.moves["values"]),
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
         "triggers_own": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="own")[:6]],

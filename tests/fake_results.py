@@ -6,7 +6,7 @@ event class comes before one kind of move. Nothing is fitted: model and run numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.channels import find_channels
+from sojourn.fold.completions import find_completions
 from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
 from sojourn.journey_outcomes import find_journeys
+from sojourn.moments import measure_moments, read_streams
 from sojourn.move_values import value_moves
 from sojourn.paths import find_paths
-from sojourn.playbook import EventClass, ModelSettings, Outcome, Playbook, Source, Stability, State
+from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State
 from sojourn.results import Results
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
@@ -319,7 +321,16 @@ def make_journeys(
     channel = pa.array(rng.choice(["search", "email", "app"], size=history.num_rows).tolist(), pa.string())
     outcome = Outcome("churn", None, None, 2 * DAY_S, None, "", 1)
     states = [state.name for state in playbook.states]
+    names = playbook.class_names
+    sequences = ((names[0], names[1 % len(names)]), (names[1 % len(names)],) * 2)
+    drawn = tuple(Moment(f"m{i}", steps, 2 * DAY_S, "", 1) for i, steps in enumerate(sequences))
+    goals = [outcome, Outcome("conversion", names[0], None, None, 3 * DAY_S, "", 1)]
+    streams = read_streams(history, touches)
+    found = find_completions(
+        replace(playbook, moments=drawn), streams.customer, streams.at, streams.names, streams.item
+    )
     return {
+        "moments": measure_moments(streams, found, drawn, goals, now=moves.now, rng=rng),
         "journeys": find_journeys(history, [outcome], touches=touches, now=moves.now, rng=rng),
         "paths": find_paths(
             moves.transitions, moves.customers, history, states=states, touches=touches, gone_s=DAY_S, now=moves.now

@@ -251,7 +251,7 @@ def test_every_file_and_key_is_in_the_reference(shop: Path) -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         columns = pq.read_schema(shop / "results" / f"{name}.parquet").names
         assert [c for c in columns if f"`{c}`" not in row] == []
-    for name in ("journeys", "paths", "channels", "values"):
+    for name in ("journeys", "paths", "channels", "values", "moments"):
         section = text.split(f"## {name}.parquet")[1].split("\n## ")[0]
         columns = pq.read_schema(shop / "results" / f"{name}.parquet").names
         assert [c for c in columns if f"`{c}`" not in section] == []

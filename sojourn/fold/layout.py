@@ -274,8 +274,8 @@ def _op_of_moment(cell: Cell, name: str, slots: Mapping[Cell, int], bits: Mappin
         n_steps = sum(counts)
         if name in cell.of[: len(counts)]:
             mine = cell.of.index(name)
-            bits = sum(1 << start for start in starts)
-            return [(c.OP_MOMENT_ALL, slot, starts[mine], counts[mine], bits, window, float(n_steps))]
+            heads = sum(1 << start for start in starts)
+            return [(c.OP_MOMENT_ALL, slot, starts[mine], counts[mine], heads, window, float(n_steps))]
         return [(c.OP_CLEAR, slot, n_steps, 0, 0, 0.0, 0.0)] if name in cell.of else []
     n_steps = int(cell.numbers[1]) if cell.kind == "moment_if" else len(cell.of)
     mask = sum(1 << i for i, step in enumerate(cell.of[:n_steps]) if step == name)

@@ -120,8 +120,8 @@ def choose_probe(playbook: Playbook) -> list[str]:
     """The raw event names that lead to a moment."""
     classes = {event.name: event for event in playbook.events}
     for moment in playbook.moments:
-        steps = [classes[name] for name in moment.sequence]
-        if all(step.raw_names and step.where is None for step in steps):
+        steps = [classes[name] for name in moment.steps]
+        if moment.absent is None and all(step.raw_names and step.where is None for step in steps):
             return [step.raw_names[0] for step in steps]
     raise SystemExit(f"playbook {playbook.name} has no moment of plain events to probe with")
 

@@ -132,6 +132,7 @@ def test_a_silence_follows_when_no_own_event_comes() -> None:
     assert found["twice", "gone"]["lead_days"] is None
 
 
+@pytest.mark.slow
 def test_a_planted_moment_has_its_true_lift_and_the_other_none() -> None:
     seeds = range(20)
     n_covered = n_claimed = 0

@@ -235,12 +235,10 @@ def read_marks(layout: Layout, marks: NDArray[np.uint64]) -> NDArray[np.int64]:
 
     found = np.empty((list_marks(marks, np.empty((0, 2), np.int64)), 2), np.int64)
     list_marks(marks, found)
-    first = {cell: i for i, cell in reversed(list(enumerate(layout.moment_cells)))}
-    twins = [(i, first[cell]) for i, cell in enumerate(layout.moment_cells) if first[cell] != i]
-    if not twins:
+    if not layout.moment_twins:
         return found
     parts = [found]
-    for i, same in twins:
+    for i, same in layout.moment_twins:
         again = found[found[:, 1] == same]
         again[:, 1] = i
         parts.append(again)

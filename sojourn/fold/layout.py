@@ -69,6 +69,7 @@ class Layout:
     indicators: tuple[tuple[str, Program], ...]  # (state, condition), in the order of the playbook
     moments: tuple[str, ...]  # moments whose completions are noted; none but in a live layout
     moment_cells: tuple[Cell, ...]  # of each of these; the same for moments that mean the same
+    moment_twins: tuple[tuple[int, int], ...]  # such moments, as positions, with the first that means the same
     moment_rows: MomentRows  # what the compiled loop does in place of the ops on moments
     observed: Programs  # the fingerprint's features, then the indicators
 
@@ -140,9 +141,16 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
         indicators=tuple(conditions),
         moments=tuple(moments) if is_live else (),
         moment_cells=moment_cells,
+        moment_twins=_find_twins(moment_cells),
         moment_rows=make_moment_rows(ops, [slots[cell] for cell in moment_cells]),
         observed=_join_programs([features[i] for i in fingerprint] + [p for _, p in conditions], calls),
     )
+
+
+def _find_twins(cells: Sequence[Cell]) -> tuple[tuple[int, int], ...]:
+    first: dict[Cell, int] = {}
+    places = [first.setdefault(cell, i) for i, cell in enumerate(cells)]
+    return tuple((i, place) for i, place in enumerate(places) if place < i)
 
 
 def moments_layout(playbook: Playbook) -> Layout:

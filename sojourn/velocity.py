@@ -216,9 +216,9 @@ def track_velocity(
         pair = place[r["from_state"]], -1 if r["to_state"] is None else place[r["to_state"]]
         begun[(*pair, (round(r["week_at"].timestamp() * 1e6) - MONDAY_US) // WEEK_US)] = r
         horizons[pair] = r["horizon_s"]
-    rows = [row for risk in risks for row in _rows_of(risk, now_us)]
-    judged = judge_weeks(by_start, stays, targets, now_us)
     asked = {(place[target.from_state], place[target.to_state]): target for target in targets}
+    rows = [row for risk in risks for row in _rows_of(risk, now_us, {to for code, to in asked if code == risk.state})]
+    judged = judge_weeks(by_start, stays, targets, now_us)
     for r in rows:
         if r.key[:2] in asked and r.key not in judged:  # nobody began to stay, or to move, in that week
             judged[r.key] = judge_nothing(asked[r.key[:2]], TOO_FEW if r.is_finished else TOO_RECENT)
@@ -268,8 +268,8 @@ class _Row:
         return self.state, self.to, self.week
 
 
-def _rows_of(risk: Risk, now_us: int) -> list[_Row]:
-    """Leaving first, then every move that ever happened; the weeks in which somebody was there."""
+def _rows_of(risk: Risk, now_us: int, asked: set[int]) -> list[_Row]:
+    """Leaving first, then every move that ever happened or is ``asked`` for; the weeks in which somebody was there."""
     n_rows = len(risk.n_moves)
     weeks = np.flatnonzero((risk.at_risk_days > 0) | (risk.n_moves[-1] > 0))
     at_risk = risk.at_risk_days[weeks]
@@ -277,7 +277,7 @@ def _rows_of(risk: Risk, now_us: int) -> list[_Row]:
     all_known, all_expected = risk.n_known, risk.expected
     rows: list[_Row] = []
     for row in (n_rows - 1, *range(n_rows - 1)):
-        if row < n_rows - 1 and not risk.n_moves[row].any():
+        if row < n_rows - 1 and not risk.n_moves[row].any() and row not in asked:
             continue
         n, known, expected = risk.n_moves[row, weeks], all_known[row, weeks], all_expected[row, weeks]
         with np.errstate(divide="ignore", invalid="ignore"):

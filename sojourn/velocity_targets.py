@@ -93,9 +93,9 @@ def _judge_shares(stays: Stays, target: Target, now_us: int) -> Judgements:
     mine = np.flatnonzero(stays.state == code)
     mine = mine[np.argsort(stays.week[mine], kind="stable")]
     has_moved = (stays.to_state[mine] == to) & (stays.dwell_s[mine] <= target.within_s)
-    weeks, first = np.unique(stays.week[mine], return_index=True)
+    weeks, first, n = np.unique(stays.week[mine], return_index=True, return_counts=True)
     found: Judgements = {}
-    for week, low, high in zip(weeks.tolist(), first.tolist(), [*first.tolist()[1:], len(mine)], strict=True):
+    for week, low, high in zip(weeks.tolist(), first.tolist(), (first + n).tolist(), strict=True):
         if _end_us(week) + target.within_s * 1e6 > now_us:
             found[code, to, week] = judge_nothing(target, TOO_RECENT)
             continue

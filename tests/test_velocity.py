@@ -424,6 +424,14 @@ def test_verdicts_by_hand(what: dict[str, float], verdicts: list[str]) -> None:
     assert standing.trend == "too few"
 
 
+def test_a_move_that_nobody_makes_misses_its_target() -> None:
+    rows = [(i, 0, 2, i / 10, 3.0 + i / 10) for i in range(300)]
+    table = table_of(make_stays(rows), int(us(np.array(60 * DAY_S))), (target(at_least_p=0.1, within_s=7 * DAY_S),))
+    verdicts = [r["verdict"] for r in table.to_pylist() if r["to_state"] == "b"]
+    assert verdicts[:4] == ["missed"] * 4
+    assert find_standings(table, [target(at_least_p=0.1, within_s=7 * DAY_S)])[0].n_missed >= 4
+
+
 def test_few_stays_are_not_judged() -> None:
     rows = [(i, 0, 1, 1.0 + i, 3.0 + i) for i in range(5)] + [(9, 0, 1, 29.0, 30.0)]
     judged = judge_weeks(

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from sojourn.cli_output import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration, show_share
 from sojourn.velocity_targets import Standing, find_standings
-from sojourn.velocity_words import say_pace_change, say_standing, say_target, say_value, say_verdict
-from sojourn.wording import say_date
+from sojourn.velocity_words import say_pace_change, say_standing, say_target
 
 if TYPE_CHECKING:
     from sojourn.results import Results
@@ -157,22 +156,13 @@ def _print_moves(console: Console, results: Results) -> None:
 def _print_velocity(console: Console, results: Results) -> None:
     """Where the playbook's targets stand, and which moves changed their pace."""
     standings = find_standings(results.moves["velocity"], results.playbook.targets)
-    if standings:
-        table = make_grid(("target", "left"), ("move", "left"), ("latest week judged", "left"), ("", "left"))
-        for s in standings:
-            last = s.last
-            week = f"{say_date(last['week_at'])}: {say_value(last, s.target)}" if last else "none yet"
-            verdict = say_verdict(last["verdict"]) if last else ""
-            trend = {"better": ", getting better", "worse": ", getting worse"}.get(s.trend, "")
-            move = f"{s.target.from_state} → {s.target.to_state}"
-            table.add_row(Text(s.target.name), Text(move), week, f"{verdict}{trend}")
-        console.print()
-        console.print(table)
     changes = [r for r in results.moves["velocity_changes"].to_pylist() if r["is_change"]]
-    if changes:
-        console.print()
-    for row in sorted(changes, key=lambda r: r["q"])[:3]:
-        console.print(say_pace_change(row), markup=False, soft_wrap=True)
+    said = [say_standing(s) for s in standings]
+    said += [say_pace_change(r) for r in sorted(changes, key=lambda r: r["q"])[:3]]
+    if said:
+        console.print("\nvelocity: targets and changes")
+    for sentence in said:
+        console.print(sentence, markup=False)
 
 
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from sojourn.stays import (
     week_instants,
     weeks_of,
 )
-from sojourn.velocity import count_risk, track_velocity
+from sojourn.velocity import count_risk, draw_stays, track_velocity
 from sojourn.velocity_changes import find_changes
 from sojourn.velocity_cohorts import compare_cohorts
 
@@ -52,8 +52,8 @@ def analyse_moves(
     ``transitions``, ``customers`` and ``history`` are as :mod:`sojourn.frames` describes them; transitions of
     one customer are in the order in which they happened. ``states`` are all state names, ``touches`` the
     event classes that we sent, ``now`` the instant at which stays are cut off. ``rng`` picks the comparison
-    instants of ``precedes`` where there are very many, and the orders of weeks that changes of velocity are judged
-    by; nothing else is random. ``targets`` are those of the playbook.
+    instants of ``precedes`` where there are very many, and customers and orders of weeks that changes of velocity are
+    judged by; nothing else is random. ``targets`` are those of the playbook.
 
     Raises :class:`ValueError` for a state or customer that the tables do not agree on.
 
@@ -68,7 +68,8 @@ def analyse_moves(
     now_us = instant_us(now)
     order_rng = rng.spawn(1)[0]
     stays = read_stays(transitions, customers, states=states, now=now)
-    risks = count_risk(stays, now_us)
+    drawn = draw_stays(stays, order_rng)
+    risks = count_risk(stays, now_us, drawn=drawn)
     return {
         "matrix": count_moves(stays),
         "weekly": count_weekly(transitions, states=states),
@@ -76,7 +77,7 @@ def analyse_moves(
         "dwell": estimate_dwell(stays),
         "velocity": track_velocity(estimate_velocity(stays, now_us), risks, stays, now_us, targets=targets),
         "velocity_changes": find_changes(risks, states, now_us, order_rng),
-        "velocity_cohorts": compare_cohorts(stays, now_us, targets=targets),
+        "velocity_cohorts": compare_cohorts(drawn, now_us, targets=targets),
         "precedes": find_precursors(transitions, customers, history, states=states, touches=touches, rng=rng),
     }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -29,11 +29,14 @@ MIN_AT_RISK_DAYS = 70.0
 MIN_EXPECTED = 5.0
 """A weekly index of fewer expected moves than this is not given."""
 
+MOST_STAYS = 500_000
+"""Kinds of stays and cohorts are told apart among customers drawn at random with about as many stays; rates are all."""
+
 UNSEEN_SHARE, UNSEEN_US = 0.25, 4 * WEEK_US
 """Customers first seen in the first quarter of the data, at most four weeks, may have been there before."""
 
 _MOST_AGES = 8
-_MOST_TENURES = 4
+_MOST_TENURES = 7
 _MOVES_PER_CELL = 30
 
 
@@ -44,11 +47,13 @@ class Risk:
     ``n_moves`` has shape (states + 1, weeks), ``at_risk_days`` (weeks,), ``clusters`` (states + 1,): how many times as
     uncertain a count is because customers repeat a move within a week. Stays whose beginning was seen are also counted
     by kind: ``events`` (states + 1, kinds, weeks) and their time at risk ``times`` (kinds, weeks), in weeks. Stays of
-    one kind have lasted about as long, and their customers were known for about as long when they entered.
+    one kind have lasted about as long, and their customers were known for about as long when they entered. Before week
+    ``first_judged`` (counted from ``first_week``) hardly any stay is there whose beginning was seen.
     """
 
     state: int
     first_week: int
+    first_judged: int
     at_risk_days: Floats
     n_moves: Floats
     clusters: Floats
@@ -67,45 +72,71 @@ class Risk:
         return np.asarray(pace @ self.times)
 
 
-def count_risk(stays: Stays, now_us: int) -> list[Risk]:
-    """Per state that anybody was ever in, its weekly moves and time at risk, up to the week of ``now_us``."""
+def draw_stays(stays: Stays, rng: np.random.Generator) -> Stays:
+    """All stays of customers drawn at random, about ``MOST_STAYS`` of them; of fewer, all."""
+    if len(stays.start_us) <= MOST_STAYS:
+        return stays
+    n = np.bincount(stays.customer, minlength=stays.n_customers)
+    order = rng.permutation(stays.n_customers)
+    is_drawn = np.zeros(stays.n_customers, dtype=bool)
+    is_drawn[order[: np.searchsorted(np.cumsum(n[order]), MOST_STAYS) + 1]] = True
+    kept = is_drawn[stays.customer]
+    columns = {name: getattr(stays, name)[kept] for name in ("customer", "state", "to_state", "start_us", "end_us")}
+    return replace(stays, **columns)
+
+
+def count_risk(stays: Stays, now_us: int, *, drawn: Stays | None = None) -> list[Risk]:
+    """Per state that anybody was ever in, its weekly moves and time at risk, up to the week of ``now_us``.
+
+    ``drawn`` are the stays that kinds are counted among, all of them by default.
+    """
+    drawn = drawn or stays
     if not len(stays.start_us):
         return []
     first_week = int(stays.week.min())
     last_us = max(now_us, int(stays.end_us.max()))
     n_weeks = int((last_us - MONDAY_US) // WEEK_US) - first_week + 1
-    tenure_us, is_seen = find_beginnings(stays)
+    begun = find_beginnings(drawn)
     return [
-        _count_state(stays, code, tenure_us, is_seen, first_week, n_weeks)
+        _count_state(stays, drawn, code, begun, first_week, n_weeks)
         for code in range(len(stays.states))
         if (stays.state == code).any()
     ]
 
 
-def find_beginnings(stays: Stays) -> tuple[Instants, npt.NDArray[np.bool_]]:
+@dataclass(frozen=True)
+class Beginnings:
     """Per stay, for how long its customer was known when it began (µs; 0: their first), and whether we saw it begin.
 
-    Customers first seen in the first weeks of the data may have been where they were before.
+    Customers first seen before ``unseen_until_us`` may have been where they were before.
     """
+
+    tenure_us: Instants
+    is_seen: npt.NDArray[np.bool_]
+    unseen_until_us: int
+
+
+def find_beginnings(stays: Stays) -> Beginnings:
+    """What is known of how stays began; there must be one at least."""
     first_us = np.full(stays.n_customers, np.iinfo(np.int64).max)
     np.minimum.at(first_us, stays.customer, stays.start_us)
     begin, end = int(stays.start_us.min()), int(stays.end_us.max())
     unseen_until = begin + min(UNSEEN_US, int(UNSEEN_SHARE * (end - begin)))
     tenure = stays.start_us - first_us[stays.customer]
-    return tenure, (tenure > 0) | (stays.start_us >= unseen_until)
+    return Beginnings(tenure, (tenure > 0) | (stays.start_us >= unseen_until), unseen_until)
 
 
-def _count_state(
-    stays: Stays, code: int, tenure_us: Instants, is_seen: npt.NDArray[np.bool_], first_week: int, n_weeks: int
-) -> Risk:
+def _count_state(stays: Stays, drawn: Stays, code: int, begun: Beginnings, first_week: int, n_weeks: int) -> Risk:
     n_rows = len(stays.states) + 1
     mine = np.flatnonzero(stays.state == code)
     over = mine[stays.is_over[mine]]
     week = (stays.end_us[over] - MONDAY_US) // WEEK_US - first_week
-    events, times = _count_kinds(stays, mine[is_seen[mine]], tenure_us, first_week, n_weeks)
+    some = np.flatnonzero((drawn.state == code) & begun.is_seen)
+    events, times = _count_kinds(drawn, some, begun.tenure_us, first_week, n_weeks)
     return Risk(
         state=code,
         first_week=first_week,
+        first_judged=-((MONDAY_US - begun.unseen_until_us) // WEEK_US) - first_week,
         at_risk_days=7 * _time_per_week(stays.start_us[mine], stays.end_us[mine], first_week, n_weeks),
         n_moves=_by_week(stays.to_state[over], week, n_rows, n_weeks),
         clusters=_count_repeats(stays.to_state[over], week, stays.customer[over], n_rows),

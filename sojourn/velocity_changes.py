@@ -221,10 +221,9 @@ def _look(risk: Risk, to: int, now_us: int, rng: np.random.Generator) -> _Looked
 
 
 def _judged_weeks(risk: Risk, now_us: int) -> slice:
-    """The finished weeks, from the first in which somebody was there whose beginning we saw."""
+    """The finished weeks, but for the first, in which those who can move are a selection of the quick."""
     n_finished = int((now_us - MONDAY_US) // WEEK_US) - risk.first_week
-    has_some = np.flatnonzero(risk.times.sum(axis=0) > 0)
-    return slice(int(has_some[0]) if len(has_some) else 0, max(n_finished, 0))
+    return slice(risk.first_judged, max(n_finished, risk.first_judged))
 
 
 def _say_why_not(n_weeks: int, n_moves: int) -> str | None:

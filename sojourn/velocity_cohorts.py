@@ -63,7 +63,7 @@ def _first_entries(stays: Stays) -> Instants:
     key = stays.customer.astype(np.int64) * max(n_states, 1) + stays.state
     order = np.lexsort((stays.start_us, key))
     first = order[np.unique(key[order], return_index=True)[1]]
-    return np.sort(first[find_beginnings(stays)[1][first]]) if len(first) else first
+    return np.sort(first[find_beginnings(stays).is_seen[first]]) if len(first) else first
 
 
 Followed = tuple[int, int, int, float, float, float, float, str | None]
@@ -76,7 +76,7 @@ def _follow(stays: Stays, cohort: Instants, to: int, within_s: float, now_us: in
     n_watched = int((stays.start_us[cohort] + within_s * 1e6 <= now_us).sum())
     nothing = (math.nan,) * 4
     if len(cohort) < MIN_COHORT:
-        return len(cohort), n_moves, n_watched, *nothing, f"{len(cohort)} customers; {MIN_COHORT} are needed"
+        return len(cohort), n_moves, n_watched, *nothing, f"only {len(cohort)} entered; {MIN_COHORT} are needed"
     if n_watched < MIN_STILL_THERE:
         return len(cohort), n_moves, n_watched, *nothing, "too recent: too few could be followed for so long"
     times, incidence, se = accumulate(dwell, target, to)

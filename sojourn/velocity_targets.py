@@ -25,6 +25,9 @@ MET, MISSED, OPEN, TOO_FEW, TOO_RECENT = "met", "missed", "not to be told", "too
 TREND_WEEKS = 12
 """A trend is looked for in as many judged weeks, the latest."""
 
+SURE_TREND_P = 0.01
+"""A trend of a smaller p value than this is told."""
+
 _MIN_TREND_WEEKS = 6
 
 
@@ -173,6 +176,6 @@ def _find_trend(target: Target, weeks: list[dict[str, Any]]) -> str:
     if len(values) < _MIN_TREND_WEEKS:
         return "too few"
     found = kendalltau(np.arange(len(values)), values)
-    if not found.pvalue < 0.05:
+    if not found.pvalue < SURE_TREND_P:
         return "none"
     return "better" if (found.statistic > 0) == (target.at_least_p is not None) else "worse"

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn import simulate_world
+from sojourn import simulate_world, velocity
 from sojourn.dwell import estimate_dwell, estimate_velocity
 from sojourn.playbook import Target
 from sojourn.simulate_life import hazard_sum, invert_hazard
 from sojourn.stays import MONDAY_US, WEEK_US, Stays
-from sojourn.velocity import count_limits, count_risk, track_velocity
+from sojourn.velocity import count_limits, count_risk, draw_stays, track_velocity
 from sojourn.velocity_changes import compare_levels, find_change, find_changes
 from sojourn.velocity_cohorts import accumulate, compare_cohorts, find_trends
 from sojourn.velocity_targets import find_standings, judge_weeks, share_limits
 
-PROPERTY = settings(max_examples=40, deadline=None, print_blob=True)
+PROPERTY = settings(max_examples=25, deadline=None, print_blob=True)
 DAY_S = 86_400.0
 ORIGIN = MONDAY_US + 2_900 * WEEK_US  # a Monday in 2025
 STATES = ("a", "b", "c")
@@ -200,6 +200,20 @@ def test_the_index_heeds_how_long_customers_have_been_there() -> None:
     rate, index = ([mine[w][name] for w in weeks] for name in ("rate", "index"))
     assert max(rate) / min(rate) > 10
     assert max(index) / min(index) < 2.5
+
+
+def test_of_very_many_stays_some_customers_are_drawn_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    stays, now_us = wander(7)
+    monkeypatch.setattr(velocity, "MOST_STAYS", 1_500)
+    drawn = draw_stays(stays, np.random.default_rng(0))
+    assert 1_500 <= len(drawn.state) <= 1_550
+    n, n_drawn = (np.bincount(s.customer, minlength=stays.n_customers) for s in (stays, drawn))
+    assert np.all((n_drawn == 0) | (n_drawn == n))
+    assert drawn.end_us.max() == now_us
+    for risk, whole in zip(count_risk(stays, now_us, drawn=drawn), count_risk(stays, now_us), strict=True):
+        assert np.array_equal(risk.n_moves, whole.n_moves)
+        assert np.array_equal(risk.at_risk_days, whole.at_risk_days)
+        assert 0 < risk.n_known.sum() < whole.n_known.sum()
 
 
 # --- changes --------------------------------------------------------------------------------------------------

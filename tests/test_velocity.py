@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from sojourn import simulate_world, velocity
 from sojourn.dwell import estimate_dwell, estimate_velocity
+from sojourn.figure_style import color_states
+from sojourn.figure_velocity import draw_tracked, find_pace_changes
 from sojourn.playbook import Target
 from sojourn.simulate_life import hazard_sum, invert_hazard
 from sojourn.stays import MONDAY_US, WEEK_US, Stays
@@ -20,6 +22,8 @@ from sojourn.velocity import count_limits, count_risk, draw_stays, track_velocit
 from sojourn.velocity_changes import compare_levels, find_change, find_changes
 from sojourn.velocity_cohorts import accumulate, compare_cohorts, find_trends
 from sojourn.velocity_targets import find_standings, judge_weeks, share_limits
+from sojourn.velocity_words import say_pace_change, say_rates, say_standing
+from sojourn.wording import say_date, say_share
 
 PROPERTY = settings(max_examples=25, deadline=None, print_blob=True)
 DAY_S = 86_400.0
@@ -526,3 +530,56 @@ def test_dwell_and_velocity_are_the_simulators() -> None:
         several += 1
     assert several >= 20
     assert inside / several >= 0.9
+
+
+# --- said and drawn -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faster() -> tuple[pa.Table, pa.Table, Target]:
+    """Tables of a world in which a → b became 1.7 times as likely on the 14th Monday, and a target for it."""
+    stays, now_us = wander(21, change_day=91, factor=1.7)
+    goal = target(at_least_p=0.6, within_s=7 * DAY_S)
+    risks = count_risk(stays, now_us)
+    return table_of(stays, now_us, (goal,)), find_changes(risks, STATES, now_us, np.random.default_rng(0)), goal
+
+
+def test_a_change_is_said_with_its_week_and_numbers(faster: tuple[pa.Table, pa.Table, Target]) -> None:
+    row = find_pace_changes(faster[1])[0]
+    text = say_pace_change(row)
+    assert text.startswith(f"Since the week of {say_date(row['week_at'], year=True)}, a → b is faster, 1.")
+    (before, after), per = say_rates(row["rate_before"], row["rate_after"])
+    assert f"of 100 customers there, {before} [" in text
+    assert f"moved {per} before, and {after} [" in text
+    assert "is slower" in say_pace_change({**row, "ratio": 0.5, "ratio_low": 0.4, "ratio_high": 0.6})
+    assert "no longer happens" in say_pace_change({**row, "ratio": 0.0, "rate_after": 0.0})
+
+
+def test_a_standing_is_said_with_the_numbers_of_its_week(faster: tuple[pa.Table, pa.Table, Target]) -> None:
+    standing = find_standings(faster[0], [faster[2]])[0]
+    text, last = say_standing(standing), standing.last
+    assert last is not None
+    assert text.startswith("quick: at least 60\u00a0% of those who enter a move to b within 7 days.")
+    assert f"by those of the week of {say_date(last['week_at'])}" in text
+    assert f"{say_share(last['share_p'])} [{say_share(last['share_low_p'])}" in text
+    assert "No week can be judged yet" in say_standing(find_standings(faster[0].slice(0, 0), [faster[2]])[0])
+
+
+def test_the_figure_has_the_tables_numbers_the_target_and_the_week(faster: tuple[pa.Table, pa.Table, Target]) -> None:
+    velocity_, changes, goal = faster
+    figure = draw_tracked(velocity_, changes, [goal], color_states(STATES))
+    rows = [r for r in velocity_.to_pylist() if (r["from_state"], r["to_state"]) == ("a", "b")]
+    judged = [r for r in rows if r["share_p"] is not None]
+    lines = [t for t in figure.data if t.mode == "lines+markers"]
+    assert len(lines) == 6
+    assert list(lines[0].y) == pytest.approx([100 * r["share_p"] for r in judged])
+    shapes = {"missed": "x", "met": "circle", "not to be told": "circle-open"}
+    assert list(lines[0].marker.symbol) == [shapes[r["verdict"]] for r in judged]
+    assert 60 in [s.y0 for s in figure.layout.shapes if s.y0 == s.y1]
+    week = find_pace_changes(changes)[0]["week_at"]
+    assert week in [s.x0 for s in figure.layout.shapes if s.x0 == s.x1]
+    assert figure.layout.meta["title"] == say_pace_change(find_pace_changes(changes)[0])
+    without = draw_tracked(velocity_, changes, [], color_states(STATES))
+    first = next(t for t in without.data if t.mode == "lines+markers")  # the changed move leads
+    told = [r for r in rows if r["rate"] is not None]
+    assert list(first.y) == pytest.approx([100 * r["rate"] for r in told])

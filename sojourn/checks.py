@@ -44,9 +44,9 @@ def check_playbook(
 ) -> Row:
     """What a playbook says and, with ``events``, how it fits them, as plain values that JSON can hold.
 
-    Keys: ``playbook``, ``states``, ``n_event_classes``, ``n_features``, ``n_indicators``; ``findings``, a list of
-    ``about, line, text``; and ``events``, None or the rows read, ``classes``, ``unmapped``, ``measures``,
-    ``properties``, ``channels``, ``labels``, ``indicators`` and ``features`` (see :func:`check_log`).
+    Keys: ``playbook``, ``states``, ``n_event_classes``, ``n_features``, ``n_indicators``, ``n_targets``;
+    ``findings``, a list of ``about, line, text``; and ``events``, None or the rows read, ``classes``, ``unmapped``,
+    ``measures``, ``properties``, ``channels``, ``labels``, ``indicators`` and ``features`` (see :func:`check_log`).
     ``clock`` is the instant after which events lie in the future. Raises PlaybookError with every problem of the
     playbook, EventsError when the events cannot be read.
 
@@ -62,6 +62,7 @@ def check_playbook(
         "n_event_classes": len(read.events),
         "n_features": len(read.features),
         "n_indicators": sum(len(state.indicators) for state in read.states),
+        "n_targets": len(read.targets),
         "findings": [
             {"about": "playbook", "line": int(problem.where.rpartition(":")[2]), "text": str(problem)}
             for problem in read.warnings

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from sojourn.cli_output import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration, show_share
+from sojourn.velocity_targets import Standing, find_standings
+from sojourn.velocity_words import say_pace_change, say_standing, say_target
 
 if TYPE_CHECKING:
     from sojourn.results import Results
@@ -21,8 +23,27 @@ def run_facts(results: Results, out: Path) -> dict[str, Any]:
         **results.run,
         "states": _count_states(results),
         "moves": _top_moves(results, 20),
+        "targets": [_standing_facts(s) for s in find_standings(results.moves["velocity"], results.playbook.targets)],
+        "pace_changes": [r for r in results.moves["velocity_changes"].to_pylist() if r["is_change"]],
         "out": str(out),
         "report": str(out / "report.html"),
+    }
+
+
+def _standing_facts(standing: Standing) -> dict[str, Any]:
+    target, last = standing.target, standing.last
+    return {
+        "target": target.name,
+        "asks": say_target(target),
+        "from_state": target.from_state,
+        "to_state": target.to_state,
+        "week_at": last and last["week_at"],
+        "verdict": last and last["verdict"],
+        "says": say_standing(standing),
+        "n_met": standing.n_met,
+        "n_missed": standing.n_missed,
+        "n_open": standing.n_open,
+        "trend": standing.trend,
     }
 
 
@@ -36,6 +57,7 @@ def print_run(results: Results, out: Path) -> None:
     )
     _print_states(console, results)
     _print_moves(console, results)
+    _print_velocity(console, results)
     _print_quality(console, results.run)
     for warning in results.run["warnings"]:
         console.print(Text.assemble(("warning: ", "bold yellow"), str(warning)))
@@ -131,6 +153,18 @@ def _print_moves(console: Console, results: Results) -> None:
     console.print(table)
 
 
+def _print_velocity(console: Console, results: Results) -> None:
+    """Where the playbook's targets stand, and which moves changed their pace."""
+    standings = find_standings(results.moves["velocity"], results.playbook.targets)
+    changes = [r for r in results.moves["velocity_changes"].to_pylist() if r["is_change"]]
+    said = [say_standing(s) for s in standings]
+    said += [say_pace_change(r) for r in sorted(changes, key=lambda r: r["q"])[:3]]
+    if said:
+        console.print("\nvelocity: targets and changes")
+    for sentence in said:
+        console.print(sentence, markup=False)
+
+
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
     flaps, held_out = run["flaps"], run["held_out"]
     table = make_grid(("how good is it?", "left"), ("", "left"))
@@ -160,7 +194,9 @@ def print_check(found: Mapping[str, Any]) -> None:
     console.print(
         f"Playbook {found['playbook']}: {show_count(len(found['states']), 'state')}, "
         f"{show_count(found['n_event_classes'], 'event class', 'event classes')}, "
-        f"{show_count(found['n_features'], 'feature')}, {show_count(found['n_indicators'], 'indicator')}. No mistakes.",
+        f"{show_count(found['n_features'], 'feature')}, {show_count(found['n_indicators'], 'indicator')}"
+        + (f", {show_count(found['n_targets'], 'target')}" if found["n_targets"] else "")
+        + ". No mistakes.",
         markup=False,
         soft_wrap=True,
     )

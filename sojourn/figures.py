@@ -18,6 +18,7 @@ from sojourn.figure_style import color_states
 from sojourn.figure_triggers import draw_triggers
 from sojourn.figure_trust import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
 from sojourn.figure_values import draw_values
+from sojourn.figure_velocity import draw_tracked
 from sojourn.transitions import count_states
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 def draw_all(results: Results) -> dict[str, Figure]:
     """Every figure of a run as Plotly figures, by name, in the order of the report.
 
-    Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``precedes``, ``triggers``,
-    ``values``, ``moments``, ``paths``, ``journeys``, ``channels``, ``example_1`` and so on (one per example customer),
-    ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is nothing to draw (nobody has
-    moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is True.
+    Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``tracked``, ``precedes``,
+    ``triggers``, ``values``, ``moments``, ``paths``, ``journeys``, ``channels``, ``example_1`` and so on (one per
+    example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is nothing to draw (nobody
+    has moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is True.
     """
     states = list(results.model["states"])
     colors = color_states(states)
@@ -45,6 +46,7 @@ def draw_all(results: Results) -> dict[str, Figure]:
         "matrix": draw_matrix(moves["matrix"], states),
         "dwell": draw_dwell(moves["dwell"], states, colors),
         "velocity": draw_velocity(moves["velocity"], states, colors),
+        "tracked": draw_tracked(moves["velocity"], moves["velocity_changes"], results.playbook.targets, colors),
         "precedes": draw_precedes(moves["precedes"], colors),
         "triggers": draw_triggers(moves["triggers"], colors),
         "values": draw_values(moves["values"], colors),

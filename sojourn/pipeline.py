@@ -412,8 +412,9 @@ def _analyse(
     with watch("analyse transitions"):
         history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
         moves = analyse_moves(
-            found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at, rng=rng
-        )
+            found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at, rng=rng,
+            targets=book.targets,
+        )  # fmt: skip
     with watch("find triggers"):
         triggers = find_triggers(
             found.transitions, found.customers, history, states=fit.model.states, touches=book.touches, now=at,

@@ -205,6 +205,24 @@ class Stability:
     min_dwell_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How fast a move should be: half of those who make it within ``median_s``, or a share of all within ``within_s``.
+
+    Of ``median_s``, ``at_least_p`` and ``at_most_p`` exactly one is not None; shares come with ``within_s``.
+    """
+
+    name: str
+    from_state: str
+    to_state: str
+    median_s: float | None
+    at_least_p: float | None
+    at_most_p: float | None
+    within_s: float | None
+    about: str
+    line: int
+
+
 @dataclass(frozen=True)
 class Playbook:
     """Everything a playbook says. ``warnings`` are findings that do not stop it from being used."""
@@ -228,6 +246,7 @@ class Playbook:
     consent: tuple[Purpose, ...]
     activations: tuple[Activation, ...]
     stability: Stability
+    targets: tuple[Target, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
     @property

@@ -1,10 +1,10 @@
-"""The sections of a playbook about acting: segments, audiences, consent, activations and stability."""
+"""The sections of a playbook about acting: segments, audiences, consent, activations, stability and targets."""
 
 from __future__ import annotations
 
-from sojourn.playbook import Activation, Audience, Purpose, Segment, Stability
+from sojourn.playbook import Activation, Audience, Purpose, Segment, Stability, Target
 from sojourn.playbook_reader import KEYS, Reader
-from sojourn.playbook_yaml import Scalar, Yaml
+from sojourn.playbook_yaml import Mapped, Scalar, Yaml
 from sojourn.rule_compile import compile_audience
 from sojourn.rule_typing import Vocabulary
 
@@ -102,3 +102,44 @@ def read_stability(reader: Reader, node: Yaml | None) -> Stability:
     )
     dwell = reader.read_duration(section.get("min_dwell"), "stability min_dwell", least_s=0.0)
     return Stability(0.5 if flaps is None else flaps, enter, margin, leave, dwell)
+
+
+def read_targets(reader: Reader, node: Yaml | None, states: tuple[str, ...]) -> tuple[Target, ...]:
+    """How fast moves should be; at most one target per move."""
+    found: list[Target] = []
+    taken: dict[tuple[str, str], str] = {}
+    for name, line, value in reader.read_entries(node, "targets", "target"):
+        owner = f"target '{name}'"
+        section = reader.read_section(value, owner, KEYS["targets"])
+        ends = [_read_end(reader, section, key, owner, line, states) for key in ("from", "to")]
+        given = [key for key in ("median", "at_least", "at_most") if section.get(key) is not None]
+        if len(given) != 1:
+            what = " and ".join(given) if given else "none of them"
+            reader.fail(line, f"{owner} needs exactly one of median, at_least and at_most, and has {what}")
+        median = reader.read_duration(section.get("median"), f"{owner}: median")
+        shares = [reader.read_share(section.get(key), f"{owner}: {key}") for key in ("at_least", "at_most")]
+        within = reader.read_duration(section.get("within"), f"{owner}: within")
+        if given == ["median"] and section.get("within") is not None:
+            reader.fail(line, f"{owner} has 'median' and 'within': half within that long is what a median says")
+        elif given and given != ["median"]:
+            reader.require(section, "within", owner, line)
+        about = reader.read_text(section.get("about"), f"{owner}: about") or ""
+        origin, to = ends
+        if origin is None or to is None:
+            continue
+        if origin == to:
+            reader.fail(line, f"{owner} goes from '{origin}' to itself; a move is from one state to another")
+        elif (origin, to) in taken:
+            reader.fail(line, f"{owner}: target '{taken[origin, to]}' is about the move {origin} → {to} already")
+        taken.setdefault((origin, to), name)
+        found.append(Target(name, origin, to, median, shares[0], shares[1], within, about, line))
+    return tuple(found)
+
+
+def _read_end(reader: Reader, section: Mapped, key: str, owner: str, line: int, states: tuple[str, ...]) -> str | None:
+    """The state that a target names; None, and noted, when there is none of that name."""
+    node = reader.require(section, key, owner, line)
+    word = reader.read_text(node, f"{owner}: {key}")
+    if word is None or node is None:
+        return None
+    return word if reader.check_known(word, node.line, f"{owner}: {key}", "state", states) else None

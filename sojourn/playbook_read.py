@@ -12,6 +12,7 @@ from sojourn.playbook_action import (
     read_consent,
     read_segments,
     read_stability,
+    read_targets,
 )
 from sojourn.playbook_meaning import (
     read_features,
@@ -91,6 +92,7 @@ def _read_sections(reader: Reader, root: Mapped, text: str) -> Playbook:
         consent=consent,
         activations=activations,
         stability=read_stability(reader, root.get("stability")),
+        targets=read_targets(reader, root.get("targets"), words.states),
         warnings=tuple(reader.warnings),
     )
 

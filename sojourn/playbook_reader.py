@@ -16,7 +16,7 @@ T = TypeVar("T")
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
         "playbook", "version", "about", "source", "events", "features", "fingerprint", "model", "states", "moments",
-        "outcomes", "segments", "audiences", "protected", "consent", "activations", "stability",
+        "outcomes", "segments", "audiences", "protected", "consent", "activations", "stability", "targets",
     ),
     "source": (
         "format", "customer", "identifiers", "time", "time_format", "timezone", "event", "id", "session", "channel",
@@ -35,6 +35,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "purposes": ("default", "from"),
     "activations": ("audience", "when", "channel", "destination", "holdout", "creative"),
     "stability": ("flaps_per_month", "enter", "margin", "exit", "min_dwell"),
+    "targets": ("from", "to", "median", "at_least", "at_most", "within", "about"),
 }  # fmt: skip
 """The keys of each section; ``""`` is the playbook itself."""
 
@@ -171,6 +172,22 @@ class Reader:
             self.fail(node.line, f"{what} must be from {low:g} to {high:g}, not {text}")
             return None
         return value
+
+    def read_share(self, node: Yaml | None, what: str) -> float | None:
+        """A share between nothing and all, written 40% or 0.4; None when there is nothing, or noted when it is none."""
+        text = self.read_text(node, what)
+        if text is None or node is None:
+            return None
+        number = text.removesuffix("%").rstrip()
+        if not _NUMBER.fullmatch(number):
+            self.fail(node.line, f"{what} must be a share such as 40% or 0.4, not '{text[:80]}'")
+            return None
+        share = float(number) / (100 if text.endswith("%") else 1)
+        if not 0 < share < 1:
+            hint = f"{number}%" if 1 < share < 100 and text == number else None
+            self.fail(node.line, f"{what} must lie between 0% and 100%, not {text}", hint)
+            return None
+        return share
 
     def read_duration(self, node: Yaml | None, what: str, *, least_s: float | None = None) -> float | None:
         """The duration in seconds, or None when there is nothing. Longer than nothing, or at least ``least_s``."""

@@ -18,8 +18,12 @@ from sojourn.figure_precedes import find_signals
 from sojourn.figure_style import color_states
 from sojourn.figure_triggers import find_sure_triggers, say_trigger
 from sojourn.figure_values import say_values
+from sojourn.figure_velocity import find_pace_changes
 from sojourn.figures import count_now_and_before
 from sojourn.results import Results
+from sojourn.velocity_cohorts import find_trends
+from sojourn.velocity_targets import MISSED, find_standings
+from sojourn.velocity_words import say_cohorts, say_pace_change, say_standing
 from sojourn.wording import (
     say_change,
     say_count,
@@ -72,6 +76,9 @@ def write_page(results: Results) -> Words:
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
         "moments": say_moments(results.moves["moments"]),
+        "targets": [say_standing(s) for s in find_standings(results.moves["velocity"], book.targets)],
+        "pace_changes": [say_pace_change(r) for r in find_pace_changes(results.moves["velocity_changes"])[:6]],
+        "cohorts": [say_cohorts(r) for r in find_trends(results.moves["velocity_cohorts"])[:4]],
         "values": say_values(results.moves["values"]),
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
         "triggers_own": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="own")[:6]],
@@ -113,7 +120,14 @@ def write_findings(results: Results, counts: Mapping[str, int], before: Mapping[
         if (r["from_state"], r["to_state"]) not in seen and len(seen) < 2:
             seen.add((r["from_state"], r["to_state"]))
             found.append(say_signal(r))
-    return found
+    return found + say_what_to_watch(results)
+
+
+def say_what_to_watch(results: Results) -> list[str]:
+    """Targets that were missed by the latest week that can be judged, and the surest change of pace."""
+    standings = find_standings(results.moves["velocity"], results.playbook.targets)
+    missed = [say_standing(s) for s in standings if s.last is not None and s.last["verdict"] == MISSED]
+    return missed[:3] + [say_pace_change(r) for r in find_pace_changes(results.moves["velocity_changes"])[:1]]
 
 
 def say_state(results: Results, name: str, counts: Mapping[str, int], before: Mapping[str, int]) -> str:

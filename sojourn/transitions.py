@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from sojourn.dwell import estimate_dwell, estimate_velocity
 from sojourn.instants import instant_us
+from sojourn.playbook import Target
 from sojourn.precedes import find_precursors
 from sojourn.stays import (
     Stays,
@@ -27,6 +28,9 @@ from sojourn.stays import (
     week_instants,
     weeks_of,
 )
+from sojourn.velocity import count_risk, draw_stays, track_velocity
+from sojourn.velocity_changes import find_changes
+from sojourn.velocity_cohorts import compare_cohorts
 
 NEW = "new"
 """In the flow table, where customers come from in the week of their first event."""
@@ -41,13 +45,15 @@ def analyse_moves(
     touches: Sequence[str],
     now: datetime,
     rng: np.random.Generator,
+    targets: Sequence[Target] = (),
 ) -> dict[str, pa.Table]:
-    """The tables ``matrix``, ``weekly``, ``flow``, ``dwell``, ``velocity`` and ``precedes``, by name.
+    """The tables ``matrix``, ``weekly``, ``flow``, ``dwell``, ``velocity`` with its two companions, and ``precedes``.
 
     ``transitions``, ``customers`` and ``history`` are as :mod:`sojourn.frames` describes them; transitions of
     one customer are in the order in which they happened. ``states`` are all state names, ``touches`` the
     event classes that we sent, ``now`` the instant at which stays are cut off. ``rng`` picks the comparison
-    instants of ``precedes`` where there are very many; nothing else is random.
+    instants of ``precedes`` where there are very many, and customers and orders of weeks that changes of velocity are
+    judged by; nothing else is random. ``targets`` are those of the playbook.
 
     Raises :class:`ValueError` for a state or customer that the tables do not agree on.
 
@@ -56,17 +62,22 @@ def analyse_moves(
     >>> tables = analyse_moves(
     ...     TRANSITIONS.empty_table(), customers_schema(["a"], []).empty_table(), HISTORY.empty_table(),
     ...     states=["a"], touches=[], now=datetime(2026, 1, 5, tzinfo=UTC), rng=np.random.default_rng(0))
-    >>> {name: table.num_rows for name, table in tables.items()}
-    {'matrix': 0, 'weekly': 0, 'flow': 0, 'dwell': 0, 'velocity': 0, 'precedes': 0}
+    >>> list(tables)
+    ['matrix', 'weekly', 'flow', 'dwell', 'velocity', 'velocity_changes', 'velocity_cohorts', 'precedes']
     """
     now_us = instant_us(now)
+    order_rng = rng.spawn(1)[0]
     stays = read_stays(transitions, customers, states=states, now=now)
+    drawn = draw_stays(stays, order_rng)
+    risks = count_risk(stays, now_us, drawn=drawn)
     return {
         "matrix": count_moves(stays),
         "weekly": count_weekly(transitions, states=states),
         "flow": count_flow(transitions, customers, states=states, now=now),
         "dwell": estimate_dwell(stays),
-        "velocity": estimate_velocity(stays, now_us),
+        "velocity": track_velocity(estimate_velocity(stays, now_us), risks, stays, now_us, targets=targets),
+        "velocity_changes": find_changes(risks, states, now_us, order_rng),
+        "velocity_cohorts": compare_cohorts(drawn, now_us, targets=targets),
         "precedes": find_precursors(transitions, customers, history, states=states, touches=touches, rng=rng),
     }
 

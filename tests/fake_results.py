@@ -21,7 +21,7 @@ from sojourn.journey_outcomes import find_journeys
 from sojourn.moments import measure_moments, read_streams
 from sojourn.move_values import value_moves
 from sojourn.paths import find_paths
-from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State
+from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State, Target
 from sojourn.results import Results
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
@@ -272,6 +272,12 @@ def make_playbook(
         consent=(),
         activations=(),
         stability=Stability(),
+        targets=tuple(
+            Target(f"goal_{i}", states[i], states[i + 1], None, 0.3, None, 7 * DAY_S, "", 1)
+            if i
+            else Target("goal_0", states[0], states[1], 2 * DAY_S, None, None, None, "", 1)
+            for i in range(min(2, len(states) - 1))
+        ),
     )
 
 
@@ -290,14 +296,15 @@ def make_results(
     rng = np.random.default_rng(seed)
     moves = make_moves(n_customers=n_customers, states=states, classes=classes, seed=seed, planted_p=0.6, **others)
     touches = tuple(name for name in TOUCHES if name in classes)
+    playbook = make_playbook(states, classes, about)
     tables = analyse_moves(
-        moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
-    )
+        moves.transitions, moves.customers, moves.history,
+        states=states, touches=touches, now=moves.now, rng=rng, targets=playbook.targets,
+    )  # fmt: skip
     triggers = find_triggers(
         moves.transitions, moves.customers, moves.history, states=states, touches=touches, now=moves.now, rng=rng
     )
     quarantine = QUARANTINE.empty_table() if is_clean else make_quarantine()
-    playbook = make_playbook(states, classes, about)
     tables |= make_journeys(moves, playbook, touches, rng)
     return Results(
         playbook=playbook,

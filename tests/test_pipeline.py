@@ -30,7 +30,8 @@ from state_world import START, draw_events, make_book, make_rows
 ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = {
     "customers", "history", "transitions", "quarantine", "fingerprints", "last_seen", "matrix", "weekly", "flow",
-    "dwell", "velocity", "precedes", "triggers", "journeys", "paths", "channels", "values", "moments",
+    "dwell", "velocity", "velocity_changes", "velocity_cohorts", "precedes", "triggers", "journeys", "paths",
+    "channels", "values", "moments",
 }  # fmt: skip
 
 

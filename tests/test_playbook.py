@@ -60,6 +60,9 @@ consent: {purposes: {marketing: {default: denied, from: context.consent}, analyt
 activations:
   nudge: {audience: ready, channel: email, destination: webhook, holdout: 0.2}
 stability: {flaps_per_month: 1, enter: 0.8, exit: 0.3, margin: null, min_dwell: 1h}
+targets:
+  soon: {from: dreaming, to: riding, at_least: 40%, within: 7d}
+  rarely: {from: riding, to: dreaming, median: 90d, about: Keep them.}
 """
 
 
@@ -110,6 +113,10 @@ def test_everything_that_is_written_is_read() -> None:
     assert playbook.activations[0].holdout_p == 0.2
     assert playbook.stability.min_dwell_s == 3_600.0
     assert playbook.stability.margin is None
+    soon, rarely = playbook.targets
+    assert (soon.from_state, soon.to_state, soon.at_least_p, soon.within_s) == ("dreaming", "riding", 0.4, 604_800.0)
+    assert (soon.median_s, soon.at_most_p, rarely.median_s, rarely.within_s) == (None, None, 7_776_000.0, None)
+    assert rarely.about == "Keep them."
     assert playbook.warnings == ()
     assert len(playbook.hash) == 64
 
@@ -222,6 +229,21 @@ WRONG = [
     ("within: 2d", "about: x", 26, "moment 'doubt' needs 'within'"),
     ("      - when: looks >= 3", "      - strength: weak", 22, "an indicator needs 'when'"),
     ("      - when: looks >= 3", "      - looks >= 3", 22, "an indicator must be a mapping"),
+    # targets
+    ("from: dreaming, to", "from: dreamng, to", 41,
+     "target 'soon': from: there is no state 'dreamng'. Did you mean 'dreaming'?"),
+    ("at_least: 40%, within", "atleast: 40%, within", 41, "Did you mean 'at_least'?"),
+    ("at_least: 40%, within: 7d", "at_least: 40%", 41, "target 'soon' needs 'within'"),
+    ("at_least: 40%, within", "at_least: 40, within", 41, "between 0% and 100%, not 40. Did you mean '40%'?"),
+    ("at_least: 40%, within", "at_least: most, within", 41, "must be a share such as 40% or 0.4, not 'most'"),
+    ("at_least: 40%, within", "at_least: 40%, median: 3d, within", 41,
+     "needs exactly one of median, at_least and at_most, and has median and at_least"),
+    ("at_least: 40%, within: 7d", "about: x", 41, "and has none of them"),
+    ("median: 90d", "median: 90d, within: 3d", 42, "half within that long is what a median says"),
+    ("from: riding, to: dreaming", "from: riding, to: riding", 42, "a move is from one state to another"),
+    ("from: riding, to: dreaming", "from: dreaming, to: riding", 42,
+     "target 'soon' is about the move dreaming → riding already"),
+    ("from: riding, to: dreaming", "from: riding", 42, "target 'rarely' needs 'to'"),
     # rules inside YAML
     ('when: "recency(buy) < 60d"', 'when: count(look, within=1h) > 3', 21,
      "a comma cut the rule before 'within=1h) > 3'"),

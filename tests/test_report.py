@@ -171,6 +171,14 @@ def test_findings_say_the_true_numbers(results: Results, page: Page) -> None:
         assert " ".join(sentence.split()) in page.text
 
 
+def test_targets_are_said_with_where_they_stand(results: Results) -> None:
+    said = write_page(results)["targets"]
+    assert [sentence.split(":")[0] for sentence in said] == ["goal_0", "goal_1"]
+    assert "within 2 days" in said[0]
+    book = results.playbook.__class__(**{**vars(results.playbook), "targets": ()})
+    assert write_page(Results(**{**fields_of(results), "playbook": book}))["targets"] == []
+
+
 def test_every_state_has_its_card(page: Page, results: Results) -> None:
     cards = [a for tag, a in page.tags if tag == "article" and "card" in (a.get("class") or "")]
     assert len(cards) == len(STATES)

@@ -170,14 +170,14 @@ def test_nothing_moved() -> None:
     assert tables["dwell"].to_pylist() == [
         {"state": STATES[0], "after_s": 0.0, "survival_p": 1.0, "low_p": 1.0, "high_p": 1.0, "n_at_risk": 3}
     ]
-    assert {r["n"] for r in tables["velocity"].to_pylist()} <= {1, 2, 3}
+    assert {r["n"] for r in tables["velocity"].to_pylist()} <= {0, 1, 2, 3}
     assert tables["velocity"]["median_s"].null_count == tables["velocity"].num_rows
 
 
 def test_no_customers_at_all() -> None:
     empty = Moves(TRANSITIONS.empty_table(), customers_schema(STATES, []).empty_table(), HISTORY.empty_table(), START)
     assert {name: table.num_rows for name, table in analyse(empty).items()} == dict.fromkeys(
-        ("matrix", "weekly", "flow", "dwell", "velocity", "precedes"), 0
+        ("matrix", "weekly", "flow", "dwell", "velocity", "velocity_changes", "velocity_cohorts", "precedes"), 0
     )
 
 

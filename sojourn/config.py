@@ -43,6 +43,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     store: str = ""
+    models: Path | None = None  # the registry of `sojourn retrain`
+    results: Path | None = None  # what `sojourn run` wrote
     commit_interval_s: float = 0.005  # how long events may wait for others to be written with
     max_waiting: int = 200_000  # events that may wait before senders are asked to come again
     snapshot_every: int = 2_000_000  # events between two snapshots
@@ -59,6 +61,8 @@ DESCRIPTIONS = {
     "server.host": "the address to listen on",
     "server.port": "the port to listen on",
     "store": "where the log is: `sqlite:///FILE` (relative to the project) or `postgresql://…`",
+    "models": "the folder of `sojourn retrain`, relative to the project: its models in use predict live",
+    "results": "the folder that `sojourn run` wrote, relative to the project: its tables can be read at `/v1/results`",
     "commit_interval": "how long an event may wait for others to be written with it",
     "max_waiting": "events that may wait; above it senders are told to come again (429)",
     "snapshot_every": "events between two snapshots, which only shorten a start",
@@ -84,8 +88,9 @@ DESCRIPTIONS = {
 }
 """What each setting is for; the reference has a row for each."""
 
-_KEYS = ("server", "store", "commit_interval", "max_waiting", "snapshot_every", "duplicates_within", "rate_limit",
-         "stop_within", "archive_after", "retention", "read_beside", "destinations")  # fmt: skip
+_KEYS = ("server", "store", "models", "results", "commit_interval", "max_waiting", "snapshot_every",
+         "duplicates_within", "rate_limit", "stop_within", "archive_after", "retention", "read_beside",
+         "destinations")  # fmt: skip
 _DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "purpose",
                 "max_age", "private_addresses", "timeout")  # fmt: skip
 _URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
@@ -127,6 +132,8 @@ def parse_settings(text: str, project: Path = Path(), where: str = FILE) -> Sett
         host=reader.read_text(server.get("host"), "server host") or Settings.host,
         port=Settings.port if port is None else int(port),
         store=_place_store(reader, root.get("store"), project),
+        models=_place_folder(reader, root.get("models"), "models", project),
+        results=_place_folder(reader, root.get("results"), "results", project),
         commit_interval_s=_read_short(
             reader, root.get("commit_interval"), "commit_interval", Settings.commit_interval_s
         ),
@@ -157,6 +164,11 @@ def _place_store(reader: Reader, node: Yaml | None, project: Path) -> str:
         return f"sqlite:///{(project / text.removeprefix('sqlite:///')).absolute()}"
     reader.fail(node.line if node else 1, f"store must begin with sqlite:/// or postgresql://, not '{text[:40]}'")
     return ""
+
+
+def _place_folder(reader: Reader, node: Yaml | None, name: str, project: Path) -> Path:
+    """A folder that need not be there, by default the one of that name in the project."""
+    return (project / (reader.read_text(node, name) or name)).absolute()
 
 
 def _read_whole(reader: Reader, node: Yaml | None, what: str, default: int) -> int:

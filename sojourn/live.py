@@ -52,7 +52,7 @@ def open_live(
         retention_s=settings.retention_s,
         read_beside=settings.read_beside and (os.cpu_count() or 1) > 1,
     )
-    return Live(store, folder, limits, clock=clock, route=route, wake=wake)
+    return Live(store, folder, limits, clock=clock, route=route, wake=wake, models=settings.models)
 
 
 def _read_project(project: Path) -> Release:

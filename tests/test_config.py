@@ -14,6 +14,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings
 ALL = """
 server: {host: 0.0.0.0, port: 9000}
 store: sqlite:///data/log.sqlite
+models: registry
+results: /runs/latest
 commit_interval: 20ms
 max_waiting: 5
 snapshot_every: 7
@@ -41,6 +43,7 @@ destinations:
 def test_every_setting_is_read() -> None:
     found = parse_settings(ALL, Path("/shop"))
     assert (found.host, found.port, found.store) == ("0.0.0.0", 9000, "sqlite:////shop/data/log.sqlite")
+    assert (found.models, found.results) == (Path("/shop/registry"), Path("/runs/latest"))
     assert (found.commit_interval_s, found.max_waiting, found.snapshot_every) == (0.02, 5, 7)
     assert (found.duplicates_within_s, found.rate_limit, found.stop_within_s) == (172_800, 100, 5)
     assert (found.archive_after_s, found.retention_s) == (None, 2_592_000)
@@ -54,7 +57,8 @@ def test_every_setting_is_read() -> None:
 
 def test_a_project_without_settings_has_the_defaults(tmp_path: Path) -> None:
     found = load_settings(tmp_path)
-    assert found == Settings(store=f"sqlite:///{tmp_path}/live/store.sqlite")
+    folders = {name: tmp_path / name for name in ("models", "results")}
+    assert found == Settings(store=f"sqlite:///{tmp_path}/live/store.sqlite", **folders)
     (tmp_path / "settings.yaml").write_text("")
     assert load_settings(tmp_path) == found
 

@@ -52,7 +52,7 @@ class Problems(Found):
 
 
 class Customer(Found):
-    """State, belief and reasons, features, segments, audiences, moments, consent and traits, as of now."""
+    """State, belief and reasons, features, segments, audiences, moments, consent, traits and predictions, as of now."""
 
     customer_id: str
     at: str
@@ -70,6 +70,7 @@ class Customer(Found):
     consent: dict[str, bool] | None = None
     traits: dict[str, Any] | None = None
     activity: dict[str, Any] | None = None
+    predictions: dict[str, dict[str, Any]] | None = None
 
 
 class Page(Found):
@@ -204,6 +205,11 @@ def _add_states(router: APIRouter, parts: Parts) -> None:
         last = found[limit - 1] if len(found) > limit else None
         items = [{**show_change(one), "is_revoked": one.revoked_by is not None} for one in found[:limit]]
         return answer({"items": items, "next": f"{last.at}.{last.seq}" if last else None})
+
+    @router.get("/predictions", tags=["predictions"], dependencies=reads, response_model=Page)
+    def list_models() -> Response:
+        """Every model of an outcome that is in use: kind, threshold and inputs, or why it predicts nothing."""
+        return answer({"items": parts.service.models(), "next": None})
 
     @router.get("/audiences", tags=["audiences"], dependencies=reads, response_model=Page)
     def list_audiences() -> Response:

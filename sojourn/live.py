@@ -52,7 +52,9 @@ def open_live(
         retention_s=settings.retention_s,
         read_beside=settings.read_beside and (os.cpu_count() or 1) > 1,
     )
-    return Live(store, folder, limits, clock=clock, route=route, wake=wake, models=settings.models)
+    return Live(
+        store, folder, limits, clock=clock, route=route, wake=wake, models=settings.models, results=settings.results
+    )
 
 
 def _read_project(project: Path) -> Release:

@@ -102,13 +102,15 @@ class Live:
     """The engine of a project: see :class:`sojourn.engines.service.Service` for what may be asked of it.
 
     ``route`` says which changes go to which destination, ``wake`` tells those that deliver that there is something.
+    ``models`` is the registry of models that predict, ``results`` the folder of a run from which erasure erases too.
     """
 
     def __init__(
         self, store: Store, folder: Path, limits: Limits, *, clock: Callable[[], int] | None = None,
         route: Route | None = None, wake: Callable[[], None] | None = None, models: Path | None = None,
+        results: Path | None = None,
     ) -> None:  # fmt: skip
-        self.store, self.folder, self.limits = store, folder, limits
+        self.store, self.folder, self.limits, self.results = store, folder, limits, results
         self._clock = clock or now_us
         self._route, self._wake = route, wake
         self.lock = threading.Lock()

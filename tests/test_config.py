@@ -33,6 +33,8 @@ destinations:
     states: [fading]
     moments: [cart_doubt]
     audiences: [ready]
+    predictions: [churn, conversion]
+    at_least: {churn: 0.7}
     purpose: marketing
     max_age: 2h
     private_addresses: true
@@ -52,6 +54,7 @@ def test_every_setting_is_read() -> None:
     assert (crm.changes, crm.states, crm.moments, crm.audiences) == (
         ("transition", "moment"), ("fading",), ("cart_doubt",), ("ready",),
     )  # fmt: skip
+    assert (crm.predictions, crm.at_least) == (("churn", "conversion"), (("churn", 0.7),))
     assert (crm.purpose, crm.max_age_s, crm.is_private_allowed, crm.timeout_s) == ("marketing", 7_200, True, 0.5)
 
 

@@ -18,7 +18,9 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, cut, make_project, open_engine, shuffle
 
-from sojourn.engines.predictions import list_inputs, read_inputs
+from sojourn.config import Destination, Settings
+from sojourn.engines.predictions import list_inputs, predict_customers, read_inputs
+from sojourn.engines.service import Change
 from sojourn.events import read_events
 from sojourn.learning import find_outcome, table_matrix
 from sojourn.playbook import load_playbook
@@ -191,6 +193,30 @@ def test_predictions_are_those_of_batch_with_reasons_that_add_up(
             assert total == pytest.approx(np.log(said["p"] / (1 - said["p"])), rel=1e-6)
     assert len(told["conversion"]) == known.num_rows > len(told["churn"])
     assert all(np.ptp(p) > 0.1 for p in told.values())
+
+
+def test_a_message_has_what_is_predicted_as_of_the_change(engine: Engine) -> None:
+    """Many at once are scored as each alone, and the destination that wants the likely ones gets those."""
+    from sojourn.live import _route_to
+
+    version, now = engine.live.version, engine.now
+    ids = [version.known.customer_id(int(owner)) for owner in version.customers.owner[: len(version.customers)]]
+    many = predict_customers(version, ["nobody", *ids], now)
+    assert many[0] == {}
+    for id, found in zip(ids, many[1:], strict=True):
+        alone = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
+        assert set(found) == {name for name, said in alone.items() if said["p"] is not None}
+        assert all(p == pytest.approx(alone[name]["p"], rel=1e-12) for name, p in found.items())
+    crm = Destination("crm", "https://x.org", predictions=("conversion",), at_least=(("conversion", 0.5),))
+    route = _route_to(Settings(destinations=(crm,)))
+    assert route is not None
+    changes = [Change(i, f"chg_{i}", "moment", id, now, "cart_doubt", None, {}) for i, id in enumerate(ids)]
+    rows = route(changes, now, version)
+    sent = {json.loads(row.body)["data"]["customer_id"] for row in rows if row.status == "waiting"}
+    assert sent == {id for id, found in zip(ids, many[1:], strict=True) if found["conversion"] >= 0.5}
+    assert 0 < len(sent) < len(ids)
+    for row, found in zip(rows, many[1:], strict=True):
+        assert json.loads(row.body)["data"]["predictions"] == {"conversion": found["conversion"]}
 
 
 def test_fields_choose_and_a_customer_without_events_of_their_own_is_told_why(engine: Engine) -> None:

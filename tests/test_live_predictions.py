@@ -21,13 +21,16 @@ from live_engine import SECOND, Engine, cut, make_project, open_engine, shuffle
 from sojourn.config import Destination, Settings
 from sojourn.engines.predictions import list_inputs, predict_customers, read_inputs
 from sojourn.engines.service import Change
+from sojourn.errors import SojournError
 from sojourn.events import read_events
 from sojourn.learning import find_outcome, table_matrix
 from sojourn.playbook import load_playbook
 from sojourn.predict import describe_reader
+from sojourn.predict_compiled import compile_score
 from sojourn.predict_events import input_table
 from sojourn.predict_explain import read_model, reasons_of
-from sojourn.predict_fit import fit_additive, fit_boosting, fit_logistic
+from sojourn.predict_fit import fit_additive, fit_boosting, fit_logistic, list_candidates
+from sojourn.predict_models import Additive, Trees, score_rows
 from sojourn.predict_scores import to_p
 from sojourn.predict_table import Encoding
 from sojourn.registry import Card, add_model, put_into_use
@@ -320,3 +323,40 @@ def test_models_are_there_again_after_a_start(tmp_path: Path, trained: dict[str,
     for _ in range(2):
         with open_engine(project, 1_760_000_000 * SECOND) as engine:
             assert [(one["outcome"], one["why_not"]) for one in engine.live.models()] == [("churn", None)]
+
+
+@pytest.mark.parametrize("name", [c.name for c in list_candidates() if c.name != "explainable boosting"])
+def test_compiled_models_say_what_plain_ones_do(name: str) -> None:
+    """Every kind of model, on rows with missing values and values exactly at edges and thresholds."""
+    rng = np.random.default_rng(4)
+    x = np.round(rng.normal(size=(500, 4)), 1)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = (np.nan_to_num(x[:, 0]) + rng.normal(size=500) > 0).astype(np.int64)
+    model = next(c for c in list_candidates() if c.name == name).fit(x, y, 0)
+    edges = [e for c in range(4) for e in getattr(model, "edges", [[]] * 4)[c][:20]]
+    thresholds = getattr(model, "threshold", np.empty(0))[:100]
+    more = np.resize([*edges, *thresholds, 1e30, -1e30, 0.1], (200, 4))
+    rows = np.ascontiguousarray(np.vstack([x, more]) if name != "support vectors" else x)
+    expected = score_rows(model, rows)[:, 0]
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(compile_score(model, 4)(rows), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_trees_that_would_never_end_are_not_walked() -> None:
+    def tree(**more: Any) -> Trees:
+        whole: dict[str, Any] = {
+            "roots": np.array([0]), "feature": np.array([0, -1, -1]), "threshold": np.zeros(3),
+            "left": np.array([1, 0, 0]), "right": np.array([2, 0, 0]), "is_missing_left": np.zeros(3, bool),
+            "value": np.arange(3.0), "intercept": np.zeros(1), "is_mean": False,
+        }  # fmt: skip
+        return Trees(**(whole | more))
+
+    assert compile_score(tree(), 1)(np.array([[-1.0], [1.0]])).tolist() == [1.0, 2.0]
+    for harm in (
+        {"left": np.array([0, 0, 0])}, {"right": np.array([3, 0, 0])}, {"feature": np.array([1, -1, -1])},
+        {"roots": np.array([3])}, {"value": np.arange(2.0)}, {"roots": np.array([-1])},
+    ):  # fmt: skip
+        with pytest.raises(SojournError, match="do not belong together"):
+            compile_score(tree(**harm), 1)
+    with pytest.raises(SojournError, match="do not belong together"):
+        compile_score(Additive((np.zeros(2),), (np.zeros((3, 1)),), (), np.zeros(1)), 1)

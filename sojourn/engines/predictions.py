@@ -21,6 +21,7 @@ from sojourn.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN
 from sojourn.instants import show_instant
 from sojourn.learning import DAY_US, HABITS, WINDOWS_DAYS, find_outcome
 from sojourn.predict import load_reader
+from sojourn.predict_compiled import Score, compile_score
 from sojourn.predict_explain import Reader, reasons_of
 from sojourn.predict_scores import to_p
 from sojourn.registry import Card
@@ -49,6 +50,7 @@ class Deployed:
     threshold: float
     data_to: str
     reader: Reader
+    score: Score
     columns: I8
     silence_us: int | None
 
@@ -109,15 +111,17 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
         raise fail(f"{what}the folder that was deployed")
     columns = np.array([place[name] for name in reader.encoding.columns], np.int64)
     silence_us = None if outcome.silence_s is None else round(outcome.silence_s * 1e6)
-    made = Deployed(card.name, card.version, card.kind, threshold, data_to, reader, columns, silence_us)
+    compiled = compile_score(reader.model, len(columns), where)
+    probe = np.vstack([np.full(len(columns), np.nan), np.zeros(len(columns)), np.ones(len(columns))])
     try:
-        is_fit = bool(np.isfinite(score(made, np.full((2, len(known)), np.nan))).all())
-        reasons_of(reader, np.zeros((1, len(columns))))
+        plain = reader.log_odds(probe)
+        reasons_of(reader, probe)
+        is_same = np.allclose(reader.slope * compiled(probe) + reader.shift, plain, rtol=1e-9, atol=1e-9)
     except (IndexError, ValueError, TypeError) as error:
         raise fail(f"it cannot be computed ({type(error).__name__}: {error})") from None
-    if not is_fit:
+    if not is_same:
         raise fail("it gives no number where everything is missing")
-    return made
+    return Deployed(card.name, card.version, card.kind, threshold, data_to, reader, compiled, columns, silence_us)
 
 
 def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
@@ -142,7 +146,7 @@ def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
 
 def score(model: Deployed, inputs: F8) -> F8:
     """The probability of the outcome, by rows of :func:`read_inputs`."""
-    return to_p(model.reader.log_odds(np.ascontiguousarray(inputs[:, model.columns])))
+    return to_p(model.reader.slope * model.score(np.ascontiguousarray(inputs[:, model.columns])) + model.reader.shift)
 
 
 def score_rows(version: Version, rows: Rows, now: int) -> dict[str, F8]:
@@ -179,7 +183,7 @@ def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
             found[model.outcome] = head | {"model": model.kind, "why_not": why}
         else:
             x = np.ascontiguousarray(inputs[:, model.columns])
-            said = {"p": float(to_p(model.reader.log_odds(x))[0]), "model": model.kind}
+            said = {"p": float(score(model, inputs)[0]), "model": model.kind}
             found[model.outcome] = head | said | {"reasons": reasons_of(model.reader, x).to_pylist()[0]}
     return found
 

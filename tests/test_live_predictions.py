@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,20 +13,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, cut, make_project, open_engine, shuffle
 
+from sojourn import deploy as versions
+from sojourn.cli import app
 from sojourn.config import Destination, Settings
 from sojourn.engines.predictions import list_inputs, predict_customers, read_inputs
 from sojourn.engines.service import Change
 from sojourn.errors import SojournError
 from sojourn.events import read_events
 from sojourn.learning import find_outcome, table_matrix
+from sojourn.live import _route_to
+from sojourn.past import Past, example_events
+from sojourn.pipeline import run
 from sojourn.playbook import load_playbook
-from sojourn.predict import describe_reader
+from sojourn.predict import describe_reader, load_reader
 from sojourn.predict_compiled import compile_score
 from sojourn.predict_events import input_table
 from sojourn.predict_explain import read_model, reasons_of
@@ -34,9 +42,10 @@ from sojourn.predict_models import Additive, Trees, score_rows
 from sojourn.predict_scores import to_p
 from sojourn.predict_table import Encoding
 from sojourn.registry import Card, add_model, put_into_use
+from sojourn.registry import read_model as read_registered
 from sojourn.replay_calls import Calls, read_calls
 from sojourn.simulate import simulate
-from sojourn.state_model import draft_state_model
+from sojourn.state_model import draft_state_model, read_state_model
 
 DAY = 86_400 * SECOND
 BOOK = load_playbook("shop")
@@ -130,8 +139,6 @@ def test_what_models_read_live_is_the_learning_table_at_that_instant(
 
 def test_late_events_do_not_hide_later_ones_of_a_window(tmp_path: Path) -> None:
     """An old event that came in last must not end the walk back at those that came in before it."""
-    from sojourn.past import Past, example_events
-
     rng = np.random.default_rng(3)
     at, who = rng.integers(0, 200 * DAY, 400), rng.integers(0, 5, 400)
     past = Past(tmp_path, "hash", n_measures=1, n_properties=0)
@@ -170,8 +177,6 @@ def engine(tmp_path: Path, world: tuple[pa.Table, Calls], trained: dict[str, dic
 def test_predictions_are_those_of_batch_with_reasons_that_add_up(
     engine: Engine, world: tuple[pa.Table, Calls], trained: dict[str, dict[str, Any]]
 ) -> None:
-    from sojourn.predict import load_reader
-
     known = inputs_at(world[0], engine.now)
     told: dict[str, list[float]] = {name: [] for name in OUTCOMES}
     for name in OUTCOMES:
@@ -200,8 +205,6 @@ def test_predictions_are_those_of_batch_with_reasons_that_add_up(
 
 def test_a_message_has_what_is_predicted_as_of_the_change(engine: Engine) -> None:
     """Many at once are scored as each alone, and the destination that wants the likely ones gets those."""
-    from sojourn.live import _route_to
-
     version, now = engine.live.version, engine.now
     ids = [version.known.customer_id(int(owner)) for owner in version.customers.owner[: len(version.customers)]]
     many = predict_customers(version, ["nobody", *ids], now)
@@ -306,8 +309,6 @@ def test_a_model_of_another_playbook_or_of_no_outcome_is_refused(
 
 def test_a_deploy_asks_the_models_again(engine: Engine, tmp_path: Path) -> None:
     """The version that takes the place of one whose playbook the models were made with cannot use them."""
-    from sojourn import deploy as versions
-
     other = tmp_path / "other.yaml"
     other.write_text(BOOK.text + "\n# the same, and yet another\n")
     number = versions.add_release(engine.store, versions.draft_release(str(other)), at=engine.now)
@@ -360,3 +361,43 @@ def test_trees_that_would_never_end_are_not_walked() -> None:
             compile_score(tree(**harm), 1)
     with pytest.raises(SojournError, match="do not belong together"):
         compile_score(Additive((np.zeros(2),), (np.zeros((3, 1)),), (), np.zeros(1)), 1)
+
+
+@pytest.mark.slow
+def test_what_retrain_puts_into_use_is_served(tmp_path: Path) -> None:
+    """A fitted state model and a model trained on its posteriors, by the commands, to the answer of the engine."""
+    table = simulate(150, days=100, seed=3).events
+    calls = read_calls(table, BOOK)
+    now = int(calls.at[-1])
+    project = make_project(tmp_path / "p", BOOK.text)
+    pq.write_table(table, tmp_path / "events.parquet")
+    results, playbook = project / "results", str(project / "playbook.yaml")
+    run(str(tmp_path / "events.parquet"), playbook, out=results, n_threads=1)
+    (project / "model.json").write_bytes((results / "model.json").read_bytes())
+    for states in ([], ["--states", str(results)]):
+        done = CliRunner().invoke(
+            app,
+            ["retrain", str(tmp_path / "events.parquet"), "--playbook", playbook, "--outcome", "conversion", *states,
+             "--models", str(project / "models"), "--budget", "0", "--unaudited"],
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        if not states:
+            with open_engine(project, int(calls.at[0])) as engine:
+                [refused] = engine.live.models()
+                assert "another state model" in refused["why_not"]
+            shutil.rmtree(project / "models")
+    with open_engine(project, now) as engine:
+        engine.send(calls.write(0, len(calls)))
+        [used] = engine.live.models()
+        assert used["why_not"] is None
+        card, record = read_registered(project / "models", "conversion")
+        events = read_events(table, BOOK, now=datetime.fromtimestamp(now / 1e6, UTC)).events
+        fitted = read_state_model(json.loads((results / "model.json").read_text()), BOOK)
+        known = input_table(events, BOOK, datetime.fromtimestamp(engine.now / 1e6, UTC), fitted)
+        reader = load_reader(record["model"])
+        p = to_p(reader.log_odds(reader.encoding.encode(known)))
+        assert np.ptp(p) > 0.05
+        ids = known["customer_id"].to_pylist()
+        assert set(card.inputs) >= {f"p_{state}" for state in BOOK.state_names}
+        live = [found["conversion"] for found in predict_customers(engine.live.version, ids, engine.now)]
+        np.testing.assert_allclose(live, p, rtol=1e-9)

@@ -21,8 +21,8 @@ from sojourn.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN
 from sojourn.instants import show_instant
 from sojourn.learning import DAY_US, HABITS, WINDOWS_DAYS, find_outcome
 from sojourn.predict import load_reader
-from sojourn.predict_compiled import Score, compile_score
-from sojourn.predict_explain import Reader, reasons_of
+from sojourn.predict_compiled import Score, Split, compile_score, compile_split
+from sojourn.predict_explain import N_REASONS, Reader
 from sojourn.predict_scores import to_p
 from sojourn.registry import Card
 
@@ -51,6 +51,7 @@ class Deployed:
     data_to: str
     reader: Reader
     score: Score
+    split: Split
     columns: I8
     silence_us: int | None
 
@@ -115,13 +116,16 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
     probe = np.vstack([np.full(len(columns), np.nan), np.zeros(len(columns)), np.ones(len(columns))])
     try:
         plain = reader.log_odds(probe)
-        reasons_of(reader, probe)
+        split = compile_split(reader, where)
+        split(probe)
         is_same = np.allclose(reader.slope * compiled(probe) + reader.shift, plain, rtol=1e-9, atol=1e-9)
     except (IndexError, ValueError, TypeError) as error:
         raise fail(f"it cannot be computed ({type(error).__name__}: {error})") from None
     if not is_same:
         raise fail("it gives no number where everything is missing")
-    return Deployed(card.name, card.version, card.kind, threshold, data_to, reader, compiled, columns, silence_us)
+    return Deployed(
+        card.name, card.version, card.kind, threshold, data_to, reader, compiled, split, columns, silence_us
+    )
 
 
 def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
@@ -184,8 +188,20 @@ def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
         else:
             x = np.ascontiguousarray(inputs[:, model.columns])
             said = {"p": float(score(model, inputs)[0]), "model": model.kind}
-            found[model.outcome] = head | said | {"reasons": reasons_of(model.reader, x).to_pylist()[0]}
+            found[model.outcome] = head | said | {"reasons": _list_reasons(model, x)}
     return found
+
+
+def _list_reasons(model: Deployed, x: F8) -> list[dict[str, Any]] | None:
+    """What :func:`sojourn.predict_explain.reasons_of` says of one row."""
+    found = model.split(x)
+    if found is None:
+        return None
+    [parts], base = found
+    most = np.argsort(-np.abs(parts), kind="stable")[:N_REASONS].tolist()
+    names = model.reader.encoding.columns
+    rest = float(parts.sum() - parts[most].sum()) + base
+    return [*({"what": names[c], "weight": float(parts[c])} for c in most), {"what": "all else", "weight": rest}]
 
 
 def predict_customers(version: Version, ids: Sequence[str], now: int) -> list[dict[str, float]]:

@@ -17,17 +17,18 @@ GIVEN_F64 = types.Array(types.float64, 1, "C", readonly=True)
 GIVEN_BOOL = types.Array(types.boolean, 1, "C", readonly=True)
 GIVEN_ROWS = types.Array(types.float64, 2, "C", readonly=True)
 OUT_F64 = types.Array(types.float64, 1, "C")
+OUT_ROWS = types.Array(types.float64, 2, "C")
 
 
-@njit(types.void(GIVEN_ROWS, GIVEN_I64, GIVEN_I64, GIVEN_F64, GIVEN_F64, OUT_F64), **SETTINGS)
-def add_tables(x: Any, columns: Any, starts: Any, edges: Any, values: Any, total: Any) -> Any:
-    """Add what each column says: its value for the number of edges at or below, the last one for missing.
+@njit(types.void(GIVEN_ROWS, GIVEN_I64, GIVEN_F64, GIVEN_F64, OUT_ROWS), **SETTINGS)
+def look_up(x: Any, starts: Any, edges: Any, values: Any, parts: Any) -> Any:
+    """What each column says: its value for the number of edges at or below, the last one for missing.
 
-    The edges of ``columns[c]`` are ``edges[starts[c]:starts[c + 1]]``; it has two values more than edges.
+    The edges of column ``c`` are ``edges[starts[c]:starts[c + 1]]``; it has two values more than edges.
     """
     for i in range(len(x)):
-        for c in range(len(columns)):
-            value, first = x[i, columns[c]], starts[c]
+        for c in range(len(starts) - 1):
+            value, first = x[i, c], starts[c]
             low, high = first, starts[c + 1]
             n = high - low
             if np.isnan(value):
@@ -40,7 +41,7 @@ def add_tables(x: Any, columns: Any, starts: Any, edges: Any, values: Any, total
                     else:
                         high = middle
                 place = low - first
-            total[i] += values[first + 2 * c + place]
+            parts[i, c] = values[first + 2 * c + place]
 
 
 @njit(

@@ -141,11 +141,18 @@ def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
     nodes = np.array([node for ids in members for node in ids], np.int32)
     recent = version.past.count_recent(starts, nodes, version.steps.is_own_class, at, _SPANS)
     ages = (at[:, None] - kept[:, [LAST_OWN, FIRST_OWN]]) / DAY_US
-    posterior = np.empty((len(rows), version.steps.n_states))
-    for instant in np.unique(at).tolist():  # nearly always one
-        mine = at == instant
-        posterior[mine] = version.see(rows[mine], instant).posterior
+    posterior = _read_posterior(version, rows, at)
     return np.column_stack([features, ages, kept[:, N_OWN], recent, posterior])
+
+
+def _read_posterior(version: Version, rows: Rows, at: I8) -> F8:
+    if len(rows) and (at == at[0]).all():  # nearly always
+        return version.see(rows, int(at[0])).posterior
+    found = np.empty((len(rows), version.steps.n_states))
+    for instant in np.unique(at).tolist():
+        mine = at == instant
+        found[mine] = version.see(rows[mine], instant).posterior
+    return found
 
 
 def score(model: Deployed, inputs: F8) -> F8:

@@ -30,6 +30,8 @@ class Destination:
     states: tuple[str, ...] | None = None
     moments: tuple[str, ...] | None = None
     audiences: tuple[str, ...] | None = None
+    predictions: tuple[str, ...] = ()  # outcomes whose probability a message has
+    at_least: tuple[tuple[str, float], ...] = ()  # outcomes, and how probable they must be
     purpose: str | None = None
     max_age_s: float | None = _DAY_S
     is_private_allowed: bool = False
@@ -43,6 +45,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     store: str = ""
+    models: Path | None = None  # the registry of `sojourn retrain`
+    results: Path | None = None  # what `sojourn run` wrote
     commit_interval_s: float = 0.005  # how long events may wait for others to be written with
     max_waiting: int = 200_000  # events that may wait before senders are asked to come again
     snapshot_every: int = 2_000_000  # events between two snapshots
@@ -59,6 +63,8 @@ DESCRIPTIONS = {
     "server.host": "the address to listen on",
     "server.port": "the port to listen on",
     "store": "where the log is: `sqlite:///FILE` (relative to the project) or `postgresql://…`",
+    "models": "the folder of `sojourn retrain`, relative to the project: its models in use predict live",
+    "results": "the folder that `sojourn run` wrote, relative to the project: its tables can be read at `/v1/results`",
     "commit_interval": "how long an event may wait for others to be written with it",
     "max_waiting": "events that may wait; above it senders are told to come again (429)",
     "snapshot_every": "events between two snapshots, which only shorten a start",
@@ -77,6 +83,8 @@ DESCRIPTIONS = {
     "destinations.states": "only transitions into these states",
     "destinations.moments": "only these moments",
     "destinations.audiences": "only these audiences",
+    "destinations.predictions": "outcomes whose probability, as of now, each message has",
+    "destinations.at_least": "only about customers for whom an outcome is as probable: `{churn: 0.7}`",
     "destinations.purpose": "the purpose of consent without which nothing is sent",
     "destinations.max_age": "changes that are older are not sent, as after an import of the past; `never`: all are",
     "destinations.private_addresses": "`true` allows addresses of the own network",
@@ -84,10 +92,11 @@ DESCRIPTIONS = {
 }
 """What each setting is for; the reference has a row for each."""
 
-_KEYS = ("server", "store", "commit_interval", "max_waiting", "snapshot_every", "duplicates_within", "rate_limit",
-         "stop_within", "archive_after", "retention", "read_beside", "destinations")  # fmt: skip
-_DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "purpose",
-                "max_age", "private_addresses", "timeout")  # fmt: skip
+_KEYS = ("server", "store", "models", "results", "commit_interval", "max_waiting", "snapshot_every",
+         "duplicates_within", "rate_limit", "stop_within", "archive_after", "retention", "read_beside",
+         "destinations")  # fmt: skip
+_DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "predictions",
+                "at_least", "purpose", "max_age", "private_addresses", "timeout")  # fmt: skip
 _URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{16,}={0,2}\Z")
 
@@ -127,6 +136,8 @@ def parse_settings(text: str, project: Path = Path(), where: str = FILE) -> Sett
         host=reader.read_text(server.get("host"), "server host") or Settings.host,
         port=Settings.port if port is None else int(port),
         store=_place_store(reader, root.get("store"), project),
+        models=_place_folder(reader, root.get("models"), "models", project),
+        results=_place_folder(reader, root.get("results"), "results", project),
         commit_interval_s=_read_short(
             reader, root.get("commit_interval"), "commit_interval", Settings.commit_interval_s
         ),
@@ -157,6 +168,11 @@ def _place_store(reader: Reader, node: Yaml | None, project: Path) -> str:
         return f"sqlite:///{(project / text.removeprefix('sqlite:///')).absolute()}"
     reader.fail(node.line if node else 1, f"store must begin with sqlite:/// or postgresql://, not '{text[:40]}'")
     return ""
+
+
+def _place_folder(reader: Reader, node: Yaml | None, name: str, project: Path) -> Path:
+    """A folder that need not be there, by default the one of that name in the project."""
+    return (project / (reader.read_text(node, name) or name)).absolute()
 
 
 def _read_whole(reader: Reader, node: Yaml | None, what: str, default: int) -> int:
@@ -218,11 +234,25 @@ def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Desti
         states=_read_names(reader, section.get("states"), f"{owner} states"),
         moments=_read_names(reader, section.get("moments"), f"{owner} moments"),
         audiences=_read_names(reader, section.get("audiences"), f"{owner} audiences"),
+        predictions=_read_names(reader, section.get("predictions"), f"{owner} predictions") or (),
+        at_least=_read_least(reader, section.get("at_least"), f"{owner} at_least"),
         purpose=reader.read_text(section.get("purpose"), f"{owner} purpose"),
         max_age_s=_read_age(reader, section.get("max_age"), f"{owner} max_age", Destination.max_age_s),
         is_private_allowed=reader.read_bool(section.get("private_addresses"), f"{owner} private_addresses"),
         timeout_s=_read_short(reader, section.get("timeout"), f"{owner} timeout", Destination.timeout_s),
     )  # fmt: skip
+
+
+def _read_least(reader: Reader, node: Yaml | None, what: str) -> tuple[tuple[str, float], ...]:
+    found = []
+    for name, line, value in reader.read_entries(node, what, "outcome"):
+        n_problems = len(reader.problems)
+        least = reader.read_number(value, f"{what} {name}", 0, 1)
+        if least is not None:
+            found.append((name, least))
+        elif len(reader.problems) == n_problems:
+            reader.fail(line, f"{what} needs a probability for '{name}', such as 0.7")
+    return tuple(found)
 
 
 def _read_names(reader: Reader, node: Yaml | None, what: str) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from sojourn.deploy import Release, add_release, draft_release
 from sojourn.destinations.delivery import Delivery
 from sojourn.destinations.routing import route_changes
 from sojourn.engines.live import Limits, Live, Route
+from sojourn.engines.predictions import predict_customers
 from sojourn.engines.recovery import ACTIVE, note_active, read_active
 from sojourn.engines.service import Change
 from sojourn.engines.version import Version
@@ -52,7 +53,9 @@ def open_live(
         retention_s=settings.retention_s,
         read_beside=settings.read_beside and (os.cpu_count() or 1) > 1,
     )
-    return Live(store, folder, limits, clock=clock, route=route, wake=wake)
+    return Live(
+        store, folder, limits, clock=clock, route=route, wake=wake, models=settings.models, results=settings.results
+    )
 
 
 def _read_project(project: Path) -> Release:
@@ -133,8 +136,9 @@ def _route_to(settings: Settings) -> Route | None:
     def route(changes: Sequence[Change], now: int, version: Version) -> list[OutboxRow]:
         purposes = {audience.name: audience.purpose for audience in version.playbook.audiences}
         return route_changes(
-            changes, destinations, now=now, consent_of=version.consent_of, purpose_of_audience=purposes
-        )
+            changes, destinations, now=now, consent_of=version.consent_of, purpose_of_audience=purposes,
+            predict=lambda ids: predict_customers(version, ids, now),
+        )  # fmt: skip
 
     return route
 

@@ -79,7 +79,7 @@ class Past:
 
     def append(self, events: PastEvents) -> None:
         """Put the events at the end of those of their ids."""
-        from sojourn.fold.past_kernel import link_events
+        from sojourn.fold.past_kernel import link_events, reach_back
 
         n = len(events.seq)
         if not n:
@@ -87,9 +87,11 @@ class Past:
         self._make_heads(int(events.node.max()) + 1)
         previous = np.empty(n, np.int64)
         link_events(np.ascontiguousarray(events.node, np.int32), self._head, len(self), previous)
+        reach, at = np.empty(n, np.int64), np.ascontiguousarray(events.event_at, np.int64)
+        reach_back(at, previous, len(self), self._columns["reach"].values.reshape(-1), reach)
         ends = self._ids.n + np.cumsum([len(name) for name in events.event_id], dtype=np.int64)
         self._ids.append(np.frombuffer(b"".join(events.event_id), np.uint8).reshape(-1, 1))
-        given = {**events.__dict__, "previous": previous, "id_end": ends}
+        given = {**events.__dict__, "previous": previous, "reach": reach, "id_end": ends}
         for name, column in self._columns.items():
             column.append(given[name])
 
@@ -102,6 +104,29 @@ class Past:
         rows = rows[self._columns["event_class"].values[rows, 0] != _ERASED]
         at, seq = self._columns["event_at"].values[rows, 0], self._columns["seq"].values[rows, 0]
         return self.take(rows[np.lexsort((seq, at))])
+
+    def count_recent(
+        self, starts: I8, nodes: NDArray[np.int32], is_counted: NDArray[np.bool_], now: I8, spans: I8
+    ) -> NDArray[np.float64]:
+        """How many events each customer has later than ``now - span`` and not after ``now``, as [customers, spans].
+
+        The ids of customer ``i`` are ``nodes[starts[i]:starts[i + 1]]``, ``is_counted`` says it of each event class,
+        ``spans`` rise. What lies further back than all spans is not looked at.
+
+        >>> import tempfile
+        >>> past = Past(Path(tempfile.mkdtemp()), "hash", n_measures=1, n_properties=0)
+        >>> past.append(example_events([(3, 50), (3, 70), (4, 60), (3, 10)]))
+        >>> starts, ids = np.array([0, 2]), np.array([3, 4], np.int32)
+        >>> past.count_recent(starts, ids, np.array([True]), np.array([69]), np.array([15, 60])).tolist()
+        [[1.0, 3.0]]
+        """
+        from sojourn.fold.past_kernel import count_recent
+
+        counts = np.zeros((len(now), len(spans)))
+        heads = np.where(nodes < len(self._head), self._head[np.minimum(nodes, len(self._head) - 1)], np.int64(-1))
+        columns = (self._columns[name].values.reshape(-1) for name in ("previous", "reach", "event_at", "event_class"))
+        count_recent(starts, heads, *columns, is_counted, now, spans, counts)
+        return counts
 
     def latest(self, nodes: Sequence[int], n: int, before: int | None = None) -> PastEvents:
         """The last ``n`` events of these ids before an instant, in order, and all of the first one's instant."""
@@ -138,7 +163,7 @@ class Past:
         begins = np.where(rows > 0, self._columns["id_end"].values[rows - 1, 0], 0)
         for a, b in zip(begins.tolist(), self._columns["id_end"].values[rows, 0].tolist(), strict=True):
             self._ids.values[a:b] = 0
-        for name in ("event_at", "event_class", "label", "measures", "channel", "properties", "session"):
+        for name in ("event_at", "reach", "event_class", "label", "measures", "channel", "properties", "session"):
             self._columns[name].values[rows] = 0
         self._columns["event_class"].values[rows] = _ERASED
         for column in (self._ids, *self._columns.values()):
@@ -195,7 +220,7 @@ def _list_columns(n_measures: int, n_properties: int) -> list[tuple[str, Any, in
         ("node", np.int32, 1), ("event_at", np.int64, 1), ("seq", np.int64, 1), ("event_class", np.int16, 1),
         ("label", np.uint8, 1), ("measures", np.float64, n_measures), ("channel", np.int32, 1),
         ("properties", np.uint64, n_properties), ("session", np.uint64, 1), ("previous", np.int64, 1),
-        ("id_end", np.int64, 1),
+        ("reach", np.int64, 1), ("id_end", np.int64, 1),
     ]  # fmt: skip
 
 

@@ -473,20 +473,21 @@ def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -
     from sojourn.report import render_report
 
     with watch("write results"):
-        for name, table in {
+        tables = {
             "customers": results.customers,
             "transitions": results.transitions,
             "quarantine": results.quarantine,
             "fingerprints": results.fingerprints,
             "last_seen": last_seen,
             **results.moves,
-        }.items():
+            **{f"example_{i + 1}": trace for i, trace in enumerate(results.examples)},
+        }
+        for name, table in tables.items():
             write_table(table, folder / f"{name}.parquet")
-        for i, trace in enumerate(results.examples):
-            write_table(trace, folder / f"example_{i + 1}.parquet")
         write_json(results.model, folder / "model.json")
         (folder / "playbook.yaml").write_text(results.playbook.text, encoding="utf-8")
         for name, path in results.playbook.sentiment_models:
             copy_beside(Path(path), name, folder)
         (folder / "report.html").write_text(render_report(show_names(results)), encoding="utf-8")
-    write_json({**results.run, "stages": watch.done}, folder / "run.json")
+    names = ["history", *tables]
+    write_json({**results.run, "stages": watch.done, "tables": names}, folder / "run.json")

@@ -142,7 +142,8 @@ def _train(
     known = input_table(events, book, cuts.now, states)
     scores = score_p(challenger_p, happened)
     audit = {gap.attribute: {"ratio": gap.ratio, "low": gap.low, "high": gap.high} for gap in gaps[1]}
-    return Retrained(name, verdict, drift, _make_record(found, cuts, known, made.inputs, scores), found, cuts, audit)
+    record = _make_record(found, cuts, known, made.inputs, scores, states)
+    return Retrained(name, verdict, drift, record, found, cuts, audit)
 
 
 def _audit(
@@ -161,7 +162,7 @@ def _audit(
 
 
 def _make_record(
-    found: Prediction, cuts: Cuts, known: pa.Table, inputs: tuple[str, ...], scores: Any
+    found: Prediction, cuts: Cuts, known: pa.Table, inputs: tuple[str, ...], scores: Any, states: StateModel
 ) -> dict[str, Any]:
     p = to_p(found.reader.log_odds(found.reader.encoding.encode(known)))
     with_p = known.append_column(PREDICTED, pa.array(p))
@@ -172,6 +173,7 @@ def _make_record(
         "base_rate": found.base_rate,
         "data_from": cuts.train[0].isoformat(),
         "data_to": cuts.now.isoformat(),
+        "states": states.hash,  # whose posteriors are among the inputs
         "n_customers": known.num_rows,
         "metrics": scores.as_dict(),
         "reference": describe_shares(with_p, [*inputs, PREDICTED]),

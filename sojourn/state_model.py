@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,21 @@ class StateModel:
     def n_observed(self) -> int:
         """Columns of the fold's symbols that are channels: features and indicators."""
         return len(self.model.channels) - 2
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the posteriors that the model gives: two models of one hash see the same in the same events.
+
+        Of ten digits of each number: those after them differ between machines.
+        """
+        model, found = self.model, hashlib.sha256()
+        numbers = [model.initial, model.event_transitions, model.boundaries_s, model.hazards, model.silent_transitions]
+        numbers += [np.append(channel.theta.ravel(), channel.weight) for channel in model.channels]
+        names = (model.states, model.touches, [(channel.name, channel.symbols) for channel in model.channels])
+        found.update(repr(names).encode())
+        for array in (*numbers, *self.cuts):
+            found.update(repr((array.shape, [f"{value:.9e}" for value in array.ravel().tolist()])).encode())
+        return found.hexdigest()
 
 
 def read_state_model(described: Mapping[str, Any], playbook: Playbook, where: str = "model.json") -> StateModel:

@@ -14,6 +14,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings
 ALL = """
 server: {host: 0.0.0.0, port: 9000}
 store: sqlite:///data/log.sqlite
+models: registry
+results: /runs/latest
 commit_interval: 20ms
 max_waiting: 5
 snapshot_every: 7
@@ -31,6 +33,8 @@ destinations:
     states: [fading]
     moments: [cart_doubt]
     audiences: [ready]
+    predictions: [churn, conversion]
+    at_least: {churn: 0.7}
     purpose: marketing
     max_age: 2h
     private_addresses: true
@@ -41,6 +45,7 @@ destinations:
 def test_every_setting_is_read() -> None:
     found = parse_settings(ALL, Path("/shop"))
     assert (found.host, found.port, found.store) == ("0.0.0.0", 9000, "sqlite:////shop/data/log.sqlite")
+    assert (found.models, found.results) == (Path("/shop/registry"), Path("/runs/latest"))
     assert (found.commit_interval_s, found.max_waiting, found.snapshot_every) == (0.02, 5, 7)
     assert (found.duplicates_within_s, found.rate_limit, found.stop_within_s) == (172_800, 100, 5)
     assert (found.archive_after_s, found.retention_s) == (None, 2_592_000)
@@ -49,12 +54,14 @@ def test_every_setting_is_read() -> None:
     assert (crm.changes, crm.states, crm.moments, crm.audiences) == (
         ("transition", "moment"), ("fading",), ("cart_doubt",), ("ready",),
     )  # fmt: skip
+    assert (crm.predictions, crm.at_least) == (("churn", "conversion"), (("churn", 0.7),))
     assert (crm.purpose, crm.max_age_s, crm.is_private_allowed, crm.timeout_s) == ("marketing", 7_200, True, 0.5)
 
 
 def test_a_project_without_settings_has_the_defaults(tmp_path: Path) -> None:
     found = load_settings(tmp_path)
-    assert found == Settings(store=f"sqlite:///{tmp_path}/live/store.sqlite")
+    folders = {name: tmp_path / name for name in ("models", "results")}
+    assert found == Settings(store=f"sqlite:///{tmp_path}/live/store.sqlite", **folders)
     (tmp_path / "settings.yaml").write_text("")
     assert load_settings(tmp_path) == found
 

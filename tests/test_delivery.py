@@ -48,6 +48,34 @@ def route(changes: list[Change], *destinations: Destination, consent: dict[str, 
     )  # fmt: skip
 
 
+def test_predictions_go_with_messages_and_choose_them() -> None:
+    asked: list[list[str]] = []
+
+    def predict(ids: Any) -> list[dict[str, float]]:
+        asked.append(list(ids))
+        return [{"churn": {"u1": 0.81, "u2": 0.4}[id]} if id != "u3" else {} for id in ids]
+
+    told = [
+        Change(seq, f"chg_{seq}", kind, f"u{who}", NOW, "decision", None, {})
+        for seq, (who, kind) in enumerate(
+            [(1, "transition"), (2, "transition"), (3, "transition"), (1, "moment"), (2, "audience_left"),
+             (2, "transition_revoked")], 1
+        )
+    ]  # fmt: skip
+    given: Any = {"now": NOW, "consent_of": lambda _: {}, "purpose_of_audience": {}, "predict": predict}
+    rows = route_changes(told, [to(), to(name="b", predictions=("churn", "buys"), at_least=(("churn", 0.7),))], **given)
+    assert asked == [["u1", "u2", "u3"]]
+    plain, chosen = rows[:6], rows[6:]
+    assert all(row.status == "waiting" and "predictions" not in row.body for row in plain)
+    assert [row.last_error for row in chosen] == [
+        None, "churn is predicted with 0.400, less than 0.7", "churn is not predicted", None, None, None,
+    ]  # fmt: skip
+    data = [json.loads(row.body)["data"]["predictions"] for row in chosen[:3]]
+    assert data == [{"churn": 0.81, "buys": None}, {"churn": 0.4, "buys": None}, {"churn": None, "buys": None}]
+    route_changes(told, [to()], **given)
+    assert len(asked) == 1  # nobody reads predictions
+
+
 def test_a_destination_gets_what_it_asks_for() -> None:
     told = [
         change(1), change(2, name="fading"), change(3, "moment", "cart_doubt"), change(4, "audience_left", "ready"),

@@ -221,7 +221,7 @@ def test_an_erased_customer_is_nowhere(tmp_path: Path) -> None:
         engine.pass_time(20 * 86_400)
         assert engine.live.customer("anon-secret") is not None
         said = engine.live.command("erase", {"id": "anon-secret"})
-        assert said == {"n_ids": 2, "n_calls": 4}
+        assert said == {"n_ids": 2, "n_calls": 4, "n_files": 0}
         assert engine.live.customer("zelda-secret") is None
         assert engine.live.customer("other") is not None
         engine.send([track("later")])
@@ -229,7 +229,7 @@ def test_an_erased_customer_is_nowhere(tmp_path: Path) -> None:
         assert b"secret" not in file.read_bytes(), file
     with open_engine(project, engine.now) as engine:
         assert engine.live.customer("zelda-secret") is None
-        assert engine.live.command("erase", {"id": "zelda-secret"}) == {"n_ids": 0, "n_calls": 0}
+        assert engine.live.command("erase", {"id": "zelda-secret"}) == {"n_ids": 0, "n_calls": 0, "n_files": 0}
         engine.send([{"type": "track", "event": "Product Viewed", **secret, "messageId": "m9"}])
         assert engine.live.customer("zelda-secret")["activity"]["n_events"] == 1  # type: ignore[index]
     (project / "live" / "snapshot.arrow").unlink()

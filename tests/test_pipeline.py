@@ -193,7 +193,8 @@ def test_in_memory_and_written_agree(small, tmp_path):
         assert pq.read_table(out / f"example_{i + 1}.parquet").equals(trace)
     assert json.loads((out / "model.json").read_text()) == small.model == written.model
     stored_run = json.loads((out / "run.json").read_text())
-    volatile = ("stages",)
+    assert {f"{name}.parquet" for name in stored_run["tables"]} == {f.name for f in out.glob("*.parquet")}
+    volatile = ("stages", "tables")
     assert {k: v for k, v in stored_run.items() if k not in volatile} == {
         k: v for k, v in small.run.items() if k not in volatile
     }

@@ -356,7 +356,7 @@ def test_what_people_decide_over_http(web: Web) -> None:
     assert web.post("/v1/identity/merge", {"a": "u1"}, "admin").status_code == 422
     assert web.post("/v1/versions/9/switch", {}, "admin").status_code == 409
     gone = web.client.delete("/v1/customers/u1", headers={"Authorization": f"Bearer {web.keys['admin']}"})
-    assert gone.json() == {"n_ids": 2, "n_calls": 2}
+    assert gone.json() == {"n_ids": 2, "n_calls": 2, "n_files": 0}
     assert web.get("/v1/customers/u2").status_code == 404
 
 

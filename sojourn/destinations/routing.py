@@ -14,27 +14,63 @@ if TYPE_CHECKING:
     from sojourn.engines.service import Change
 
 ConsentOf = Callable[[str], Mapping[str, bool]]
+Predict = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
+"""Per customer the probability of each outcome that can be foreseen for them now."""
 _REVOKED = "_revoked"
 
 
 def route_changes(
     changes: Sequence[Change], destinations: Sequence[Destination], *, now: int, consent_of: ConsentOf,
-    purpose_of_audience: Mapping[str, str | None],
+    purpose_of_audience: Mapping[str, str | None], predict: Predict | None = None,
 ) -> list[OutboxRow]:  # fmt: skip
     """A row for every destination that wants a change: to be sent, or refused, with the reason.
 
     A message about an audience needs consent to the audience's purpose, any message that to its destination's.
+    ``predict`` is asked once, and only where a destination reads predictions.
     """
+    said = _predict(changes, destinations, predict)
     rows = []
     for destination in destinations:
         for change in changes:
             if not _wants(destination, change):
                 continue
             purposes = {destination.purpose, purpose_of_audience.get(change.name) if _is_entry(change) else None}
+            p = said.get(change.customer_id, {})
             why = _refuse(destination, change, now, purposes - {None}, consent_of)
+            why = why or _miss(destination, change, p)
             status = "waiting" if why is None else "refused"
-            rows.append(OutboxRow(destination.name, change.seq, change.id, spell_change(change), status, 0, why))
+            rows.append(
+                OutboxRow(
+                    destination.name, change.seq, change.id, spell_change(change, _pick(destination, p)), status, 0, why
+                )
+            )
     return rows
+
+
+def _predict(
+    changes: Sequence[Change], destinations: Sequence[Destination], predict: Predict | None
+) -> dict[str, Mapping[str, float]]:
+    """What is predicted of all whom a change is about that goes to a destination which reads that."""
+    reading = [one for one in destinations if one.predictions or one.at_least]
+    who = list(dict.fromkeys(c.customer_id for c in changes if any(_wants(one, c) for one in reading)))
+    return dict(zip(who, predict(who), strict=True)) if who and predict is not None else {}
+
+
+def _miss(destination: Destination, change: Change, p: Mapping[str, float]) -> str | None:
+    """Why a message is not sent for what is predicted; who leaves and what is taken back is told all the same."""
+    if change.kind == "audience_left" or change.kind.endswith(_REVOKED):
+        return None
+    for outcome, least in destination.at_least:
+        if outcome not in p:
+            return f"{outcome} is not predicted"
+        if p[outcome] < least:
+            return f"{outcome} is predicted with {p[outcome]:.3f}, less than {least:g}"
+    return None
+
+
+def _pick(destination: Destination, p: Mapping[str, float]) -> dict[str, float | None] | None:
+    """The predictions that its messages have; null where there is none. None: they have no such field."""
+    return {name: p.get(name) for name in destination.predictions} if destination.predictions else None
 
 
 def _wants(destination: Destination, change: Change) -> bool:
@@ -67,8 +103,8 @@ def _refuse(
     return None
 
 
-def spell_change(change: Change) -> str:
-    """The message about a change, as JSON."""
+def spell_change(change: Change, predictions: Mapping[str, float | None] | None = None) -> str:
+    """The message about a change, as JSON, with what is predicted of the customer where that is asked for."""
     stamp = show_instant(change.at)
     data = {
         "id": change.id,
@@ -79,4 +115,6 @@ def spell_change(change: Change) -> str:
         "before": change.before,
         **{name: value for name, value in change.data.items() if name != "revokes_seq"},
     }
+    if predictions is not None:
+        data["predictions"] = dict(predictions)
     return json.dumps({"type": f"customer.{change.kind}", "timestamp": stamp, "data": data}, ensure_ascii=False)

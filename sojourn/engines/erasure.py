@@ -15,6 +15,7 @@ from sojourn.archive import erase_calls
 from sojourn.engines.recovery import ARCHIVE, SNAPSHOT, save_snapshot
 from sojourn.engines.version import PLACE_BITS, Version, Whose
 from sojourn.errors import SojournError
+from sojourn.run_erasure import erase_from_results
 from sojourn.store import Derived, Forgotten, decode_calls, encode_calls
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ UNFINISHED = "erasures"
 
 
 def erase(live: Live, id: str, now: int) -> dict[str, Any]:
-    """Erase whoever has this id; how many calls and ids that were. For an unknown id nothing is done.
+    """Erase whoever has this id; how many ids, calls and files of results that were.
 
-    Who it is about is kept in the store first, not in the log. Ended or failed at any instant, the next start does
-    the rest.
+    Of an unknown id only the results may have something. Who it is about is kept in the store first, not in the
+    log. Ended or failed at any instant, the next start does the rest.
     """
     whose = live.version.describe(id)
     if whose is None:
-        return {"n_ids": 0, "n_calls": 0}
+        return {"n_ids": 0, "n_calls": 0, "n_files": _erase_in_results(live, [id])}
     live.store.set_meta(UNFINISHED, [*live.store.get_meta(UNFINISHED, []), asdict(whose)])
     position = live.log_command("erase", {}, now)
     with live.lock:
@@ -69,13 +70,19 @@ def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
     calls |= _find_calls(live, version, set(whose.ids))
     _erase_in_log(live, calls)
     erase_calls(folder / ARCHIVE, calls)
+    n_files = _erase_in_results(live, whose.names)
     gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
     store.append([], Derived(forgotten=gone, position=version.position))
     with live.lock:
         save_snapshot(folder, version)
     store.set_meta(UNFINISHED, [one if one != asdict(whose) else None for one in store.get_meta(UNFINISHED)])
     _scrub(store)
-    return {"n_ids": len(whose.ids), "n_calls": len(calls)}
+    return {"n_ids": len(whose.ids), "n_calls": len(calls), "n_files": n_files}
+
+
+def _erase_in_results(live: Live, names: Collection[str]) -> int:
+    """Leave nothing of these names in the tables of a run that are served; how many files had something."""
+    return len(erase_from_results(live.results, names)) if live.results is not None else 0
 
 
 def _scrub(store: Store) -> None:

@@ -24,6 +24,8 @@ from sojourn.archive import read_records
 from sojourn.call_plan import KINDS
 from sojourn.engines import commands, erasure, rollout, view
 from sojourn.engines.housekeeping import Housekeeping
+from sojourn.engines.models import Models
+from sojourn.engines.predictions import list_models
 from sojourn.engines.reading import Reading
 from sojourn.engines.recovery import ACTIVE, ARCHIVE, Recovered, recover, save_snapshot
 from sojourn.engines.service import Change, Overloaded, Request
@@ -100,18 +102,21 @@ class Live:
     """The engine of a project: see :class:`sojourn.engines.service.Service` for what may be asked of it.
 
     ``route`` says which changes go to which destination, ``wake`` tells those that deliver that there is something.
+    ``models`` is the registry of models that predict, ``results`` the folder of a run from which erasure erases too.
     """
 
     def __init__(
         self, store: Store, folder: Path, limits: Limits, *, clock: Callable[[], int] | None = None,
-        route: Route | None = None, wake: Callable[[], None] | None = None,
+        route: Route | None = None, wake: Callable[[], None] | None = None, models: Path | None = None,
+        results: Path | None = None,
     ) -> None:  # fmt: skip
-        self.store, self.folder, self.limits = store, folder, limits
+        self.store, self.folder, self.limits, self.results = store, folder, limits, results
         self._clock = clock or now_us
         self._route, self._wake = route, wake
         self.lock = threading.Lock()
         self._version: Version | None = None
         self._rollout = rollout.Rollout(self)
+        self._models = Models(models)
         self.housekeeping = Housekeeping(store, folder / ARCHIVE, limits.archive_after_s, limits.retention_s)
         self._queue: deque[_Waiting] = deque()
         self._commands: deque[_Command] = deque()
@@ -262,6 +267,11 @@ class Live:
         with self.lock:
             return view.list_members(self.version, audience, limit=limit, after=after)
 
+    def models(self) -> list[dict[str, Any]]:
+        """See the protocol."""
+        with self.lock:
+            return list_models(self.version)
+
     # -- the engine's thread ---------------------------------------------------------------------------------
 
     def now(self) -> int:
@@ -307,8 +317,10 @@ class Live:
         LOG.info("ready: log position %d, %d customers", found.version.position, found.version.customers.n_customers)
 
     def make_version(self, number: int) -> Version:
-        """A version of the store with nothing in it yet."""
-        return rollout.make_version(self, number)
+        """A version of the store with nothing in it yet, and the models that it can use."""
+        version = rollout.make_version(self, number)
+        self._models.fit(version)
+        return version
 
     def _work(self) -> None:
         next_cycle = next_look = time.monotonic()
@@ -334,6 +346,7 @@ class Live:
                 next_look = begin + TICK_S
                 self._look_at_clock()
             self._rollout.go_on()
+            self._models.go_on(self.version)
             self.housekeeping.go_on(self.now())
             # Records that are larger cost less per call: what took long may be followed by as long a wait.
             took = applied_s + time.monotonic() - begin
@@ -528,6 +541,7 @@ class Live:
         payload = commands.spell_command("switch", {"version": version.number})
         derived = self._derive(version, outcome, now)
         self.store.append([NewRecord(at=now, kind="command", n=0, payload=payload)], derived)
+        self._models.fit(version)
         self._version = version
         self._reading.close()
         self._reading = Reading(version.playbook.text, is_wanted=self.limits.read_beside)

@@ -98,6 +98,10 @@ class Service(Protocol):
         """Members of an audience, ``{"members": [customer_id, …], "next": …}``; None for an unknown one."""
         ...
 
+    def models(self) -> list[dict[str, Any]]:
+        """Every model of an outcome that is in use: what it is, or why it predicts nothing."""
+        ...
+
     def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out a command durably and say what it did: merge, split, erase, deploy, switch, rollback.
 

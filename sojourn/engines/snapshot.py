@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
 
-FORMAT = 2
+FORMAT = 3
 _PIECE = 64 << 20
 _REST = ""
 _SCHEMA = pa.schema(

@@ -59,6 +59,7 @@ class Steps:
         own, touches = own_classes(playbook), playbook.touches
         names = playbook.class_names
         self._touch_of = np.array([1 + touches.index(n) if n in touches else 0 for n in names], np.int16)
+        self.is_own_class = self._touch_of == 0
         self._own_of = np.array([own.index(n) if n in own else 0 for n in names], np.uint8)
         self._logs = np.array([channel_logs(channel) for channel in model.channels])
         self._boundaries = np.array([round(b * 1e6) for b in model.boundaries_s], np.int64)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,9 @@ from sojourn.state_model import StateModel
 from sojourn.states import label_symbols
 from sojourn.store_calls import CallsColumns
 from sojourn.store_changes import Derived, Quarantined, StoredChange
+
+if TYPE_CHECKING:
+    from sojourn.engines.predictions import InUse
 
 Rows = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -110,6 +113,7 @@ class Version:
         self.seq = self.position = self.now = 0
         self.since_at = LONG_AGO  # what is told of before was told by another version
         self.counts: Counter[str] = Counter()
+        self.models: tuple[InUse, ...] = ()  # asked when somebody reads; nothing that is told depends on them
         self._owner_of = np.empty(0, np.int32)  # of each id, as the rows have it
         self._row_of = np.empty(0, np.int32)  # of each id that stands for a customer with events, else -1
         self._traits: dict[int, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.engines.predictions import show_predictions
 from sojourn.engines.steps import Ahead
 from sojourn.engines.version import Version
 from sojourn.fold import read_features
@@ -28,7 +29,7 @@ from sojourn.reasons import find_runner_up, list_reasons, split_odds
 
 FIELDS = (
     "ids", "state", "posterior", "reasons", "features", "segments", "audiences", "moments", "consent", "traits",
-    "activity",
+    "activity", "predictions",
 )  # fmt: skip
 """What may be asked for of a customer; ``state`` brings since_at, state_p and runner_up with it."""
 
@@ -54,6 +55,7 @@ def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | N
         "consent": lambda: version.known.consent(nodes),
         "traits": lambda: version.traits(nodes),
         "activity": lambda: _show_activity(version, row),
+        "predictions": lambda: show_predictions(version, row, now),
     }
     return found | {name: part() for name, part in parts.items() if name in wanted}
 

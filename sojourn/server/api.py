@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path as Folder
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Scope
@@ -21,10 +22,11 @@ from sojourn.errors import Problem, nearest
 from sojourn.instants import instant_us, show_instant
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, make_quick
+from sojourn.server.paging import Cursor, Found, Limit, Page, Problems, read_cursor
+from sojourn.server.results import add_results
 from sojourn.server.stream import Asked, Streams, show_change
 from sojourn.store import Store, Wanted
 
-MOST = 1_000
 LONGEST_ID = LONGEST_CALL  # any id that a call may have can be read, and erased
 _LONGEST_BODY = 8 * LONGEST_ID
 _FAR = 2**62
@@ -32,27 +34,11 @@ _GLANCES, _GLANCE_S = 20, 0.001  # a record takes the engine some milliseconds
 CUSTOMERS = "/v1/customers/"
 
 Id = Annotated[str, Path(max_length=LONGEST_ID, min_length=1, description="any id of the customer")]
-Limit = Annotated[int, Query(ge=1, le=MOST, description="how many at most")]
 Instant = Annotated[datetime | None, Query(description="ISO 8601; without a zone it is UTC")]
-Cursor = Annotated[str | None, Query(max_length=50, description="`next` of the page before")]
-
-
-class Found(BaseModel):
-    """What an answer has at least; more may come with later versions."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class Problems(Found):
-    """An error: where, what was found, the nearest match, and the command that helps."""
-
-    error: dict[str, Any]
-    code: str
-    message: str
 
 
 class Customer(Found):
-    """State, belief and reasons, features, segments, audiences, moments, consent and traits, as of now."""
+    """State, belief and reasons, features, segments, audiences, moments, consent, traits and predictions, as of now."""
 
     customer_id: str
     at: str
@@ -70,13 +56,7 @@ class Customer(Found):
     consent: dict[str, bool] | None = None
     traits: dict[str, Any] | None = None
     activity: dict[str, Any] | None = None
-
-
-class Page(Found):
-    """Some of many: ``next`` asks for the next page, null at the end."""
-
-    items: list[dict[str, Any]]
-    next: str | int | None = None
+    predictions: dict[str, dict[str, Any]] | None = None
 
 
 class Decided(BaseModel):
@@ -95,6 +75,7 @@ class Parts:
     access: Access
     streams: Streams
     delivery_status: Callable[[], Mapping[str, Any]]
+    results: Folder | None = None
 
 
 def need(parts: Parts, scope: str) -> Callable[[Request], Any]:
@@ -121,6 +102,7 @@ def make_router(parts: Parts) -> APIRouter:
     _add_customers(router, parts)
     _add_states(router, parts)
     _add_feed(router, parts)
+    add_results(router, parts.results, [Depends(need(parts, "read"))])
     _add_decisions(router, parts)
     return router
 
@@ -200,10 +182,15 @@ def _add_states(router: APIRouter, parts: Parts) -> None:
         """Transitions, newest first. Revoked ones are those of which a late event has shown that they never were."""
         begin, end = (None if at is None else instant_us(at) for at in (since, until))
         wanted = Wanted(customer_id, from_state, to_state, begin, end, include_revoked)
-        found = parts.store.read_transitions(wanted, limit=limit + 1, after=_read_cursor(cursor))
+        found = parts.store.read_transitions(wanted, limit=limit + 1, after=read_cursor(cursor))
         last = found[limit - 1] if len(found) > limit else None
         items = [{**show_change(one), "is_revoked": one.revoked_by is not None} for one in found[:limit]]
         return answer({"items": items, "next": f"{last.at}.{last.seq}" if last else None})
+
+    @router.get("/predictions", tags=["predictions"], dependencies=reads, response_model=Page)
+    def list_models() -> Response:
+        """Every model of an outcome that is in use: kind, threshold and inputs, or why it predicts nothing."""
+        return answer({"items": parts.service.models(), "next": None})
 
     @router.get("/audiences", tags=["audiences"], dependencies=reads, response_model=Page)
     def list_audiences() -> Response:
@@ -258,7 +245,7 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
     @router.get("/quarantine", tags=["feed"], dependencies=[Depends(need(parts, "admin"))], response_model=Page)
     def list_quarantine(limit: Limit = 100, cursor: Cursor = None) -> Response:
         """Calls that could not be used, with the rule that each breaks, what was found, and the call as it came."""
-        found = parts.store.read_quarantine(limit=limit, after=_read_cursor(cursor) or (0, -1))
+        found = parts.store.read_quarantine(limit=limit, after=read_cursor(cursor) or (0, -1))
         items = [
             {"at": show_instant(one.at), "rule": one.rule, "found": one.found, "raw": one.raw} for one in found
         ]  # fmt: skip
@@ -328,12 +315,3 @@ def _split_names(what: str, text: str | None, known: Sequence[str]) -> list[str]
                 422, Problem(what, f"'{name[:60]}' is none of {', '.join(known)}", nearest(name, known))
             )
     return names
-
-
-def _read_cursor(cursor: str | None) -> tuple[int, int] | None:
-    if cursor is None:
-        return None
-    parts = cursor.split(".")
-    if len(parts) != 2 or not all(p.removeprefix("-").isdecimal() and p.isascii() and len(p) < 19 for p in parts):
-        raise HTTPException(422, Problem("cursor", "it is not `next` of a page before"))
-    return int(parts[0]), int(parts[1])

@@ -49,7 +49,7 @@ def build_app(
     access = Access(store, n_events_per_s=settings.rate_limit)
     streams = Streams(service, store)
     metrics = Metrics(service.status, store.outbox_counts)
-    parts = Parts(service, store, access, streams, delivery_status or dict)
+    parts = Parts(service, store, access, streams, delivery_status or dict, settings.results)
 
     app = _App(
         title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,

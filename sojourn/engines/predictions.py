@@ -1,0 +1,237 @@
+"""Models of outcomes at work on live customers: each must fit the version in use, else it is refused with the reason.
+
+What a model reads is what its learning table had (:mod:`sojourn.learning`), as of this instant: the features of the
+fold, the habits of a customer's own events, and the posterior of the states. Nothing is filled in: a model that reads
+anything else, or was made with another playbook or state model, predicts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.errors import Problem, SojournError, nearest
+from sojourn.fold import read_features
+from sojourn.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN
+from sojourn.instants import show_instant
+from sojourn.learning import DAY_US, HABITS, WINDOWS_DAYS, find_outcome
+from sojourn.predict import load_reader
+from sojourn.predict_compiled import Score, Split, compile_score, compile_split
+from sojourn.predict_explain import N_REASONS, Reader
+from sojourn.predict_scores import to_p
+from sojourn.registry import Card
+
+if TYPE_CHECKING:
+    from sojourn.engines.version import Version
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+Rows = NDArray[np.int32]
+
+_SPANS = np.array(WINDOWS_DAYS, np.int64) * DAY_US
+NO_EVENTS = "there is no event of their own yet"
+
+
+@dataclass(frozen=True, eq=False)
+class Deployed:
+    """A model that fits the version in use. ``columns`` are its inputs among those of :func:`read_inputs`.
+
+    ``silence_us`` is set where the outcome is a silence: whoever is silent for longer is not asked about.
+    """
+
+    outcome: str
+    version: int
+    kind: str
+    threshold: float
+    data_to: str
+    reader: Reader
+    score: Score
+    split: Split
+    columns: I8
+    silence_us: int | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A model that cannot be used with the version in use, and why, in words."""
+
+    outcome: str
+    version: int | None
+    problem: Problem
+
+
+InUse = Deployed | Refused
+
+
+def list_inputs(version: Version) -> list[str]:
+    """The names of all that a model may read, in the order of :func:`read_inputs`."""
+    features = [f"f_{name}" for name in version.steps.layout.feature_names]
+    return [*features, *HABITS, *(f"p_{name}" for name in version.state_model.model.states)]
+
+
+def fit_model(version: Version, card: Card, record: Mapping[str, Any]) -> InUse:
+    """The model of the registry as this version can use it, or why it cannot."""
+    try:
+        return _fit(version, card, record)
+    except SojournError as error:
+        return Refused(card.name, card.version, error.problems[0])
+
+
+def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
+    where = f"model '{card.name}', version {card.version}"
+    again = f"sojourn retrain EVENTS --playbook playbook.yaml --outcome {card.name}"
+
+    def fail(what: str, near: str | None = None) -> SojournError:
+        return SojournError(Problem(where, what, near, again))
+
+    if card.playbook != version.playbook.hash:
+        raise fail(
+            f"it was made with another playbook ({card.playbook[:12]}) than that of version {version.number}, "
+            f"which is in use ({version.playbook.hash[:12]})"
+        )
+    outcome = find_outcome(version.playbook, card.name)
+    try:
+        reader = load_reader(dict(record["model"]))
+        threshold, data_to = float(record["threshold"]), str(record["data_to"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise fail(f"its record is damaged ({type(error).__name__}: {error})") from None
+    known = list_inputs(version)
+    place = {name: i for i, name in enumerate(known)}
+    for name, levels in zip(reader.encoding.columns, reader.encoding.levels, strict=True):
+        if name not in place or levels is not None:
+            what = f"it reads '{name}', which a live engine does not have: only features, habits and states"
+            raise fail(what, nearest(name, known))
+    reads_states = any(name.startswith("p_") for name in reader.encoding.columns)
+    if reads_states and record.get("states") != version.state_model.hash:
+        what = "it reads the states of another state model than the one in use: train it with --states RESULTS, "
+        raise fail(f"{what}the folder that was deployed")
+    columns = np.array([place[name] for name in reader.encoding.columns], np.int64)
+    silence_us = None if outcome.silence_s is None else round(outcome.silence_s * 1e6)
+    compiled = compile_score(reader.model, len(columns), where)
+    probe = np.vstack([np.full(len(columns), np.nan), np.zeros(len(columns)), np.ones(len(columns))])
+    try:
+        plain = reader.log_odds(probe)
+        split = compile_split(reader, where)
+        split(probe)
+        is_same = np.allclose(reader.slope * compiled(probe) + reader.shift, plain, rtol=1e-9, atol=1e-9)
+    except (IndexError, ValueError, TypeError) as error:
+        raise fail(f"it cannot be computed ({type(error).__name__}: {error})") from None
+    if not is_same:
+        raise fail("it gives no number where everything is missing")
+    return Deployed(
+        card.name, card.version, card.kind, threshold, data_to, reader, compiled, split, columns, silence_us
+    )
+
+
+def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
+    """All that models may read of these customers, each at an instant of theirs; [rows, :func:`list_inputs`].
+
+    NaN is missing. No instant may lie before a customer's last event.
+    """
+    customers, known = version.customers, version.known.graph
+    vectors, kept = customers.vectors[rows], customers.kept[rows]
+    features = read_features(version.steps.layout, vectors, at)
+    members = [known.members(owner) for owner in customers.owner[rows].tolist()]
+    starts = np.concatenate([[0], np.cumsum([len(ids) for ids in members], dtype=np.int64)])
+    nodes = np.array([node for ids in members for node in ids], np.int32)
+    recent = version.past.count_recent(starts, nodes, version.steps.is_own_class, at, _SPANS)
+    ages = (at[:, None] - kept[:, [LAST_OWN, FIRST_OWN]]) / DAY_US
+    posterior = _read_posterior(version, rows, at)
+    return np.column_stack([features, ages, kept[:, N_OWN], recent, posterior])
+
+
+def _read_posterior(version: Version, rows: Rows, at: I8) -> F8:
+    if len(rows) and (at == at[0]).all():  # nearly always
+        return version.see(rows, int(at[0])).posterior
+    found = np.empty((len(rows), version.steps.n_states))
+    for instant in np.unique(at).tolist():
+        mine = at == instant
+        found[mine] = version.see(rows[mine], instant).posterior
+    return found
+
+
+def score(model: Deployed, inputs: F8) -> F8:
+    """The probability of the outcome, by rows of :func:`read_inputs`."""
+    return to_p(model.reader.slope * model.score(np.ascontiguousarray(inputs[:, model.columns])) + model.reader.shift)
+
+
+def score_rows(version: Version, rows: Rows, now: int) -> dict[str, F8]:
+    """Per outcome the probability for these customers now; NaN for those about whom it is not asked."""
+    models = [model for model in version.models if isinstance(model, Deployed)]
+    found = {model.outcome: np.full(len(rows), np.nan) for model in models}
+    asked = np.flatnonzero(version.customers.kept[rows, N_OWN] > 0)
+    if not models or not len(asked):
+        return found
+    mine = rows[asked]
+    at = np.maximum(now, version.customers.vectors[mine, 0].astype(np.int64))
+    inputs = read_inputs(version, mine, at)
+    silence = at - version.customers.kept[mine, LAST_OWN]
+    for model in models:
+        is_on = np.ones(len(mine), np.bool_) if model.silence_us is None else silence < model.silence_us
+        found[model.outcome][asked[is_on]] = score(model, inputs[is_on])
+    return found
+
+
+def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
+    """Per outcome what its model says of a customer now, with reasons that add up, or why it says nothing."""
+    found: dict[str, Any] = {}
+    has_events = row >= 0 and bool(version.customers.kept[row, N_OWN])
+    at = np.array([max(now, int(version.customers.vectors[row, 0])) if row >= 0 else now])
+    inputs = read_inputs(version, np.array([row], np.int32), at) if has_events and version.models else None
+    for model in version.models:
+        head = {"p": None, "at": show_instant(int(at[0])), "version": model.version}
+        if isinstance(model, Refused):
+            found[model.outcome] = head | {"why_not": str(model.problem)}
+        elif inputs is None:
+            found[model.outcome] = head | {"model": model.kind, "why_not": NO_EVENTS}
+        elif model.silence_us is not None and at[0] - version.customers.kept[row, LAST_OWN] >= model.silence_us:
+            why = "it has happened: they are silent for longer than is foreseen"
+            found[model.outcome] = head | {"model": model.kind, "why_not": why}
+        else:
+            x = np.ascontiguousarray(inputs[:, model.columns])
+            said = {"p": float(score(model, inputs)[0]), "model": model.kind}
+            found[model.outcome] = head | said | {"reasons": _list_reasons(model, x)}
+    return found
+
+
+def _list_reasons(model: Deployed, x: F8) -> list[dict[str, Any]] | None:
+    """What :func:`sojourn.predict_explain.reasons_of` says of one row."""
+    found = model.split(x)
+    if found is None:
+        return None
+    [parts], base = found
+    most = np.argsort(-np.abs(parts), kind="stable")[:N_REASONS].tolist()
+    names = model.reader.encoding.columns
+    rest = float(parts.sum() - parts[most].sum()) + base
+    return [*({"what": names[c], "weight": float(parts[c])} for c in most), {"what": "all else", "weight": rest}]
+
+
+def predict_customers(version: Version, ids: Sequence[str], now: int) -> list[dict[str, float]]:
+    """Per customer the probability of each outcome now, where there is one; all of them are scored at once."""
+    rows = version.find_rows(np.array([version.known.find(id) for id in ids], np.int32))
+    known = np.flatnonzero(rows >= 0)
+    scores = score_rows(version, rows[known], now)
+    found: list[dict[str, float]] = [{} for _ in ids]
+    for outcome, p in scores.items():
+        for i, value in zip(known.tolist(), p.tolist(), strict=True):
+            if isfinite(value):
+                found[i][outcome] = value
+    return found
+
+
+def list_models(version: Version) -> list[dict[str, Any]]:
+    """Every model of the registry that is in use there: what it is, or why it predicts nothing here."""
+    return [
+        {"outcome": one.outcome, "version": one.version, "why_not": str(one.problem)}
+        if isinstance(one, Refused)
+        else {
+            "outcome": one.outcome, "version": one.version, "model": one.kind, "threshold": one.threshold,
+            "data_to": one.data_to, "inputs": list(one.reader.encoding.columns), "why_not": None,
+        }
+        for one in version.models
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,17 +21,27 @@ HYBRID_ABOUT = (
     "Columns say what they are up to now. Each row adds up to 100\u00a0%. Hover for counts and for the share among all."
 )
 _FEWEST = 10
+_SURE = 3.0  # adjusted residuals beyond this are not chance, among a hundred cells
+NOTHING = "No state holds more of one segment than chance would."
 _MENU = {"lifecycle": "Life cycle", "value": "Value (RFM)"}
 
 
 def find_telling_cells(hybrid: pa.Table, segmentation: str) -> list[Row]:
-    """The cells that hold more customers than states and segments would make one expect, the largest excess first."""
-    rows = [
-        r for r in hybrid.to_pylist()
-        if r["segmentation"] == segmentation and r["state"] is not None and r["n_customers"] >= _FEWEST
-        and r["ratio"] > 1
-    ]  # fmt: skip
-    return sorted(rows, key=lambda r: -r["n_customers"] * (1 - 1 / r["ratio"]))
+    """The cells that hold more customers, beyond chance, than segments and states make one expect; surest first.
+
+    Judged by adjusted residuals. Source: Haberman 1973, doi:10.2307/2529686.
+    """
+    rows = [r for r in hybrid.to_pylist() if r["segmentation"] == segmentation and r["state"] is not None]
+    n = sum(r["n_customers"] for r in rows)
+    found = []
+    for r in rows:
+        if r["n_customers"] >= _FEWEST and r["ratio"] > 1 and r["share_p"] > 0:
+            expected, of_all = r["n_customers"] / r["ratio"], r["n_customers"] / r["share_p"] / n
+            spread = expected * (1 - of_all) * (1 - r["share_all_p"])
+            residual = (r["n_customers"] - expected) / sqrt(spread) if spread > 0 else 0.0
+            if residual > _SURE:
+                found.append((residual, r))
+    return [r for _, r in sorted(found, key=lambda pair: -pair[0])]
 
 
 def say_cell(r: Row) -> str:
@@ -46,7 +57,8 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     why = [r["why_not"] for r in hybrid.to_pylist() if r["why_not"]]
     if why:
         return [f"Not told: {why[0]}."]
-    return [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
+    said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
+    return said or [NOTHING]
 
 
 def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
@@ -84,7 +96,7 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(**axes[0], showgrid=False, tickfont={"color": INK})
     telling = [r for kind in kinds for r in find_telling_cells(hybrid, kind)[:1]]
-    title = say_cell(telling[0]) if telling else "No state holds more of one segment than of all."
+    title = say_cell(telling[0]) if telling else NOTHING
     table = [
         (_MENU[r["segmentation"]], r["segment"], r["state"], f"{r['n_customers']:,}", say_share(r["share_p"]),
          say_number(r["ratio"]))

@@ -89,12 +89,12 @@ def draw_ranking(card: Card) -> Figure:
             "yaxis.title.text": ["share of those to whom it happens", "times as many as in all",
                                  "share of those to whom it happens"],
             "xaxis.tickformat": [".0%", "", ".0%"], "yaxis.tickformat": [".0%", "", ".0%"],
-            "xaxis.range": [[0, 1.01], [0.4, len(gains) + 0.6], [0, 1.01]],
-            "yaxis.range": [[0, 1.02], [0, top], [0, 1.02]],
+            "xaxis.range": [[-0.015, 1.015], [0.4, len(gains) + 0.6], [-0.015, 1.015]],
+            "yaxis.range": [[-0.03, 1.03], [0, top], [-0.03, 1.03]],
         },
     )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.01], tickformat=".0%", title="share of customers, the likeliest first")
-    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="share of those to whom it happens")
+    figure.update_xaxes(range=[-0.015, 1.015], tickformat=".0%", title="share of customers, the likeliest first")
+    figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", title="share of those to whom it happens")
     figure.update_layout(showlegend=False)
     first = gains[0]
     title = (
@@ -124,8 +124,8 @@ def draw_calibration(card: Card) -> Figure:
                  "arrayminus": [r["kept"] - low for r, (low, _) in zip(gains, bounds, strict=True)], **_ERROR},
         hovertemplate="promised %{x:.1%}, happened %{y:.1%}<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(tickformat=".0%", range=[0, top], title="promised")
-    figure.update_yaxes(tickformat=".0%", range=[0, top], title="happened")
+    figure.update_xaxes(tickformat=".0%", range=[-0.02 * top, top], title="promised")
+    figure.update_yaxes(tickformat=".0%", range=[-0.04 * top, top], title="happened")
     figure.update_layout(showlegend=False)
     n_kept = sum(low <= r["promised"] <= high for r, (low, high) in zip(gains, bounds, strict=True))
     title = f"In {n_kept} of {len(gains)} groups it happened as often as was promised, within what chance does."
@@ -157,7 +157,9 @@ def draw_candidates(card: Card) -> Figure:
     colors = [COLORS[0] if c["is_glass"] else NEW_COLOR for c in tried]
     figure = _draw_dots(labels, [c["auc"] for c in tried], [c["auc_se"] for c in tried], colors, "area under the curve")
     price = card["price"]
-    title = f"In use: {card['deployed']}, the most readable of those that are as good as the best ({card['best']})."
+    title = f"In use: {card['deployed']}, which no other beats."
+    if card["deployed"] != card["best"]:
+        title = f"In use: {card['deployed']}, the most readable of those as good as the best ({card['best']})."
     if "auc_price" in price:
         title += f" Reading it costs {price['auc_price']:+.3f} AUC (± {price['auc_se']:.3f})."
     table = [(c["name"], "yes" if c["is_glass"] else "no", f"{c['auc']:.3f} ± {c['auc_se']:.3f}",
@@ -274,11 +276,10 @@ def draw_warning(warning: Row) -> Figure:
     figure.update_yaxes(tickvals=[0, 1], ticktext=[plain(r[0], 30) for r in rows], autorange="reversed", showgrid=False,
                         tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False, range=[0, 1.9 * max([1.0, *leads])])
-    gained = leads[0] - leads[1]
-    against = f"{abs(gained):.0f} days {'earlier' if gained > 0 else 'later'} than" if round(gained) else "as early as"
     title = (
         f"The model warns of {say_share(warning['warned'])} of those who fall silent, {leads[0]:.0f} days before the "
-        f"silence rule; {against} a shorter silence with as many false alarms."
+        f"silence rule; {warning['rule_days']:.0f} days of silence would warn of {say_share(warning['rule_warned'])}, "
+        f"{leads[1]:.0f} days before."
     )
     return finish(figure, title=title, about=WARNING_ABOUT, height=140, min_width=420, table=(
         ("alarm", "warned", "days before the rule", "false alarms"),

@@ -418,7 +418,7 @@ def _analyse(
     from sojourn.transitions import analyse_moves
     from sojourn.triggers import find_triggers
 
-    trigger_rng = rng.spawn(1)[0]
+    trigger_rng, cross_rng = rng.spawn(2)
     with watch("analyse transitions"):
         history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
         moves = analyse_moves(
@@ -434,7 +434,7 @@ def _analyse(
         del history
         traced = _trace(book, fit, found, lives, at, lived.rng)
     with watch("cross segments"):
-        hybrid = cross_segments(bought, found.customers.select(["customer_id", "state"]), book, at)
+        hybrid = cross_segments(bought, found.customers.select(["customer_id", "state"]), book, at, rng=cross_rng)
     return moves | {"triggers": triggers} | traced | {"hybrid": hybrid}
 
 

@@ -23,6 +23,8 @@ from sojourn.value_purchases import Purchases, day_of, find_purchases, trace_his
 
 LIFECYCLE, VALUE = "lifecycle", "value"
 NONE_YET = "no purchase yet"
+MOST_CUSTOMERS = 200_000
+"""Who are crossed; of more, so many drawn at random. Scores of value are among all who have bought."""
 
 HYBRID = pa.schema(
     [
@@ -50,7 +52,9 @@ def read_purchases(events: pa.Table, book: Playbook) -> Purchases | None:
         return None
 
 
-def cross_segments(purchases: Purchases | None, customers: pa.Table, book: Playbook, now: datetime) -> pa.Table:
+def cross_segments(
+    purchases: Purchases | None, customers: pa.Table, book: Playbook, now: datetime, *, rng: np.random.Generator
+) -> pa.Table:
     """Segment by state (:data:`HYBRID`), by life cycle and by value, as of ``now``.
 
     ``customers`` has ``customer_id, state`` and holds everybody; those without a state do not count. Customers who have
@@ -61,7 +65,8 @@ def cross_segments(purchases: Purchases | None, customers: pa.Table, book: Playb
     >>> from sojourn.value_purchases import merge_days
     >>> bought = merge_days(pa.array(["a", "b"]), np.array([0, 1]), np.array([20_000, 20_050]), np.ones(2))
     >>> people = pa.table({"customer_id": ["a", "b", "c"], "state": ["away", "decision", "decision"]})
-    >>> table = cross_segments(bought, people, load_playbook("shop"), datetime(2024, 11, 24))
+    >>> at, rng = datetime(2024, 12, 20), np.random.default_rng(0)
+    >>> table = cross_segments(bought, people, load_playbook("shop"), at, rng=rng)
     >>> [(r["segment"], r["state"]) for r in table.to_pylist() if r["segmentation"] == "lifecycle" and r["n_customers"]]
     [('no purchase yet', 'decision'), ('new', 'decision'), ('at risk', 'away')]
     """
@@ -72,6 +77,8 @@ def cross_segments(purchases: Purchases | None, customers: pa.Table, book: Playb
         why = "no customer has a state"
     if purchases is None or why is not None:
         return pa.Table.from_pylist([{"segmentation": s, "why_not": why} for s in (LIFECYCLE, VALUE)], schema=HYBRID)
+    if customers.num_rows > MOST_CUSTOMERS:
+        customers = customers.take(pa.array(np.sort(rng.permutation(customers.num_rows)[:MOST_CUSTOMERS])))
     day = day_of(now)
     staged = stage_customers(purchases, day, read_rhythm(book))
     scored = score_rfm(trace_histories(purchases, day))

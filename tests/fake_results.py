@@ -336,7 +336,7 @@ def make_journeys(
             now=moves.now,
             rng=rng,
         ),
-        "hybrid": cross_segments(buy_at_random(moves, rng), moves.customers, playbook, moves.now),
+        "hybrid": cross_segments(buy_at_random(moves, rng), moves.customers, playbook, moves.now, rng=rng),
         "channels": find_channels(
             history.append_column("channel", channel), playbook.states, states=states, touches=touches
         ),

@@ -49,7 +49,7 @@ def write_segments(
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """Segments over time: exports (:data:`sojourn.staleness.EXPORTS`), names now, and what was said of each since when."""
+    """Segments over time: exports (:data:`sojourn.staleness.EXPORTS`), names now, and the words about each."""
 
     exports: pa.Table
     names: Mapping[str, str]
@@ -114,7 +114,7 @@ def read_before(folder: Path) -> Before:
 
 
 def read_past(path: Path) -> Past:
-    """What is known of segments over time: a folder of ``sojourn segments``, or any table of ``customer_id, at, segment``.
+    """What is known of segments over time: a folder of ``sojourn segments``, or a table ``customer_id, at, segment``.
 
     A folder that an older version wrote, without a history, has the one export that it holds. Raises SojournError where
     there are no segments.

@@ -47,8 +47,8 @@ def find_telling_cells(hybrid: pa.Table, segmentation: str) -> list[Row]:
 def say_cell(r: Row) -> str:
     """One cell in a sentence."""
     return (
-        f"Of the customers who are “{r['segment']}”, {say_share(r['share_p'])} are in {r['state']} now "
-        f"({say_count(r['n_customers'], 'customer')}); of all it is {say_share(r['share_all_p'])}."
+        f"In “{r['segment']}” {say_share(r['share_p'])} of the customers are in {r['state']} now "
+        f"({r['n_customers']:,}); of all customers it is {say_share(r['share_all_p'])}."
     )
 
 

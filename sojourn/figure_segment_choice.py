@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.figure_style import COLORS, INK, SOFT, choose_by_menu, finish, plain
+from sojourn.figure_style import COLORS, INK, SOFT, choose_by_menu, finish
 from sojourn.wording import say_share
 
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ def draw_numbers(numbers: pa.Table) -> Figure:
         else (f"; {best['k']} would explain {say_share(best['explained_p'])}, which may be chance.")
     )
     table = [(f"{r['k']}{' (taken)' if r['is_chosen'] else ''}", say_share(max(r["explained_p"], 0.0))) for r in rows]
-    return finish(figure, title=plain(title, 300), about=NUMBERS_ABOUT, height=340, min_width=340,
+    return finish(figure, title=title, about=NUMBERS_ABOUT, height=340, min_width=340,
                   table=(("segments", "explained"), table))  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import subprocess
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from sojourn.figure_hybrid import NOTHING, draw_hybrid, find_telling_cells, say_hybrid
 from sojourn.figure_predictions import draw_ranking, draw_signals, draw_warning, wilson_interval
+from sojourn.figure_segment_choice import draw_choice, draw_numbers
 from sojourn.playbook import load_playbook
 from sojourn.predict import describe_prediction, predict_table
 from sojourn.predict_page import draw_predictions, render_predictions
@@ -22,6 +25,7 @@ from sojourn.segment_grid import HYBRID, LIFECYCLE, NONE_YET, VALUE, cross_segme
 from sojourn.value_purchases import merge_days
 
 HOSTILE = "</script><script>document.title='owned'</script>"
+BROWSER = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
 NOW = datetime(2025, 6, 30, 12, tzinfo=UTC)
 
 
@@ -103,6 +107,44 @@ def test_nothing_to_draw_is_said():
     blind = {"lead_days": math.nan, "warned": 0.0, "rule_days": 9.0, "rule_lead_days": math.nan, "rule_warned": 0.0,
              "false_alarms": 0.1, "rule_false_alarms": 0.1}  # fmt: skip
     assert "nan" not in str(draw_warning(blind).layout.meta)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on this machine")
+def test_a_browser_draws_every_figure_and_runs_nothing_else(card, tmp_path):
+    facts = {"outcomes": [card | {"outcome": HOSTILE}]}
+    (tmp_path / "predictions.html").write_text(render_predictions(facts), encoding="utf-8")
+    done = subprocess.run(
+        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=20000",
+         "--dump-dom", (tmp_path / "predictions.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert done.stdout.count('data-drawn="yes"') == len(draw_predictions(facts)) == 5
+    assert "<title>What customers will do next</title>" in done.stdout
+
+
+# -- how many segments ------------------------------------------------------------------------------------
+
+
+def test_criteria_are_drawn_from_worst_to_best_and_the_taken_number_stands_out():
+    rows = [
+        {"method": method, "k": k, "silhouette": s, "inertia": 1.0, "elbow": s, "bic": -100 * s, "stability": s,
+         "score": s, "score_se": 0.1, "is_chosen": k == 3}
+        for method in ("kmeans", "ward") for k, s in ((2, 0.2), (3, 0.7), (4, 0.45))
+    ]  # fmt: skip
+    figure = draw_choice(pa.Table.from_pylist(rows))
+    for trace in figure.data[:4]:  # BIC too: less is better, so it is turned round
+        assert list(trace.y) == pytest.approx([0, 1, 0.5])
+    assert int(np.argmax(figure.data[4].marker.size)) == 1
+    assert [trace.visible for trace in figure.data] == [True] * 5 + [False] * 5
+    numbers = pa.table(
+        {"k": [2, 3], "explained_p": [0.1, 0.12], "below_best_se": [0.03, 0.0], "is_chosen": [True, False]}
+    )
+    title = draw_numbers(numbers).layout.meta["title"]
+    assert title.startswith("2 segments explain 10")
+    assert "3 would explain 12" in title
 
 
 # -- segment by state in a run ----------------------------------------------------------------------------

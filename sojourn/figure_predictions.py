@@ -161,7 +161,10 @@ def draw_candidates(card: Card) -> Figure:
     if card["deployed"] != card["best"]:
         title = f"In use: {card['deployed']}, the most readable of those as good as the best ({card['best']})."
     if "auc_price" in price:
-        title += f" Reading it costs {price['auc_price']:+.3f} AUC (± {price['auc_se']:.3f})."
+        title += (
+            f" The best model that can be read has AUC {price['auc_glass']:.3f}, the best that cannot "
+            f"{price['auc_black']:.3f} (difference ± {price['auc_se']:.3f})."
+        )
     table = [(c["name"], "yes" if c["is_glass"] else "no", f"{c['auc']:.3f} ± {c['auc_se']:.3f}",
               f"{c['log_loss']:.4f} ± {c['log_loss_se']:.4f}", f"{c['brier']:.4f}", f"{c['calibration_error']:.3f}",
               say_share(c["accuracy"])) for c in tried]  # fmt: skip

@@ -193,7 +193,7 @@ def _without_arrays(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any], warning: str | None = None) -> None:
     from sojourn.output import open_output, write_json, write_table
-    from sojourn.predict_page import render_page
+    from sojourn.predict_page import render_predictions
 
     if out is None:
         return
@@ -202,7 +202,7 @@ def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any],
         for name, table in tables.items():
             write_table(table, folder / f"{name}.parquet")
         write_json(facts, folder / "prediction_models.json")
-        (folder / "predictions.html").write_text(render_page(facts, warning), encoding="utf-8")
+        (folder / "predictions.html").write_text(render_predictions(facts, warning), encoding="utf-8")
 
 
 def _say_written(out: Path | None, tables: dict[str, pa.Table]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from sojourn.registry import Card
     from sojourn.retrain_events import Asked, Retrained
     from sojourn.state_model import StateModel
+
+STALE_EXIT = 3
+"""The exit code of --alarm where a segment is stale."""
 
 ModelsFolder = Annotated[Path, typer.Option("--models", "-m", metavar="DIR", help="The folder of models.")]
 
@@ -67,6 +71,18 @@ def retrain_command(
             "--every", min=0.0001, metavar="DAYS", show_default="once", help="Do it again and again, until stopped."
         ),
     ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            metavar="PATH",
+            show_default=False,
+            help="Say what has not changed in six months: a folder of `sojourn segments`, or a table of exports.",
+        ),
+    ] = None,
+    alarm: Annotated[
+        bool, typer.Option("--alarm", help="End with exit code 3 where a segment is stale, for schedulers.")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -77,22 +93,64 @@ def retrain_command(
     """
     from sojourn.plain_table import read_plain
     from sojourn.playbook import load_playbook
+    from sojourn.registry import lock_models
     from sojourn.retrain_events import Asked
+    from sojourn.staleness import say_staleness
 
     book = load_playbook(playbook)
     names = _choose(book, outcome or [])
     if book.protected and protected is None and not unaudited:
         what = f"the playbook protects {', '.join(book.protected)}: name a table of it with --protected, or --unaudited"
         raise SojournError(Problem("retrain", what))
+    if alarm and segments is None:
+        raise SojournError(Problem("--alarm", "name the segments to look at with --segments"))
     audited = None if protected is None else read_plain(protected, ["customer_id"])
     asked = Asked(cost, benefit, budget, seed, audited, if_drift)
-    while True:
-        facts = _retrain_all(events, book, names, models, _read_states(book, states), asked, as_json)
+    settings = {"cost": cost, "benefit": benefit, "budget_s": budget, "seed": seed, "protected": _digest(protected)}
+
+    def work() -> bool:
+        """One round; whether a segment is stale."""
+        made_with = settings | {"states": _digest(states / "model.json" if states else None)}
+        with lock_models(models):
+            facts = _retrain_all(events, book, names, models, _read_states(book, states), asked, made_with, as_json)
+            found = _look_at_segments(segments, models) if segments else None
+        stale = [r["segment"] for r in found.to_pylist() if r["is_stale"]] if found is not None else []
         if as_json:
-            output.print_json({"models": str(models), "outcomes": facts})
-        if every is None:
-            return
+            told = {"models": str(models), "outcomes": facts}
+            if found is not None:
+                told |= {"segments": found.to_pylist(), "stale_segments": stale}
+            output.print_json(told)
+        elif found is not None:
+            for sentence in say_staleness(found):
+                output.say(sentence)
+        return bool(stale)
+
+    is_stale = work()
+    while every is not None:
         time.sleep(every * 86_400)
+        try:
+            work()
+        except SojournError as error:  # the next round may find what this one lacked
+            output.say_error(str(error))
+    if alarm and is_stale:
+        raise typer.Exit(STALE_EXIT)
+
+
+def _digest(path: Path | None) -> str | None:
+    """What tells a file from others."""
+    return None if path is None or not path.is_file() else sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _look_at_segments(segments: Path, models: Path) -> pa.Table:
+    """The staleness of segments, kept beside the models."""
+    from sojourn.output import write_alone
+    from sojourn.segment_files import read_past
+    from sojourn.staleness import judge_staleness
+
+    past = read_past(segments)
+    found = judge_staleness(past.exports, str(segments), names=past.names, told=past.told)
+    write_alone(found, models / "segment_staleness.parquet")
+    return found
 
 
 def _choose(book: Playbook, wanted: list[str]) -> list[str]:
@@ -114,26 +172,31 @@ def _read_states(book: Playbook, results: Path | None) -> StateModel:
 
 
 def _retrain_all(
-    events: list[str], book: Playbook, names: list[str], models: Path, states: StateModel, asked: Asked, as_json: bool
-) -> list[dict[str, Any]]:
+    events: list[str], book: Playbook, names: list[str], models: Path, states: StateModel, asked: Asked,
+    made_with: dict[str, Any], as_json: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
     with output.progress_bars(is_silent=as_json) as progress:
         log = read_log(events, book, progress)
         facts = []
         for k, name in enumerate(names):
             progress("retrain", k, len(names))
-            facts.append(_retrain(log.events, book, name, models, states, asked, as_json))
+            facts.append(_retrain(log.events, book, name, models, states, asked, made_with, as_json))
         progress("retrain", len(names), len(names))
     return facts
 
 
 def _retrain(
-    events: pa.Table, book: Playbook, name: str, models: Path, states: StateModel, asked: Asked, as_json: bool
-) -> dict[str, Any]:
+    events: pa.Table, book: Playbook, name: str, models: Path, states: StateModel, asked: Asked,
+    made_with: dict[str, Any], as_json: bool,
+) -> dict[str, Any]:  # fmt: skip
     from sojourn.errors import EventsError
     from sojourn.registry import add_model, find_champion, put_into_use, read_model
     from sojourn.retrain_events import retrain_outcome
 
     now, before = datetime.now(UTC), find_champion(models, name)
+    done = _find_done(events, book, name, models, made_with)
+    if done is not None:
+        return _say_done(done, models, now, before, as_json)
     champion = read_model(models, name, before)[1] if before is not None else None
     try:
         found = retrain_outcome(events, book, name, states, champion=champion, asked=asked)
@@ -143,7 +206,7 @@ def _retrain(
         return {"outcome": name, "why_not": why}
     card = None
     if found.record is not None:
-        card = add_model(models, _make_card(found, book, now), found.record)
+        card = add_model(models, _make_card(found, book, now, made_with), found.record)
         if found.verdict.is_promoted:
             put_into_use(models, name, card.version, at=now.isoformat(), why=found.verdict.why)
     if not as_json:
@@ -151,7 +214,38 @@ def _retrain(
     return _describe(found, card, before)
 
 
-def _make_card(found: Retrained, book: Playbook, now: datetime) -> Card:
+def _find_done(events: pa.Table, book: Playbook, name: str, models: Path, made_with: dict[str, Any]) -> Card | None:
+    """The version that was made of just this: the same last event, playbook, code and settings. None: there is none."""
+    from sojourn.registry import list_cards
+
+    last = events["event_at"][-1].as_py().isoformat()
+    cards = [
+        card for card in list_cards(models, name)
+        if (card.data_to, card.playbook, card.code_version, dict(card.asked))
+        == (last, book.hash, sojourn.__version__, made_with)
+    ]  # fmt: skip
+    return cards[-1] if cards else None
+
+
+def _say_done(card: Card, models: Path, now: datetime, before: int | None, as_json: bool) -> dict[str, Any]:
+    """Nothing to train. A winner that was stored when the process or the power went is put into use now."""
+    from sojourn.registry import list_decisions, put_into_use
+
+    decided = {one.version for one in list_decisions(models, card.name)}
+    is_late = card.is_winner and card.version not in decided
+    if is_late:
+        put_into_use(models, card.name, card.version, at=now.isoformat(), why=card.note)
+    what = (
+        "is in use now" if is_late else "is in use" if card.version == before else f"was kept, version {before} stays"
+    )
+    why = f"nothing new: version {card.version}, made of the same events, {what}"
+    if not as_json:
+        output.say(f"{card.name}: {why}.")
+    return {"outcome": card.name, "version": card.version if is_late else None, "champion_before": before,
+            "why_not": why, "metrics": None, "drift": []}  # fmt: skip
+
+
+def _make_card(found: Retrained, book: Playbook, now: datetime, made_with: dict[str, Any]) -> Card:
     from sojourn.registry import Card
 
     record = found.record
@@ -161,6 +255,7 @@ def _make_card(found: Retrained, book: Playbook, now: datetime) -> Card:
         data_to=record["data_to"], n_customers=record["n_customers"], code_version=sojourn.__version__,
         playbook=book.hash, inputs=tuple(record["model"]["columns"]), metrics=record["metrics"],
         audit=dict(found.audit or {}), note=found.verdict.why,
+        asked=made_with, is_winner=found.verdict.is_promoted,
     )  # fmt: skip
 
 

@@ -84,13 +84,14 @@ def segments_command(
     """
     from sojourn.plain_table import read_plain
     from sojourn.playbook import load_playbook
-    from sojourn.segment_files import read_before, read_run, write_segments
+    from sojourn.segment_files import read_before, read_past, read_run, write_segments
     from sojourn.segment_hybrid import cross_states, flow_between_cells
     from sojourn.segment_study import study_segments
 
     _check_choices(recipe, method)
     instant = parse_instant("--at", at)
     before = read_before(previous) if previous is not None else None
+    past = read_past(previous) if previous is not None else None
     run = read_run(results) if results is not None else None
     known = read_plain(traits, ["customer_id"]) if traits is not None else None
     book = load_playbook(playbook)
@@ -107,7 +108,7 @@ def segments_command(
             then = before.customers if before else None
             flows = flow_between_cells(study.segments.customers, customers, transitions, now=now, before=then)
         progress("write", 0, 1)
-        write_segments(study, out, cells=cells, flows=flows, seed=seed)
+        write_segments(study, out, cells=cells, flows=flows, past=past, seed=seed)
         progress("write", 1, 1)
     if as_json:
         from sojourn.segment_files import tell_study

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.figure_style import COLORS, INK, LESS, MORE, SOFT, choose_by_menu, draw_nothing, finish, plain
-from sojourn.wording import say_count, say_number, say_share
+from sojourn.wording import say_count, say_number, say_share, shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -127,7 +127,7 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
     figure = go.Figure(
         go.Heatmap(
             z=[[cells[mark, number]["difference"] for number in names] for mark in marks],
-            x=[plain(f"{number} · {name}", 26) for number, name in names.items()],
+            x=[plain(f"{number} · {name}", max(26, 100 // len(names))) for number, name in names.items()],
             y=[plain(mark, 34) for mark in marks],
             customdata=[[_say_cell(cells[mark, number]) for number in names] for mark in marks],
             hovertemplate="%{customdata}<extra></extra>",
@@ -217,7 +217,7 @@ def draw_cells(cells: pa.Table) -> Figure:
         go.Heatmap(
             z=[[at[number, state]["share_p"] for state in states] for number, _ in segments],
             x=[plain(state, 18) for state in states],
-            y=[plain(f"{number} · {name}", 34) for number, name in segments],
+            y=[plain(f"{number} · {name}", 46) for number, name in segments],
             text=[[say_share(at[number, state]["share_p"]) for state in states] for number, _ in segments],
             texttemplate="%{text}",
             customdata=[[_say_crossing(at[number, state]) for state in states] for number, _ in segments],
@@ -254,7 +254,7 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
     import plotly.graph_objects as go
 
     def say(number: int, state: str) -> str:
-        return f"{names.get(number, f'segment {number}')}: {state}"
+        return f"{shorten(names.get(number, f'segment {number}'), 36)}: {shorten(state, 18)}"
 
     rows = [r for r in flows.to_pylist() if (r["from_segment"], r["from_state"]) != (r["to_segment"], r["to_state"])]
     n_moved, n_all = sum(r["n_customers"] for r in rows), sum(flows["n_customers"].to_pylist())
@@ -263,7 +263,7 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
     shown = rows[:_MOST_FLOWS]
     pairs = []
     for r in shown:
-        to = say(r["to_segment"], r["to_state"]) if r["to_segment"] != r["from_segment"] else r["to_state"]
+        to = say(r["to_segment"], r["to_state"]) if r["to_segment"] != r["from_segment"] else shorten(r["to_state"], 18)
         pairs.append((say(r["from_segment"], r["from_state"]), to))
     colors = color_segments([r["from_segment"] for r in shown])
     figure = go.Figure(
@@ -274,7 +274,7 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
             hovertemplate="%{x:,} customers<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(f"{a} → {b}", 70) for a, b in pairs],
+    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(f"{a} → {b}", 120) for a, b in pairs],
                         autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False)
     share = say_share(n_moved / n_all)

@@ -50,6 +50,7 @@ from sojourn.tables import (
 if TYPE_CHECKING:
     from sojourn.events import EventLog
     from sojourn.fold import Batch, Layout
+    from sojourn.value_purchases import Purchases
 
 Progress = Callable[[str, int, int], None]
 F8 = NDArray[np.float64]
@@ -95,6 +96,7 @@ def run(
         layout, batch = _number(log, book, watch)
         chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
         lived = _keep_lives(book, log, batch, luck)
+        bought = _keep_purchases(book, log)
         log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
         folded, symbols = _fold(layout, batch, at, rng, threads, watch)
         rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
@@ -108,7 +110,7 @@ def run(
         cuts = dict(zip(book.fingerprint, folded.cuts, strict=True))
         del rows, past, folded
         log = _keep_columns(log, ["label"])
-        moves = _analyse(book, fit, found, lived, at, rng, folder, watch)
+        moves = _analyse(book, fit, found, lived, bought, at, rng, folder, watch)
         results = Results(
             playbook=book,
             customers=found.customers,
@@ -311,6 +313,13 @@ def _keep_lives(book: Playbook, log: EventLog, batch: Batch, rng: np.random.Gene
     return _Lives(chosen, log.events.select(names).take(pa.array(theirs)).combine_chunks(), rng)
 
 
+def _keep_purchases(book: Playbook, log: EventLog) -> Purchases | None:
+    """Who bought when and for how much, which life cycle and value are read from."""
+    from sojourn.segment_grid import read_purchases
+
+    return read_purchases(log.events, book)
+
+
 def _foresee(
     book: Playbook, fit: StateFit, rows: Rows, past: _Past, layout: Layout, rng: np.random.Generator,
     threads: int, watch: Stages,
@@ -401,14 +410,15 @@ def _trace_examples(
 
 
 def _analyse(
-    book: Playbook, fit: StateFit, found: _Found, lived: _Lives, at: datetime, rng: np.random.Generator,
-    folder: Path | None, watch: Stages,
+    book: Playbook, fit: StateFit, found: _Found, lived: _Lives, bought: Purchases | None, at: datetime,
+    rng: np.random.Generator, folder: Path | None, watch: Stages,
 ) -> dict[str, pa.Table]:  # fmt: skip
     """How customers move: counts, flows, dwell, velocity, what sets moves off, journeys, and where people are."""
+    from sojourn.segment_grid import cross_segments
     from sojourn.transitions import analyse_moves
     from sojourn.triggers import find_triggers
 
-    trigger_rng = rng.spawn(1)[0]
+    trigger_rng, cross_rng = rng.spawn(2)
     with watch("analyse transitions"):
         history = read_history(folder, _MOVE_COLUMNS) if folder else found.history
         moves = analyse_moves(
@@ -423,7 +433,10 @@ def _analyse(
     with watch("trace journeys"):
         lives = _take_lives(found.customers, history, lived)
         del history
-        return moves | {"triggers": triggers} | _trace(book, fit, found, lives, at, lived.rng)
+        traced = _trace(book, fit, found, lives, at, lived.rng)
+    with watch("cross segments"):
+        hybrid = cross_segments(bought, found.customers.select(["customer_id", "state"]), book, at, rng=cross_rng)
+    return moves | {"triggers": triggers} | traced | {"hybrid": hybrid}
 
 
 def _take_lives(customers: pa.Table, history: pa.Table, lived: _Lives) -> pa.Table:

@@ -17,7 +17,7 @@ from sojourn.leaks import Leak, find_leaks
 from sojourn.predict_choose import Choice, Folds, compare_candidates, plain_folds, price_of_reading, say_price
 from sojourn.predict_explain import Reader, read_model, reasons_of, weigh_columns
 from sojourn.predict_models import model_from_json, model_to_json
-from sojourn.predict_scores import Threshold, fit_platt, set_threshold, tabulate_gains, to_p
+from sojourn.predict_scores import Threshold, fit_platt, set_threshold, tabulate_gains, to_p, trace_curve
 from sojourn.predict_table import Encoding, learn_encoding, read_label
 
 F8 = NDArray[np.float64]
@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 class Prediction:
     """A deployed model of one outcome and all that is known about it.
 
-    ``gains`` and ``threshold`` are of rows held out, ``weights`` says how much each column matters.
+    ``gains``, ``curve`` and ``threshold`` are of rows held out, ``weights`` says how much each column matters.
     """
 
     outcome: str
@@ -39,6 +39,7 @@ class Prediction:
     base_rate: float
     leaks: tuple[Leak, ...]
     gains: pa.Table
+    curve: pa.Table
     threshold: Threshold
     weights: pa.Table
     notes: tuple[str, ...] = ()
@@ -84,7 +85,8 @@ def learn_outcome(
     held_out = to_p(chosen.log_odds)
     return Prediction(
         outcome, choice, reader, len(y), float(y.mean()), (*find_leaks(x, y, encoding, seed=seed), *more_leaks),
-        tabulate_gains(held_out, choice.happened), set_threshold(held_out, choice.happened, cost, benefit),
+        tabulate_gains(held_out, choice.happened), trace_curve(held_out, choice.happened, cost, benefit),
+        set_threshold(held_out, choice.happened, cost, benefit),
         weigh_columns(reader, x), (*encoding.left_out, *notes),
     )  # fmt: skip
 
@@ -141,6 +143,7 @@ def describe_prediction(found: Prediction) -> dict[str, Any]:
         "price_in_words": say_price(found.price),
         "threshold": found.threshold.as_dict(),
         "gains": found.gains.to_pylist(),
+        "curve": found.curve.to_pylist(),
         "leaks": [leak.as_dict() for leak in found.leaks],
         "weights": found.weights.to_pylist(),
         "notes": list(found.notes),

@@ -1,66 +1,141 @@
-"""A page about predictions for people: how good, why, what states add, what to doubt. It works offline."""
+"""The page of predictions: one self-contained HTML file that says how good they are, why, and what to doubt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Predictions</title><style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1c2733}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{padding:.2rem .8rem .2rem 0;text-align:right}
-th:first-child,td:first-child{text-align:left}th{font-weight:600;border-bottom:1px solid #bbb}
-.bar{display:inline-block;height:.8rem;background:#2f6f9f;vertical-align:middle}.warn{border-left:4px solid #c2410c;
-padding-left:.8rem}h2{margin-top:2.5rem}.base{background:#c9d6df}</style></head><body>
-<h1>What customers will do next</h1>
-{% for card in cards %}<h2>{{ card.outcome }}</h2>
-{% if card.deployed is not defined %}<p>Not predicted: {{ card.why_not }}.</p>
-{% else %}
-<p>It happens to {{ share(card.base_rate) }}. The likeliest tenth holds {{ share(card.gains[0].gain) }} of all to whom
-it happens: {{ "%.1f"|format(card.gains[0].lift) }} times as many as a tenth drawn at random.
-In use: {{ card.deployed }}.</p>
-{% if card.window is defined %}<p>Learned at {{ card.window.train_at|length }} instants up to
-{{ card.window.train_at[-1][:10] }}, judged at {{ card.window.test_at[:10] }} on other customers.</p>{% endif %}
-{% for leak in card.leaks %}<p class="warn">{{ leak.why }}.</p>{% endfor %}
-<h3>Of ten equal groups, the likeliest first: how many it happened to, and how many were promised</h3>
-<table><tr><th>group</th><th>happened</th><th>promised</th><th style="text-align:left">&nbsp;</th></tr>
-{% for row in card.gains %}<tr><td>{{ row.group }}</td><td>{{ share(row.kept) }}</td><td>{{ share(row.promised) }}</td>
-<td style="text-align:left">
-<span class="bar" style="width:{{ (160 * row.kept / top(card.gains))|round(1) }}px"></span></td>
-</tr>{% endfor %}</table>
-<h3>What counts</h3><table>{% for row in card.weights[:8] %}<tr><td>{{ row.column }}</td><td style="text-align:left">
-<span class="bar" style="width:{{ (160 * row.weight / (card.weights[0].weight or 1))|round(1) }}px"></span></td></tr>
-{% endfor %}</table>
-<h3>Which model, and what reading it costs</h3><p>{{ card.price_in_words }}</p>
-<table><tr><th>model</th><th>log loss</th><th>AUC</th><th>right</th></tr>{% for c in card.candidates %}<tr>
-<td>{{ c.name }}{{ " (in use)" if c.name == card.deployed }}</td>{% if c.why_not %}<td colspan="3">{{ c.why_not }}</td>
-{% else %}<td>{{ "%.4f"|format(c.log_loss) }}</td><td>{{ "%.3f"|format(c.auc) }}</td><td>{{ share(c.accuracy) }}</td>
-{% endif %}</tr>{% endfor %}</table>
-{% if card.inputs is defined %}<h3>What the states add</h3><p>{{ card.inputs_in_words }}</p>
-<table><tr><th>inputs</th><th>log loss</th><th>AUC</th></tr>{% for row in card.inputs %}<tr><td>{{ row.inputs }}</td>
-<td>{{ "%.4f"|format(row.log_loss) }}</td><td>{{ "%.3f"|format(row.auc) }}</td></tr>{% endfor %}</table>{% endif %}
-{% endif %}{% endfor %}
-{% if warning %}<h2>Early warning</h2><p>{{ warning }}</p>{% endif %}
-</body></html>
-"""
+from sojourn.figure_predictions import (
+    draw_calibration,
+    draw_candidates,
+    draw_inputs,
+    draw_profit,
+    draw_ranking,
+    draw_signals,
+    draw_state_inputs,
+    draw_warning,
+    draw_weights,
+)  # fmt: skip
+from sojourn.report import embed_figure, fill_page
+from sojourn.wording import say_count, say_date, say_duration, say_share
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Words = dict[str, Any]
+
+_OF_OUTCOME = {
+    "ranking": draw_ranking,
+    "calibration": draw_calibration,
+    "profit": draw_profit,
+    "weights": draw_weights,
+    "candidates": draw_candidates,
+}
+"""The figures of one outcome, in the order of the page."""
 
 
-def render_page(facts: Mapping[str, Any], warning: str | None = None) -> str:
-    """The HTML of what ``prediction_models.json`` says; ``warning`` is the sentence about early warning.
+def render_predictions(facts: Mapping[str, Any], warning: str | None = None) -> str:
+    """The page of what ``prediction_models.json`` says, as UTF-8 text of about 5 MB, most of it plotly.js.
+
+    ``warning`` is the sentence about early warning. The same facts give the same page.
 
     >>> card = {"outcome": "churn <b>", "why_not": "the history is too short"}
-    >>> "churn &lt;b&gt;" in render_page({"outcomes": [card]})
+    >>> "churn &lt;b&gt;" in render_predictions({"outcomes": [card]})
     True
     """
-    from jinja2 import Environment
-
-    page = Environment(autoescape=True).from_string(_PAGE)
-    return page.render(cards=facts["outcomes"], warning=warning, share=_share, top=_top)
+    figures = {name: embed_figure(figure) for name, figure in draw_predictions(facts).items()}
+    return fill_page("predictions.html.j2", write_words(facts, warning, list(figures)), figures)
 
 
-def _share(p: float) -> str:
-    return f"{100 * p:.1f} %"
+def draw_predictions(facts: Mapping[str, Any]) -> dict[str, Figure]:
+    """Every figure that the facts have data for: those of the first outcome begin with ``1-``, and so on."""
+    found: dict[str, Figure] = {}
+    for number, card in enumerate(facts["outcomes"], start=1):
+        if "deployed" not in card:
+            continue
+        found |= {f"{number}-{name}": draw(card) for name, draw in _OF_OUTCOME.items()}
+        if "inputs" in card:
+            found[f"{number}-inputs"] = draw_inputs(card)
+    ahead = facts.get("ahead") or {}
+    if "early_warning" in ahead:
+        found["warning"] = draw_warning(ahead["early_warning"])
+        found["signals"] = draw_signals(ahead["early_warning"])
+    if "next_state" in ahead:
+        found["next-state"] = draw_state_inputs(ahead["next_state"])
+    return found
 
 
-def _top(gains: list[Mapping[str, float]]) -> float:
-    return max((row["kept"] for row in gains), default=0.0) or 1.0
+def write_words(facts: Mapping[str, Any], warning: str | None, drawn: list[str]) -> Words:
+    """What the template prints, as plain values; texts are not escaped yet. ``drawn`` are the names of figures."""
+    parts = [_write_outcome(card, number, drawn) for number, card in enumerate(facts["outcomes"], start=1)]
+    ahead = facts.get("ahead") or {}
+    why = ahead.get("why_not") or {}
+    if warning or "early_warning" in why:
+        says = [warning] if warning else [f"Not told: {why['early_warning']}"]
+        parts.append(_part("Early warning", says, [name for name in ("warning", "signals") if name in drawn]))
+    if "next_state" in ahead or "next_state" in why:
+        says = [f"Not told: {why['next_state']}"] if "next_state" in why else []
+        parts.append(_part("The next state", says, [name for name in ("next-state",) if name in drawn]))
+    if "next_time" in ahead or "next_time" in why:
+        parts.append(_part("When it happens next", [_say_time(ahead, why)], []))
+    n = sum("deployed" in card for card in facts["outcomes"])
+    of = f"{n} of {len(facts['outcomes'])} outcomes"
+    return {
+        "title": "What customers will do next",
+        "about": f"Predicted: {of if n < len(facts['outcomes']) else say_count(n, 'outcome')}. "
+        "Every number here is of customers held out: no model had seen them.",
+        "parts": parts,
+        "colors": [],
+    }
+
+
+def _part(title: str, says: list[str], figures: list[str], facts: list[Words] | None = None,
+          doubts: list[str] | None = None) -> Words:  # fmt: skip
+    return {"title": title, "says": says, "figures": figures, "facts": facts or [], "doubts": doubts or []}
+
+
+def _write_outcome(card: Mapping[str, Any], number: int, drawn: list[str]) -> Words:
+    if "deployed" not in card:
+        return _part(card["outcome"], [f"Not predicted: {card['why_not']}."], [])
+    in_use = next(c for c in card["candidates"] if c["name"] == card["deployed"])
+    gains = card["gains"][0]
+    says = [
+        f"It happens to {say_share(card['base_rate'])}. Of the likeliest tenth it happened to "
+        f"{say_share(gains['kept'])}, and {say_share(gains['promised'])} was promised. In use: {card['deployed']}.",
+        card["price_in_words"],
+    ]
+    if "window" in card:
+        window = card["window"]
+        says.insert(
+            1,
+            f"Whether it happens within {say_duration(window['horizon_s'])}: learned at "
+            f"{say_count(len(window['train_at']), 'instant')} up to {_day(window['train_at'][-1])}, judged at "
+            f"{_day(window['test_at'])} on other customers.",
+        )
+    facts = [
+        {"number": f"{in_use['auc']:.3f}", "what": "area under the ROC curve"},
+        {"number": say_share(gains["gain"]), "what": "of them in the likeliest tenth"},
+        {"number": f"{card['threshold']['p']:.2f}", "what": "probability from which acting pays"},
+        {"number": f"{card['n_rows']:,}", "what": "rows learned from"},
+    ]
+    doubts = [f"{leak['why']}." for leak in card["leaks"]] + [f"{note}." for note in card.get("notes") or []]
+    names = [name for name in drawn if name.startswith(f"{number}-")]
+    return _part(card["outcome"], says, names, facts, doubts)
+
+
+def _day(text: str) -> str:
+    return say_date(datetime.fromisoformat(text), year=True)
+
+
+def _say_time(ahead: Mapping[str, Any], why: Mapping[str, str]) -> str:
+    if "next_time" in why:
+        return f"Not told: {why['next_time']}"
+    told = ahead["next_time"]
+    gain, error = told["log_loss_base"] - told["log_loss"], told["log_loss_gain_se"]
+    verdict = "better than" if gain > 2 * error else "no better, beyond chance, than"
+    return (
+        f"The time of the next {told['event']} is foreseen {verdict} as if everybody were alike: log loss "
+        f"{told['log_loss']:.4f} against {told['log_loss_base']:.4f} (gain ± {error:.4f}). Each customer's days are in "
+        "next_time.parquet."
+    )

@@ -161,3 +161,32 @@ def set_threshold(p: F8, happened: Bools, cost: float, benefit: float) -> Thresh
         cost, benefit, limit, acted / len(p), float(profits[acted]), float(profits[-1]),
         float(p[order[best - 1]]) if best else 1.0, float(profits[best]),
     )  # fmt: skip
+
+
+def trace_curve(p: F8, happened: Bools, cost: float, benefit: float, most: int = 120) -> pa.Table:
+    """What acting on the likeliest customers brings, for more and more of them: a row per number of customers.
+
+    ``share`` of all that is reached, ``p`` of the last one reached, ``gain`` (share of those to whom it happens that is
+    reached: the gain curve, and with ``false_p``, the share of the others, the ROC curve), and ``profit`` per row as
+    :func:`set_threshold` counts it. At most so many rows, the first for nobody; equal ``p`` are reached together.
+
+    >>> trace_curve(np.array([0.9, 0.4, 0.1]), np.array([True, False, True]), 1, 4)["gain"].to_pylist()
+    [0.0, 0.5, 0.5, 1.0]
+
+    Source: Fawcett 2006, doi:10.1016/j.patrec.2005.10.010.
+    """
+    order = np.argsort(-p, kind="stable")
+    n, said, found = len(p), p[order], np.concatenate([[0], np.cumsum(happened[order])])
+    ends = np.concatenate([[0], np.flatnonzero(np.diff(said)) + 1, [n]])  # not within equal ones
+    if len(ends) > most:
+        ends = ends[np.unique(np.linspace(0, len(ends) - 1, most).round().astype(np.int64))]
+    n_yes = int(happened.sum())
+    return pa.table(
+        {
+            "share": ends / n,
+            "p": np.concatenate([[1.0], said])[ends],
+            "gain": found[ends] / max(n_yes, 1),
+            "false_p": (ends - found[ends]) / max(n - n_yes, 1),
+            "profit": (benefit * found[ends] - cost * ends) / n,
+        }
+    )

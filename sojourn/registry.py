@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ class Card:
     """What is known of one version of a model. Instants in ISO 8601, UTC.
 
     ``metrics`` are those on the customers that the model has not seen; ``audit`` what was found about protected
-    attributes, empty where nobody looked.
+    attributes, empty where nobody looked. ``asked``: the settings that it was trained with. ``is_winner``: whether it
+    was found to be better than the one in use then.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Card:
     metrics: Mapping[str, float]
     audit: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    is_winner: bool = False
     version: int = 0
 
 
@@ -52,6 +56,26 @@ class Decision:
     before: int | None
     at: str
     why: str
+
+
+@contextmanager
+def lock_models(folder: Path) -> Iterator[None]:
+    """Hold the folder of models alone; the lock goes with the process, however that ends. Raises SojournError where
+    another holds it."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            what = f"another `sojourn retrain` is at work on these models ({file.read().strip() or 'just started'})"
+            raise SojournError(Problem(str(folder), f"{what}; nothing was done")) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def add_model(folder: Path, card: Card, model: Mapping[str, Any]) -> Card:

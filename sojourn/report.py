@@ -45,16 +45,26 @@ def render_report(results: Results) -> str:
 
     Reads nothing but ``results`` and the package's own template; the same results give the same page.
     """
-    from jinja2 import Environment, StrictUndefined
+    figures = {name: embed_figure(figure) for name, figure in results.figures.items()}
+    return fill_page("report.html.j2", write_page(results), figures)
+
+
+def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A page from one of the package's templates: ``page`` holds its words, ``figures`` those of :func:`embed_figure`.
+
+    Texts are escaped here; the page loads nothing, and runs plotly.js and :data:`LOADER` only.
+    """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
     # A script's hash is over its text as the browser reads it, which turns line ends into "\n".
     plotly_js = get_plotlyjs().replace("\r\n", "\n")
-    figures = {name: embed_figure(figure) for name, figure in results.figures.items()}
-    page = write_page(results)
-    template = (files("sojourn") / "report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
+    folder = files("sojourn")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+    )  # fmt: skip
+    return environment.get_template(template).render(
         page=page,
         figures=figures,
         plotly_js=plotly_js,

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.figure_hybrid import say_hybrid
 from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
 from sojourn.figure_moments import say_moments
 from sojourn.figure_pace import find_medians
@@ -73,6 +74,7 @@ def write_page(results: Results) -> Words:
         "journeys": [say_journey(r) for r in find_sure_journeys(results.moves["journeys"])],
         "unjudged": [f"{r['outcome']}: {r['why_not']}." for r in results.moves["journeys"].to_pylist() if r["why_not"]],
         "gaps": write_gaps(results),
+        "hybrid": say_hybrid(results.moves["hybrid"]),
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
         "moments": say_moments(results.moves["moments"]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,46 @@ import pyarrow.parquet as pq
 
 from sojourn.errors import Problem, SojournError
 from sojourn.output import open_output, write_json, write_table
+from sojourn.plain_table import read_plain
 from sojourn.segment_page import render_segments
 from sojourn.segment_study import Study
 from sojourn.segments import Before
+from sojourn.staleness import EXPORTS, add_descriptions, add_export
 
 
 def write_segments(
-    study: Study, out: str | Path, *, cells: pa.Table | None = None, flows: pa.Table | None = None, seed: int = 0
-) -> None:
-    """All of a study as files in a folder; an error leaves the folder as it was."""
+    study: Study, out: str | Path, *, cells: pa.Table | None = None, flows: pa.Table | None = None,
+    past: Past | None = None, seed: int = 0,
+) -> None:  # fmt: skip
+    """All of a study as files in a folder; an error leaves the folder as it was.
+
+    ``past``: what earlier studies of the same segments said; it is carried on, so that staleness can be seen.
+    """
     with open_output(out) as folder:
         assert folder is not None
         tables = {
             "segments": study.segments.customers, "segment_profiles": study.segments.profiles,
             "segment_choice": study.segments.choice, "segment_relevance": study.relevance,
             "segment_audit": study.audit, "segment_states": cells, "segment_flows": flows,
+            "segment_history": add_export(past.exports if past else None, study.segments.customers, study.at),
         }  # fmt: skip
         for name, table in tables.items():
             if table is not None:
                 write_table(table, folder / f"{name}.parquet")
-        write_json(tell_study(study), folder / "segments.json")
+        said = [(one.number, one.described_as) for one in study.segments.segments]
+        told = add_descriptions(past.told if past else [], said, study.at)
+        write_json(tell_study(study) | {"descriptions": told}, folder / "segments.json")
         page = render_segments(study, cells=cells, flows=flows, seed=seed)
         (folder / "segments.html").write_text(page, encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Segments over time: exports (:data:`sojourn.staleness.EXPORTS`), names now, and the words about each."""
+
+    exports: pa.Table
+    names: Mapping[str, str]
+    told: Sequence[Mapping[str, Any]]
 
 
 def tell_study(study: Study) -> dict[str, Any]:
@@ -93,6 +111,26 @@ def read_before(folder: Path) -> Before:
         raise SojournError(
             Problem(str(folder), what, command=f"sojourn segments EVENTS -p PLAYBOOK --out {folder}")
         ) from None
+
+
+def read_past(path: Path) -> Past:
+    """What is known of segments over time: a folder of ``sojourn segments``, or a table ``customer_id, at, segment``.
+
+    A folder that an older version wrote, without a history, has the one export that it holds. Raises SojournError where
+    there are no segments.
+    """
+    if not path.is_dir():
+        return Past(read_plain(path, ["customer_id", "at", "segment"]), {}, ())
+    before = read_before(path)
+    told: Mapping[str, Any] = json.loads((path / "segments.json").read_text(encoding="utf-8"))
+    names = {str(number): name for number, name in before.names.items()}
+    history = path / "segment_history.parquet"
+    try:
+        if history.exists():
+            return Past(pq.read_table(history).select(EXPORTS.names).cast(EXPORTS), names, told.get("descriptions", ()))
+        return Past(add_export(None, before.customers, datetime.fromisoformat(told["at"])), names, ())
+    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+        raise SojournError(Problem(str(path), f"the history of the segments cannot be read: {error}")) from None
 
 
 def read_run(folder: Path) -> tuple[pa.Table, pa.Table, datetime]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from sojourn.figure_segment_choice import draw_choice, draw_numbers
 from sojourn.figure_segments import (
     draw_cells,
     draw_flows,
@@ -17,7 +17,7 @@ from sojourn.figure_segments import (
     draw_tree,
 )  # fmt: skip
 from sojourn.figure_style import COLORS
-from sojourn.report import LOADER, embed_figure, write_policy
+from sojourn.report import embed_figure, fill_page
 from sojourn.segment_study import Study
 from sojourn.segments import Segment
 from sojourn.wording import say_count, say_date, say_number, say_share
@@ -35,17 +35,8 @@ def render_segments(
 ) -> str:
     """The page as HTML text; the same study gives the same page. ``cells`` and ``flows`` come from
     :mod:`sojourn.segment_hybrid`."""
-    from jinja2 import Environment, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    plotly_js = get_plotlyjs().replace("\r\n", "\n")
     figures = {name: embed_figure(figure) for name, figure in draw_study(study, cells, flows, seed=seed).items()}
-    template = (files("sojourn") / "segments.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
-        page=_write_page(study, figures), figures=figures, plotly_js=plotly_js, loader=LOADER,
-        policy=write_policy([plotly_js, LOADER]),
-    )  # fmt: skip
+    return fill_page("segments.html.j2", _write_page(study, figures), figures)
 
 
 def draw_study(study: Study, cells: pa.Table | None, flows: pa.Table | None, *, seed: int = 0) -> dict[str, Figure]:
@@ -53,6 +44,10 @@ def draw_study(study: Study, cells: pa.Table | None, flows: pa.Table | None, *, 
     found = study.segments
     names = {one.number: one.name for one in sorted(found.segments, key=lambda one: one.number)}
     figures = {"map": draw_map(found.customers, names, seed=seed), "profiles": draw_profiles(found.profiles, names)}
+    if found.choice is not None:
+        figures["choice"] = draw_choice(found.choice)
+    if study.numbers is not None:
+        figures["numbers"] = draw_numbers(study.numbers)
     if study.relevance is not None:
         figures["relevance"] = draw_relevance(study.relevance, study.horizon_days)
     if found.tree is not None:
@@ -67,6 +62,7 @@ def draw_study(study: Study, cells: pa.Table | None, flows: pa.Table | None, *, 
 _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Where they are", "", ("map",)),
     ("What sets them apart", "", ("profiles",)),
+    ("How many there are", "", ("choice", "numbers")),
     ("Are they worth having?", "Segments as of an earlier instant, and what customers did after it.", ("relevance",)),
     ("Segment by state", "Who a customer is, by what they do now.", ("cells", "flows")),
     ("Finer and coarser", "The same customers at several granularities.", ("tree",)),
@@ -117,6 +113,7 @@ def _write_card(one: Segment, study: Study) -> dict[str, Any]:
         "name": one.name,
         "number": one.number,
         "color": (one.number - 1) % len(COLORS),
+        "percent": 100 * one.share_p,
         "size": f"{say_count(one.n_customers, 'customer')}, {say_share(one.share_p)}",
         "marks": marks,
         "rule": one.rule,

@@ -23,8 +23,10 @@ from sojourn.move_values import value_moves
 from sojourn.paths import find_paths
 from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State, Target
 from sojourn.results import Results
+from sojourn.segment_grid import cross_segments
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
+from sojourn.value_purchases import Purchases, day_of, merge_days
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0
@@ -352,10 +354,19 @@ def make_journeys(
             now=moves.now,
             rng=rng,
         ),
+        "hybrid": cross_segments(buy_at_random(moves, rng), moves.customers, playbook, moves.now, rng=rng),
         "channels": find_channels(
             history.append_column("channel", channel), playbook.states, states=states, touches=touches
         ),
     }
+
+
+def buy_at_random(moves: Moves, rng: np.random.Generator) -> Purchases:
+    """Purchases of every second customer, on days of the last half year."""
+    names = pa.array(moves.customers["customer_id"].to_pylist(), pa.string())
+    n = 3 * len(names)
+    who = rng.integers(0, max(1, len(names) // 2), n)
+    return merge_days(names, who, day_of(moves.now) - rng.integers(0, 180, n), rng.exponential(50.0, n))
 
 
 def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> pa.Table:

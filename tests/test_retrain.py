@@ -224,7 +224,9 @@ def test_the_commands(world: pa.Table, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["outcomes"][0]["verdict"]["is_promoted"]
     again = run(app, ask)
-    assert "too early" in again.stdout
+    assert "nothing new: version 1, made of the same events, is in use" in again.stdout
+    dearer = run(app, [*ask, "--cost", "2"])  # another question, so that it is asked
+    assert "too early" in dearer.stdout
     assert "version 1 in use" in run(app, ["models", "-m", str(models)]).stdout
     card = run(app, ["models", "conversion", "-m", str(models)]).stdout
     assert "# conversion, version 1" in card

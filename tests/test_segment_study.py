@@ -251,8 +251,14 @@ def test_the_command_writes_tables_and_a_page_that_loads_nothing_and_keeps_numbe
     again = CliRunner().invoke(app, [*common, "--seed", "5", "--previous", str(first), "--out", str(second)])
     assert again.exit_code == 0, again.output
     kept = json.loads(again.stdout)
+    history = pq.read_table(second / "segment_history.parquet")
+    assert set(history["at"].to_pylist()) == {table_at(first)}  # the same instant again: replaced
     assert kept["before"]["moved_p"] < 0.2
     assert {one["number"] for one in kept["segments"]} == {1, 2, 3}
+
+
+def table_at(folder):
+    return datetime.fromisoformat(json.loads((folder / "segments.json").read_text())["at"])
 
 
 @pytest.mark.parametrize(

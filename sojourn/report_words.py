@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.figure_growth import say_growths
 from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
 from sojourn.figure_pace import find_medians
 from sojourn.figure_people import find_marks, say_mark, strength_of
@@ -71,6 +72,7 @@ def write_page(results: Results) -> Words:
         "precursors_more": [say_signal(r) for r in find_signals(results.moves["precedes"], more=True)[:6]],
         "precursors_less": [say_signal(r) for r in find_signals(results.moves["precedes"], more=False)[:4]],
         "values": say_values(results.moves["values"]),
+        "growth": say_growths(results.moves["growth"]),
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
         "triggers_own": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="own")[:6]],
     }

@@ -21,8 +21,10 @@ from sojourn.move_values import value_moves
 from sojourn.paths import find_paths
 from sojourn.playbook import EventClass, ModelSettings, Outcome, Playbook, Source, Stability, State
 from sojourn.results import Results
+from sojourn.stays import read_stays
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
+from sojourn.value_growth import Landmarks, grow_by_move
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0
@@ -334,10 +336,22 @@ def make_journeys(
             now=moves.now,
             rng=rng,
         ),
+        "growth": make_growth(moves, states, rng),
         "channels": find_channels(
             history.append_column("channel", channel), playbook.states, states=states, touches=touches
         ),
     }
+
+
+def make_growth(moves: Moves, states: list[str], rng: np.random.Generator) -> pa.Table:
+    """Growth of value drawn at random, of the moves that there are."""
+    stays = read_stays(moves.transitions, moves.customers, states=states, now=moves.now)
+    pairs = sorted({(a, b) for a, b in zip(stays.state.tolist(), stays.to_state.tolist(), strict=True) if b >= 0})
+    if not pairs:
+        return grow_by_move("nobody has bought", states, pairs)
+    state = np.tile(np.array(pairs), (40, 1))
+    value = rng.gamma(2.0, 10.0, (len(state), 2))
+    return grow_by_move(Landmarks((6, 13), state, value, 0.4), states)
 
 
 def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> pa.Table:

@@ -30,7 +30,7 @@ from state_world import START, draw_events, make_book, make_rows
 ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = {
     "customers", "history", "transitions", "quarantine", "fingerprints", "last_seen", "matrix", "weekly", "flow",
-    "dwell", "velocity", "precedes", "triggers", "journeys", "paths", "channels", "values",
+    "dwell", "velocity", "precedes", "triggers", "journeys", "paths", "channels", "values", "growth",
 }  # fmt: skip
 
 

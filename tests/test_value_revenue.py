@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from sojourn import value_bgnbd, value_nbd, value_pareto
+from sojourn.cli_value import register
 from sojourn.events import read_events
 from sojourn.playbook import parse_playbook
 from sojourn.value import value_customers
@@ -202,6 +208,42 @@ def test_rows_are_what_a_loop_finds(world):
     )
     of_some = [int(np.flatnonzero(whole.customer == some[who])[0]) for who in rows.customer]
     assert np.array_equal(whole.inputs[of_some], rows.inputs, equal_nan=True)
+
+
+@pytest.mark.slow
+def test_the_command_compares_and_tells_growth(tmp_path, world):
+    events, _, _ = world
+    names = {"customer_id": "who", "event_at": "at", "m_revenue": "paid"}
+    raw = pa.table({new: events[old] for old, new in names.items()} | {"what": pc.if_else(
+        pc.equal(events["event_class"].cast(pa.string()), "look"), "Look", "Order")})  # fmt: skip
+    pq.write_table(raw, tmp_path / "events.parquet")
+    (tmp_path / "tiny.yaml").write_text(BOOK)
+    who = sorted(set(events["customer_id"].to_pylist()))
+    end = datetime.fromtimestamp((START + 231) * 86_400, UTC)
+    moved = [end - timedelta(days=3 + k % 50) for k in range(len(who))]
+    pq.write_table(
+        pa.table({"customer_id": who, "at": moved, "from_state": ["away"] * len(who), "to_state": ["keen"] * len(who),
+                  "dwell_s": [150 * 86_400.0] * len(who)}), tmp_path / "transitions.parquet",
+    )  # fmt: skip
+    pq.write_table(
+        pa.table({"customer_id": who, "state": ["keen"] * len(who), "since_at": moved}), tmp_path / "customers.parquet"
+    )
+    app = typer.Typer()
+    register(app)
+    app.callback()(lambda: None)
+    command = ["value", str(tmp_path / "events.parquet"), "-p", str(tmp_path / "tiny.yaml"), "--draws", "0"]
+    shown = CliRunner().invoke(
+        app, [*command, "--days", "60", "--moves", str(tmp_path), "--json"], catch_exceptions=False
+    )
+    told = json.loads(shown.stdout)
+    assert told["learned"] in LEARNERS
+    assert {score["name"] for score in told["revenue"]["scores"]} >= {"own past", "NBD", *LEARNERS}
+    assert [(r["from_state"], r["to_state"]) for r in told["growth"]] == [("away", "keen")]
+    assert abs(told["growth"][0]["growth"]) < 5  # these moves are drawn by lot: nothing grows
+    plain = CliRunner().invoke(app, [*command, "--days", "60", "--plain"], catch_exceptions=False)
+    assert plain.exit_code == 0
+    assert "Foresight of purchases" in plain.stdout
+    assert "gini" not in plain.stdout
 
 
 # -- scores --------------------------------------------------------------------------------------------------

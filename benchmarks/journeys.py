@@ -16,10 +16,10 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
+from _timing import time_best
 
 from sojourn.journeys import Limits, mine_patterns
 
@@ -75,16 +75,6 @@ def mine_theirs(rows: Sequences, least: int, length: int) -> list[tuple[tuple[in
     miner = PrefixSpan(rows)
     miner.maxlen = length
     return sorted((tuple(pattern), n) for n, pattern in miner.frequent(least))
-
-
-def time_best(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Least CPU seconds of the repeats, and what the last one returned."""
-    seconds = []
-    for _ in range(repeats):
-        start = process_time()
-        found = work()
-        seconds.append(process_time() - start)
-    return min(seconds), found
 
 
 def main() -> None:

@@ -12,14 +12,13 @@ import gzip
 import importlib
 import json
 import os
-from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from _timing import time_best
 
 from sojourn.value_bgnbd import MODEL as BG_NBD
 from sojourn.value_bgnbd import rows_likelihood as bg_rows
@@ -41,16 +40,6 @@ def read_cdnow(folder: Path) -> Histories:
     day = np.array([datetime.strptime(f[2], "%Y%m%d").date().toordinal() - EPOCH for f in fields])
     spent = np.array([float(f[4]) for f in fields])
     return trace_histories(merge_days(who.dictionary, who.indices.to_numpy().astype(np.int64), day, spent), CUT)
-
-
-def time_best(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Least CPU seconds of the repeats, and what the last one returned."""
-    seconds = []
-    for _ in range(repeats):
-        start = process_time()
-        found = work()
-        seconds.append(process_time() - start)
-    return min(seconds), found
 
 
 def fit_ours(model: Likelihood, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -15,7 +15,12 @@ from sojourn.cli_project import Json
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sojourn.playbook import Playbook
     from sojourn.value import Values
+    from sojourn.value_purchases import Purchases
+    from sojourn.value_revenue import RevenueHoldout
+
+_MOST_MOVERS = 5_000  # whose moves are looked at, drawn at random
 
 
 def value_command(
@@ -65,6 +70,18 @@ def value_command(
         ),
     ] = None,
     group: Annotated[str, typer.Option("--group", metavar="COLUMN", help="The column of --by to group by.")] = "state",
+    moves: Annotated[
+        Path | None,
+        typer.Option(
+            "--moves",
+            metavar="RESULTS",
+            show_default=False,
+            help="A folder that `sojourn run` wrote: how value grows with each move between its states.",
+        ),
+    ] = None,
+    is_plain: Annotated[
+        bool, typer.Option("--plain", help="Read purchases only; learn nothing from the rest of the behaviour.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Parquet file for the customers."),
@@ -77,8 +94,8 @@ def value_command(
 ) -> None:
     """Example: `sojourn value shop-data/events.parquet --playbook shop --out value.parquet`
 
-    Estimates what each customer will buy and what that is worth today. Compares several models on the last days, takes
-    the simplest of the best, and says when none of them fits.
+    Estimates what each customer will buy and what that is worth today. Compares several models on the last days, also
+    such that learn from all that customers do, takes the simplest of the best, and says when none of them fits.
     """
     from sojourn.output import write_alone
     from sojourn.plain_table import read_plain
@@ -86,7 +103,9 @@ def value_command(
     from sojourn.value import value_customers
     from sojourn.value_groups import value_by_group
     from sojourn.value_purchases import choose_purchases, day_of, find_purchases
+    from sojourn.value_rows import watch_behaviour
 
+    run = _read_run(moves) if moves is not None else None
     last = parse_instant("--at", at)
     groups = read_plain(by, ["customer_id", group]) if by is not None else None
     book = load_playbook(playbook)
@@ -103,23 +122,32 @@ def value_command(
             holdout_days=holdout,
             n_bootstrap=draws,
             seed=seed,
+            behaviour=None if is_plain else watch_behaviour(log.events, book),
             progress=progress,
         )
+        growth = grow_in_run(log.events, book, purchases, day, run, seed) if run is not None else None
     if out is not None:
         write_alone(found.customers, out)
     by_group = value_by_group(found.customers, groups, group) if groups is not None else None
     if as_json:
-        output.print_json(value_facts(found, day, classes, worth, by_group))
+        output.print_json(value_facts(found, day, classes, worth, by_group, growth))
         return
     _print_values(found, day, classes, worth)
     if by_group is not None:
         _print_groups(by_group, group)
+    if growth is not None:
+        _print_growth(growth)
     if out is not None:
         output.say(f"Written  {out}")
 
 
 def value_facts(
-    found: Values, day: int, classes: tuple[str, ...], measure: str | None, by_group: pa.Table | None
+    found: Values,
+    day: int,
+    classes: tuple[str, ...],
+    measure: str | None,
+    by_group: pa.Table | None,
+    growth: pa.Table | None = None,
 ) -> dict[str, Any]:
     """What ``--json`` prints."""
     total, low, high = found.total
@@ -143,9 +171,62 @@ def value_facts(
             for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]
         ],
         "holdout": {"days": found.holdout.days, "scores": [score.as_dict() for score in found.holdout.scores]},
+        "learned": found.learned,
+        "revenue": _revenue_facts(found.revenue) if found.revenue is not None else None,
         "doubts": found.doubts,
         "groups": by_group.to_pylist() if by_group is not None else None,
+        "growth": growth.to_pylist() if growth is not None else None,
     }
+
+
+def _revenue_facts(revenue: RevenueHoldout) -> dict[str, Any]:
+    return {
+        "chosen": revenue.chosen,
+        "scores": [score.as_dict() for score in revenue.scores],
+        "coverage": [one.as_dict() for one in revenue.coverage],
+        "tenths": [{"expected": e, "spent": s} for e, s in revenue.tenths.get(revenue.chosen, [])],
+    }
+
+
+def _read_run(folder: Path) -> tuple[pa.Table, pa.Table, tuple[str, ...]]:
+    """Customers, transitions and states of a run."""
+    import pyarrow.compute as pc
+
+    from sojourn.plain_table import read_plain
+
+    customers = read_plain(folder / "customers.parquet", ["customer_id", "state", "since_at"])
+    transitions = read_plain(folder / "transitions.parquet", ["customer_id", "at", "from_state", "to_state", "dwell_s"])
+    named = [customers["state"], transitions["from_state"], transitions["to_state"]]
+    states = sorted({s for column in named for s in pc.unique(column.cast("string")).to_pylist() if s is not None})
+    return customers, transitions, tuple(states)
+
+
+def grow_in_run(
+    events: pa.Table, book: Playbook, purchases: Purchases, day: int, run: tuple[pa.Table, pa.Table, tuple[str, ...]],
+    seed: int,
+) -> pa.Table:  # fmt: skip
+    """Growth of value with each move of a run, until the end of ``day``, over at most 5,000 customers."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from sojourn.frames import INSTANT
+    from sojourn.stays import read_stays
+    from sojourn.value_growth import grow_values
+    from sojourn.value_purchases import DAY_US
+    from sojourn.value_rows import watch_behaviour
+
+    customers, transitions, states = run
+    rng = np.random.default_rng(seed)
+    seen = watch_behaviour(events, book)
+    place = pc.index_in(seen.names.cast(pa.string()), customers["customer_id"].cast(pa.string()).combine_chunks())
+    rows = place.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    chosen = np.sort(rng.permutation(np.flatnonzero(rows >= 0))[:_MOST_MOVERS])
+    people, theirs = seen.take(chosen), customers.take(pa.array(rows[chosen])).combine_chunks()
+    moved = transitions.filter(pc.is_in(transitions["customer_id"], theirs["customer_id"].combine_chunks()))
+    now_us = (day + 1) * DAY_US - 1
+    stays = read_stays(moved, theirs, states=states, now=pa.scalar(now_us, INSTANT).as_py())
+    return grow_values(people, purchases, stays, now_us, rng=rng)
 
 
 def _show_day(day: int) -> str:
@@ -153,8 +234,6 @@ def _show_day(day: int) -> str:
 
 
 def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
-    from sojourn.value_holdout import LAST
-
     total, low, high = found.total
     n = found.customers.num_rows
     output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
@@ -163,7 +242,20 @@ def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: st
         f"Worth of the next {found.horizon_days} days, at {100 * found.yearly_discount:g} % a year: "
         f"{total:,.0f} {what} ({low:,.0f} to {high:,.0f}), {total / n:,.2f} each"
     )
-    output.say(f"\nForesight of the last {found.holdout.days} days, per customer")
+    if found.learned is not None:
+        output.say(f"Value is that of the {found.learned.removeprefix('learned ')} learned on all that customers do.")
+    _print_purchases(found)
+    if found.revenue is not None:
+        _print_revenue(found, found.revenue)
+    _print_fits(found)
+    for doubt in found.doubts:
+        output.say(f"Note: {doubt}")
+
+
+def _print_purchases(found: Values) -> None:
+    from sojourn.value_holdout import LAST
+
+    output.say(f"\nForesight of purchases in the last {found.holdout.days} days, per customer")
     table = output.make_grid(
         ("model", "left"), ("error", "right"), ("abs. error", "right"), ("expected/made", "right"), ("", "left")
     )
@@ -180,14 +272,39 @@ def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: st
         numbers = (f"{number:.3f}" if number == number else "–" for number in (score.rmse, score.mae, score.bias))
         table.add_row(score.name, *numbers, note)
     output.open_console().print(table)
+
+
+def _print_revenue(found: Values, revenue: RevenueHoldout) -> None:
+    what = "what was spent" if found.spend is not None else "purchases"
+    output.say(f"\nForesight of {what} in the last {found.holdout.days} days, models of buying times gamma-gamma")
+    table = output.make_grid(
+        ("model", "left"), ("abs. error", "right"), ("error", "right"), ("expected/spent", "right"), ("rank", "right"),
+        ("gini", "right"), ("tenths off", "right"), ("deviance", "right"), ("", "left"),
+    )  # fmt: skip
+    for score in revenue.scores:
+        shown = (
+            (score.mae, ".2f"), (score.rmse, ".2f"), (score.bias, ".2f"), (score.spearman, ".3f"), (score.gini, ".3f"),
+            (score.calibration, ".2f"), (score.deviance, ".2f"),
+        )  # fmt: skip
+        note = "chosen" if score.name == revenue.chosen else "not usable" if score.why_not else ""
+        note = "reference" if score.why_not == "a reference only" else note
+        numbers = (f"{number:,{how}}" if number == number else "–" for number, how in shown)
+        table.add_row(score.name, *numbers, note)
+    output.open_console().print(table)
+    for one in revenue.coverage:
+        output.say(
+            f"Intervals of what a customer will spend ({one.kind}): {one.inside_p:.1%} were inside, {one.above_p:.1%} "
+            f"above, {one.below_p:.1%} below; meant are 90 %, 5 %, 5 %. Mean width {one.mean_width:,.2f}."
+        )
+
+
+def _print_fits(found: Values) -> None:
     output.say("\nParameters (times in weeks)")
     table = output.make_grid(("model", "left"), ("parameters", "left"), ("log-likelihood", "right"), ("", "left"))
     for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in fit.parameters.items())
         table.add_row(fit.model, shown, f"{fit.log_likelihood:,.2f}", "" if fit.is_converged else "does not converge")
     output.open_console().print(table)
-    for doubt in found.doubts:
-        output.say(f"Note: {doubt}")
 
 
 def _print_groups(by_group: pa.Table, column: str) -> None:
@@ -201,6 +318,27 @@ def _print_groups(by_group: pa.Table, column: str) -> None:
         share = output.show_share(row["value_share"], 1)
         table.add_row(str(row[column] or "–"), f"{row['n_customers']:,}", f"{row['mean_value']:,.2f}", between, share)
     output.open_console().print(table)
+
+
+def _print_growth(growth: pa.Table) -> None:
+    output.say("\nExpected value just before and after a move (Mondays; describes, proves no cause)")
+    table = output.make_grid(
+        ("move", "left"), ("customers", "right"), ("before", "right"), ("after", "right"), ("growth", "right"),
+        ("95 %", "right"), ("of those who stayed", "right"),
+    )  # fmt: skip
+    for row in growth.to_pylist():
+        if row["growth"] is None:
+            continue
+        stayed = "–" if row["growth_stayed"] is None else f"{row['growth_stayed']:+,.2f}"
+        between = f"{row['growth_low']:+,.2f} to {row['growth_high']:+,.2f}"
+        table.add_row(
+            f"{row['from_state']} → {row['to_state']}", f"{row['n_customers']:,}", f"{row['value_before']:,.2f}",
+            f"{row['value_after']:,.2f}", f"{row['growth']:+,.2f}", between, stayed,
+        )  # fmt: skip
+    output.open_console().print(table)
+    for why in growth["why_not"].unique().drop_null().to_pylist()[:3]:
+        output.say(f"Note: some moves have no number: {why}.")
+    output.say("What a move adds against customers alike: values.parquet of the run.")
 
 
 def register(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sojourn.figure_growth import draw_growth
 from sojourn.figure_hybrid import draw_hybrid
 from sojourn.figure_journeys import draw_channels, draw_journeys, draw_paths
 from sojourn.figure_moments import draw_moments
@@ -32,9 +33,10 @@ def draw_all(results: Results) -> dict[str, Figure]:
     """Every figure of a run as Plotly figures, by name, in the order of the report.
 
     Names: ``states``, ``fingerprints``, ``flow``, ``matrix``, ``dwell``, ``velocity``, ``tracked``, ``precedes``,
-    ``triggers``, ``values``, ``moments``, ``paths``, ``journeys``, ``channels``, ``hybrid``, ``example_1`` and so on
-    (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is nothing to
-    draw (nobody has moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is True.
+    ``triggers``, ``values``, ``growth``, ``moments``, ``paths``, ``journeys``, ``channels``, ``hybrid``, ``example_1``
+    and so on (one per example customer), ``tradeoff``, ``likelihood``, ``rows``, ``event_classes``. Where there is
+    nothing to draw (nobody has moved, say) the figure holds a sentence that says so, and ``layout.meta["is_empty"]`` is
+    True.
     """
     states = list(results.model["states"])
     colors = color_states(states)
@@ -51,6 +53,7 @@ def draw_all(results: Results) -> dict[str, Figure]:
         "precedes": draw_precedes(moves["precedes"], colors),
         "triggers": draw_triggers(moves["triggers"], colors),
         "values": draw_values(moves["values"], colors),
+        "growth": draw_growth(moves["growth"], colors),
         "moments": draw_moments(moves["moments"]),
         "paths": draw_paths(moves["paths"], colors),
         "journeys": draw_journeys(moves["journeys"]),

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.describe import describe_model, describe_run, list_doubts
-from sojourn.errors import EventsError, Problem
+from sojourn.errors import EventsError, Problem, SojournError
 from sojourn.fit_until import has_labels, read_labels, set_boundaries
 from sojourn.fitting import StateFit, fit_states
 from sojourn.foresight import Foresight, measure_foresight
@@ -97,10 +97,10 @@ def run(
         chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another
         lived = _keep_lives(book, log, batch, luck)
         bought = _keep_purchases(book, log)
+        names, past = batch.ids.names(), _keep_past(book, log, batch, chance)
         log = _keep_columns(log, _TOLD_COLUMNS)  # the batch has all else; whatever is large goes as soon as it can
         folded, symbols = _fold(layout, batch, at, rng, threads, watch)
         rows, boundaries = _arrange(book, log, batch, symbols, at, watch)
-        names, past = batch.ids.names(), _keep_past(batch, chance)
         del batch, symbols
         named = read_names(home) if out is not None else ()
         fit = keep_substates(_fit(book, log, rows, boundaries, folded, rng, threads, watch), named)
@@ -108,9 +108,11 @@ def run(
         found = _infer(fit, calm, rows, log, names, layout, folded, rng, folder, threads, watch)
         foreseen = _foresee(book, fit, rows, past, layout, rng, threads, watch)
         cuts = dict(zip(book.fingerprint, folded.cuts, strict=True))
-        del rows, past, folded
+        del rows, folded
         log = _keep_columns(log, ["label"])
         moves = _analyse(book, fit, found, lived, bought, at, rng, folder, watch)
+        moves["growth"] = _grow(book, fit, found, past, layout, at, chance, watch)
+        del past
         results = Results(
             playbook=book,
             customers=found.customers,
@@ -277,21 +279,30 @@ def _calm(book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, t
 
 @dataclass(frozen=True)
 class _Past:
-    """The events of customers drawn at random, for :func:`_foresee`: who they are, and their batch, numbered alike."""
+    """The events of customers drawn at random, for :func:`_foresee` and :func:`_grow`: who they are, their batch and
+    what they bought (or why that is not known), numbered alike."""
 
     chosen: NDArray[np.int64]
     batch: Batch
+    bought: Purchases | str
 
 
-def _keep_past(batch: Batch, rng: np.random.Generator) -> _Past:
+def _keep_past(book: Playbook, log: EventLog, batch: Batch, rng: np.random.Generator) -> _Past:
     from sojourn.fold import take_events
+    from sojourn.value_purchases import choose_purchases, find_purchases
 
     chosen = np.sort(rng.permutation(batch.n_customers)[:_FORESIGHT_CUSTOMERS])
     place = np.full(batch.n_customers, -1, np.int32)
     place[chosen] = np.arange(len(chosen))
     theirs = np.flatnonzero(place[batch.customer] >= 0)
     taken = replace(take_events(batch, theirs), customer=place[batch.customer[theirs]], n_customers=len(chosen))
-    return _Past(chosen, taken)
+    try:
+        classes, measure = choose_purchases(book)
+        columns = ["customer_id", "event_at", "event_class", *([f"m_{measure}"] if measure else [])]
+        bought: Purchases | str = find_purchases(log.events.select(columns).take(pa.array(theirs)), classes, measure)
+    except SojournError as error:
+        bought = error.problems[0].what
+    return _Past(chosen, taken, bought)
 
 
 @dataclass(frozen=True)
@@ -478,6 +489,25 @@ def _trace(
             found.transitions, found.customers, lives, book.outcomes, states=states, touches=touches, now=at, rng=rng
         ),
     }  # fmt: skip
+
+
+def _grow(
+    book: Playbook, fit: StateFit, found: _Found, past: _Past, layout: Layout, at: datetime, rng: np.random.Generator,
+    watch: Stages,
+) -> pa.Table:  # fmt: skip
+    """How what customers are expected to spend grows with each move, on a sample of customers."""
+    from sojourn.learning import own_events
+    from sojourn.stays import read_stays
+    from sojourn.value_growth import grow_values
+    from sojourn.value_rows import Behaviour
+
+    with watch("grow values"):
+        customers = found.customers.take(pa.array(past.chosen)).select(["customer_id", "state", "since_at"])
+        ids = customers["customer_id"].combine_chunks()
+        moved = found.transitions.filter(pc.is_in(found.transitions["customer_id"], ids))
+        stays = read_stays(moved, customers, states=fit.model.states, now=at)
+        behaviour = Behaviour(layout, past.batch, own_events(book, past.batch), ids)
+        return grow_values(behaviour, past.bought, stays, instant_us(at), rng=rng)
 
 
 def _write(results: Results, last_seen: pa.Table, folder: Path, watch: Stages) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.figure_growth import say_growths
 from sojourn.figure_hybrid import say_hybrid
 from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
 from sojourn.figure_moments import say_moments
@@ -82,6 +83,7 @@ def write_page(results: Results) -> Words:
         "pace_changes": [say_pace_change(r) for r in find_pace_changes(results.moves["velocity_changes"])[:6]],
         "cohorts": [say_cohorts(r) for r in find_trends(results.moves["velocity_cohorts"])[:4]],
         "values": say_values(results.moves["values"]),
+        "growth": say_growths(results.moves["growth"]),
         "triggers_touch": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="touch")[:6]],
         "triggers_own": [say_trigger(r) for r in find_sure_triggers(results.moves["triggers"], kind="own")[:6]],
     }

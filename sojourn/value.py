@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sojourn import value_nbd, value_spend
 from sojourn.errors import EventsError, Problem
+from sojourn.value_draws import foresee_spending
 from sojourn.value_fitting import Fit, refit
 from sojourn.value_holdout import LAST, LEARNED, MEAN, Holdout, compare_models
 from sojourn.value_learned import learn_purchases
@@ -26,12 +27,15 @@ from sojourn.value_models import (
     collapse_rows,
     discount_purchases,
     expect_purchases,
+    expect_worth,
     find_alive_p,
     fit_buying,
     fit_spend,
     mean_age,
 )
 from sojourn.value_purchases import Histories, Purchases, trace_histories
+from sojourn.value_revenue import RevenueHoldout, choose_base, compare_revenue, learn_value
+from sojourn.value_rows import Behaviour
 
 F8 = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -48,9 +52,13 @@ class Values:
 
     ``customers``: ``customer_id, n_purchases, recency_days, age_days, n_valued, mean_value``, then ``alive_p`` (null
     where the chosen model knows no dropping out), ``expected_purchases`` in the horizon, ``purchase_value`` expected of
-    each, ``value`` (discounted; in purchases where none has a value) and its interval ``value_low``, ``value_high``.
+    each, ``value`` (discounted; in purchases where none has a value) and its interval ``value_low``, ``value_high``,
+    and ``spend_low``, ``spend_high``.
     ``total`` is the sum over customers with its interval. ``fits`` are of all data, ``holdout`` tells the choice;
-    ``chosen`` differs from its choice only where that does not converge on all data.
+    ``chosen`` differs from its choice only where that does not converge on all data. With behaviour, ``revenue`` is
+    the comparison on what was spent, and a learner it chose is ``learned``: ``value`` is then that learner's, while
+    ``expected_purchases`` and ``purchase_value`` stay those of ``chosen``. ``spend_low`` and ``spend_high`` are where
+    one customer's spending, not discounted, ends up in nine of ten cases by the likeliest model of buying.
     """
 
     customers: pa.Table
@@ -62,6 +70,8 @@ class Values:
     holdout: Holdout
     total: tuple[float, float, float]
     doubts: tuple[str, ...]
+    revenue: RevenueHoldout | None = None
+    learned: str | None = None
 
 
 def value_customers(
@@ -73,13 +83,16 @@ def value_customers(
     holdout_days: int | None = None,
     n_bootstrap: int = 100,
     seed: int = 0,
+    behaviour: Behaviour | None = None,
     progress: Progress | None = None,
 ) -> Values:
     """The value of each customer known at the end of ``day`` over the ``horizon_days`` after it.
 
     ``holdout_days``: the last days that models are compared on; by default the horizon, at most a third of the time
     known. The 95 % intervals are of the expected value (customers drawn with replacement, models fitted again), not
-    of what one customer will happen to spend. Raises EventsError for fewer than 50 customers or under three weeks.
+    of what one customer will happen to spend. ``behaviour`` (:func:`sojourn.value_rows.watch_behaviour`): with it
+    models learned on all that customers do are compared too, and used where they foresee better what was spent. Raises
+    EventsError for fewer than 50 customers or under three weeks.
     """
     first = int(purchases.day.min())
     known = trace_histories(purchases, day)
@@ -91,6 +104,7 @@ def value_customers(
     tell = progress or _ignore
     tell("compare models", 0, 1)
     holdout = compare_models(purchases, day - holdout_days, holdout_days, seed=seed)
+    revenue = compare_revenue(behaviour, purchases, holdout, seed=seed) if behaviour is not None else None
     tell("compare models", 1, 1)
     fits = {name: fit_buying(known, name) for name in BUYING}
     spend = fit_spend(known)
@@ -98,20 +112,28 @@ def value_customers(
     chosen = LEARNED if base and holdout.chosen == LEARNED else base.model if base else MEAN
     expected = _expect(purchases, known, day, chosen, base, horizon_days, seed)
     reduced = _reduce(known, base, horizon_days, yearly_discount)
-    worth = _expect_worth(known, spend)
+    worth = expect_worth(known, spend)
     value = expected * reduced * worth
+    learned = None
+    if behaviour is not None and revenue is not None and revenue.is_learned:
+        plain = expect_purchases(base.model, base.array, known, horizon_days) if base else expected
+        learned = learn_value(behaviour, purchases, day, holdout.days, revenue.chosen, base, spend, seed=seed)
+        value = value if learned is None else plain * reduced * worth * learned[0] / learned[1]
     lows, highs, total = _find_intervals(known, base, spend, horizon_days, value, n_bootstrap, seed, tell)
     is_leaving = base is not None and base.model != value_nbd.MODEL.name
-    alive = find_alive_p(base.model, base.array, known) if base and is_leaving else np.full(len(known), np.nan)
+    nobody = np.full(len(known), np.nan)
+    rng = np.random.default_rng([seed, 1])
+    ends = foresee_spending(known, base, spend, horizon_days, rng) if base else (nobody, nobody)
+    alive = find_alive_p(base.model, base.array, known) if base and is_leaving else nobody
     table = known.as_table()
     for name, column in (
         ("alive_p", alive), ("expected_purchases", expected), ("purchase_value", worth), ("value", value),
-        ("value_low", lows), ("value_high", highs),
+        ("value_low", lows), ("value_high", highs), ("spend_low", ends[0]), ("spend_high", ends[1]),
     ):  # fmt: skip
         table = table.append_column(name, pa.array(column, from_pandas=True))
     return Values(
         table, horizon_days, yearly_discount, chosen, fits, spend, holdout, total,
-        tuple(list_value_doubts(known, fits, spend, holdout)),
+        tuple(list_value_doubts(known, fits, spend, holdout)), revenue, revenue.chosen if revenue and learned else None,
     )  # fmt: skip
 
 
@@ -123,8 +145,7 @@ def _choose_base(chosen: str, fits: dict[str, Fit]) -> Fit | None:
     """The model of buying behind what was chosen: itself, or the likeliest sound one where it is learned or unsound."""
     if chosen == MEAN or (chosen in fits and fits[chosen].is_converged):
         return fits.get(chosen)
-    sound = [fit for fit in fits.values() if fit.is_converged]
-    return max(sound, key=lambda fit: fit.log_likelihood) if sound else None
+    return choose_base(fits)
 
 
 def _expect(
@@ -147,17 +168,6 @@ def _reduce(known: Histories, base: Fit | None, days: int, yearly: float) -> F8:
     return np.asarray(discount_purchases(base.model, base.array, rows, days, yearly) / np.maximum(plain, 1e-300))[
         places
     ]
-
-
-def _expect_worth(known: Histories, spend: Fit | None, parameters: F8 | None = None) -> F8:
-    """Expected value of a purchase: of gamma-gamma, or the mean of all where it cannot be used, or 1."""
-    is_valued = known.n_valued > 0
-    if spend is None:
-        return np.full(len(known), known.mean_value[is_valued].mean() if is_valued.any() else 1.0)
-    if not spend.is_converged:
-        return np.full(len(known), np.average(known.mean_value[is_valued], weights=known.n_valued[is_valued]))
-    rows = np.stack([known.n_valued, known.mean_value])
-    return value_spend.expect_value(spend.array if parameters is None else parameters, rows)
 
 
 def _find_intervals(
@@ -207,7 +217,7 @@ def _worth_redrawer(known: Histories, spend: Fit | None) -> Callable[[F8], F8]:
     is_valued = known.n_valued > 0
     if spend is None:
         return lambda drawn: np.ones(len(known))
-    pays, worth = np.stack([known.n_valued[is_valued], known.mean_value[is_valued]]), _expect_worth(known, spend)
+    pays, worth = np.stack([known.n_valued[is_valued], known.mean_value[is_valued]]), expect_worth(known, spend)
     if not spend.is_converged:
         bought, brought = pays[0], pays[0] * pays[1]
         return lambda drawn: drawn[is_valued] @ brought / max(float(drawn[is_valued] @ bought), 1.0) / worth
@@ -217,7 +227,7 @@ def _worth_redrawer(known: Histories, spend: Fit | None) -> Callable[[F8], F8]:
         weights = np.bincount(places, drawn[is_valued], len(counts)).astype(float)
         taken = weights > 0
         found = refit(value_spend.MODEL, rows[:, taken], weights[taken], float(pays[1].mean()), spend.array)
-        return _expect_worth(known, spend, found) / worth
+        return expect_worth(known, spend, found) / worth
 
     return redraw
 

@@ -79,6 +79,17 @@ def fit_spend(histories: Histories) -> Fit | None:
     return fit_likelihood(value_spend.MODEL, rows, counts, float(counts @ rows[1] / counts.sum()))
 
 
+def expect_worth(known: Histories, spend: Fit | None, parameters: F8 | None = None) -> F8:
+    """Expected value of a purchase: of gamma-gamma, or the mean of all where it cannot be used, or 1."""
+    is_valued = known.n_valued > 0
+    if spend is None:
+        return np.full(len(known), known.mean_value[is_valued].mean() if is_valued.any() else 1.0)
+    if not spend.is_converged:
+        return np.full(len(known), np.average(known.mean_value[is_valued], weights=known.n_valued[is_valued]))
+    rows = np.stack([known.n_valued, known.mean_value])
+    return value_spend.expect_value(spend.array if parameters is None else parameters, rows)
+
+
 def find_alive_p(name: str, parameters: F8, histories: Histories) -> F8:
     """Probability that each customer is still one."""
     rows, places, _ = collapse_rows(buying_rows(histories))

@@ -24,8 +24,10 @@ from sojourn.paths import find_paths
 from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State, Target
 from sojourn.results import Results
 from sojourn.segment_grid import cross_segments
+from sojourn.stays import read_stays
 from sojourn.transitions import analyse_moves
 from sojourn.triggers import find_triggers
+from sojourn.value_growth import Landmarks, grow_by_move
 from sojourn.value_purchases import Purchases, day_of, merge_days
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -355,6 +357,7 @@ def make_journeys(
             rng=rng,
         ),
         "hybrid": cross_segments(buy_at_random(moves, rng), moves.customers, playbook, moves.now, rng=rng),
+        "growth": make_growth(moves, states, rng),
         "channels": find_channels(
             history.append_column("channel", channel), playbook.states, states=states, touches=touches
         ),
@@ -367,6 +370,17 @@ def buy_at_random(moves: Moves, rng: np.random.Generator) -> Purchases:
     n = 3 * len(names)
     who = rng.integers(0, max(1, len(names) // 2), n)
     return merge_days(names, who, day_of(moves.now) - rng.integers(0, 180, n), rng.exponential(50.0, n))
+
+
+def make_growth(moves: Moves, states: list[str], rng: np.random.Generator) -> pa.Table:
+    """Growth of value drawn at random, of the moves that there are."""
+    stays = read_stays(moves.transitions, moves.customers, states=states, now=moves.now)
+    pairs = sorted({(a, b) for a, b in zip(stays.state.tolist(), stays.to_state.tolist(), strict=True) if b >= 0})
+    if not pairs:
+        return grow_by_move("nobody has bought", states, pairs)
+    state = np.tile(np.array(pairs), (40, 1))
+    value = rng.gamma(2.0, 10.0, (len(state), 2))
+    return grow_by_move(Landmarks((6, 13), state, value, 0.4), states)
 
 
 def make_fingerprints(states: tuple[str, ...], classes: tuple[str, ...], rng: np.random.Generator) -> pa.Table:

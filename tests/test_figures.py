@@ -60,8 +60,8 @@ def drawn(figure: Any) -> dict[str, Any]:
 def test_every_figure_is_there_with_a_finding_and_words(figures: dict[str, Any]) -> None:
     assert list(figures) == [
         "states", "fingerprints", "flow", "matrix", "dwell", "velocity", "tracked", "precedes", "triggers", "values",
-        "moments", "paths", "journeys", "channels", "hybrid", "example_1", "example_2", "example_3", "example_4",
-        "example_5", "tradeoff",
+        "growth", "moments", "paths", "journeys", "channels", "hybrid", "example_1", "example_2", "example_3",
+        "example_4", "example_5", "tradeoff",
         "likelihood", "rows", "event_classes",
     ]  # fmt: skip
     for name, figure in figures.items():

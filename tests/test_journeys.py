@@ -107,9 +107,12 @@ def test_kosarak_has_the_published_counts(data_dir: Path) -> None:
     ("name", "share", "length"),
     [("kosarak", 0.01, 20), ("kosarak", 0.004, 3), ("msweb", 0.005, 20), ("ecom_v5", 0.05, 6)],
 )
-def test_patterns_and_supports_are_those_of_prefixspan(name: str, share: float, length: int, data_dir: Path) -> None:
+def test_patterns_and_supports_are_those_of_prefixspan(
+    name: str, share: float, length: int, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The miner of the package, on clicks, page areas and shop sessions, by the code of the benchmark."""
     path = Path(__file__).resolve().parent.parent / "benchmarks" / "journeys.py"
+    monkeypatch.syspath_prepend(str(path.parent))  # scripts share how they time
     spec = importlib.util.spec_from_file_location("benchmark_journeys", path)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)

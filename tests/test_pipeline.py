@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = {
     "customers", "history", "transitions", "quarantine", "fingerprints", "last_seen", "matrix", "weekly", "flow",
     "dwell", "velocity", "velocity_changes", "velocity_cohorts", "precedes", "triggers", "journeys", "paths",
-    "channels", "values", "moments", "hybrid",
+    "channels", "values", "moments", "hybrid", "growth",
 }  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def table_of(stays: Stays, now_us: int, targets: tuple[Target, ...] = ()) -> pa.
 lives = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 1), st.booleans(),
               st.floats(0, 40, width=32), st.floats(0.125, 30, width=32)),
-    min_size=1, max_size=40,
+    min_size=1, max_size=20,
 )  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def test_of_very_many_stays_some_customers_are_drawn_whole(monkeypatch: pytest.M
 
 def test_a_planted_change_is_found_at_its_week_with_its_size() -> None:
     found, inside, others, places = 0, 0, 0, []
-    runs, day = 20, 91  # the 14th Monday
+    runs, day = 14, 91  # the 14th Monday
     for seed in range(runs):
         stays, now_us = wander(100 + seed, change_day=day, factor=1.7)
         for r in find_changes(count_risk(stays, now_us), STATES, now_us, np.random.default_rng(seed)).to_pylist():
@@ -260,7 +260,7 @@ def test_without_a_change_none_is_claimed_more_often_than_it_may(old_share: floa
 @pytest.mark.parametrize("scatter", [0.0, 0.3])
 def test_weeks_that_scatter_more_than_chance_are_no_change(scatter: float) -> None:
     rng = np.random.default_rng(9)
-    runs, hits, naive = 300, 0, 0
+    runs, hits, naive = 200, 0, 0
     for _ in range(runs):
         expected = rng.uniform(20, 60, 26)
         n = rng.poisson(expected * np.exp(scatter * rng.normal(size=26) - scatter**2 / 2)).astype(float)
@@ -269,7 +269,7 @@ def test_weeks_that_scatter_more_than_chance_are_no_change(scatter: float) -> No
         hits += change.p < 0.05
         ratio = compare_levels(n[None], expected[None], 13)  # as if weeks were Poisson
         naive += not ratio.ratio[1] <= 1 <= ratio.ratio[2]
-    assert hits / runs <= 0.085, hits / runs
+    assert hits / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs), hits / runs
     if scatter:
         assert naive / runs > 0.15  # so the case is hard enough to tell
 

@@ -123,7 +123,7 @@ def _measure(
 def _drop_overlapping(
     moments: Sequence[Moment], streams: Streams, playbook: Playbook, find: Callable[[Playbook, Streams], I8], most: int
 ) -> list[Moment]:
-    """The first of the moments, best first, but those that are a better one in all but the window, or come when it does."""
+    """The first of the moments, best first, but those that are a better one but for the window, or come with it."""
     kept: list[Moment] = []
     taken: list[set[tuple[int, int]]] = []
     for i in range(0, len(moments), MOST_JUDGED):

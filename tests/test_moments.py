@@ -141,7 +141,7 @@ def test_a_planted_moment_has_its_true_lift_and_the_other_none() -> None:
             draw_world(np.random.default_rng(seed), 250), book_of(), 120, seed
         )}  # fmt: skip
         planted, nothing = found["planted", "sale"], found["nothing", "sale"]
-        # Compared are second events of other visits: a buyer's own event is no visit of two, so it is in no stratum of 2.
+        # Compared are second events of other visits: a lone purchase is not as busy as a visit of two events.
         n_covered += planted["low"] <= 3.0 <= planted["high"]
         n_claimed += not nothing["low"] <= 1.0 <= nothing["high"]
     assert n_covered >= 17, n_covered

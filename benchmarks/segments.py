@@ -1,4 +1,4 @@
-"""What it costs to segment customers: each step in seconds, CPU seconds and memory, beside bare scikit-learn.
+"""What it costs to segment and to predict: each step in seconds, CPU seconds and memory, beside bare scikit-learn.
 
 Run: python benchmarks/segments.py [--customers 1000000] [--features 60]
 Customers of six planted groups, half of their numbers log-normal, 1 % far out; one process, one thread. The reference
@@ -88,6 +88,7 @@ def main() -> None:
     references = place_in_space(space, table.take(pa.array(space.reference_rows)))
     drawn = time_step("map, fit", lambda: learn_map(references))
     time_step("map, place all", lambda: drawn.place(placed))
+    time_predictions(table, time_step)
     time_step("scikit-learn KMeans on standardized numbers", lambda: reference(table), lambda found: found)
     print("\n| step | s | CPU s | peak MB so far | agreement with the planted groups |\n|---|---|---|---|---|")
     for row in told:
@@ -95,6 +96,25 @@ def main() -> None:
         print(f"| {row['step']} | {row['seconds']:.1f} | {row['cpu_s']:.1f} | {row['peak_mb']:,.0f} | {ari} |")
     sizes = {"customers": asked.customers, "features": asked.features}
     print(json.dumps({"benchmark": "segments", **sizes, "rows": told}))
+
+
+def time_predictions(table: pa.Table, time_step: Callable[..., Any]) -> None:
+    """All kinds of model learned on as many as `sojourn predict` learns from, then everybody predicted."""
+    from sojourn.predict import predict_table
+    from sojourn.predict_events import MOST_CUSTOMERS
+
+    rng = np.random.default_rng(1)
+    log_odds = table["n1"].to_numpy() - 0.02 * table["n0"].to_numpy() - 1.0
+    table = table.append_column("left", pa.array(rng.random(table.num_rows) < 1 / (1 + np.exp(-log_odds))))
+    part = draw_rows(table.num_rows, MOST_CUSTOMERS, 0)
+    few = table if part is None else table.take(pa.array(part))
+    found, _ = time_step(
+        f"predict, compare and learn on {few.num_rows:,}",
+        lambda: predict_table(few, "left", positive="true", without=["customer_id"], seed=0),
+    )
+    x = time_step("predict, encode all", lambda: found.reader.encoding.encode(table))
+    time_step("predict, score all", lambda: found.reader.log_odds(x))
+    time_step("predict, all with reasons", lambda: found.predict(x))
 
 
 def reference(table: pa.Table) -> Any:

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.figure_forest import is_sure
 from sojourn.figure_pace import find_medians
 from sojourn.figure_people import find_marks, say_mark
-from sojourn.figure_precedes import SURE_Q, find_signals
+from sojourn.figure_precedes import find_signals
 from sojourn.playbook import Playbook, State
 from sojourn.wording import say_count, say_date, say_duration, say_list, say_number, say_share, say_times, shorten
 
@@ -166,7 +167,7 @@ def _say_signs(
     tables: Tables, triggers: Sequence[Row], side: str, state: str, is_fit: Callable[[str], bool]
 ) -> list[str]:
     """What goes with moves into or out of the state: triggers where they were estimated, else what comes before."""
-    mine = [r for r in triggers if r[side] == state and r["q"] is not None and r["q"] < SURE_Q]
+    mine = [r for r in triggers if r[side] == state and is_sure(r)]
     mine = sorted((r for r in mine if r["low"] is not None and r["low"] > 1), key=lambda r: (-r["low"], r["covariate"]))
     if mine:
         return [

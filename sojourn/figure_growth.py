@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.figure_style import LINE, NEW_COLOR, draw_nothing, finish, palette_of, plain
+from sojourn.figure_forest import Dot, draw_forest
+from sojourn.figure_style import NEW_COLOR, draw_nothing, finish, palette_of, plain
 from sojourn.value_growth import say_growth
 
 if TYPE_CHECKING:
@@ -41,31 +42,15 @@ def draw_growth(growth: pa.Table, colors: Colors) -> Figure:
     rows = sorted((r for r in growth.to_pylist() if r["growth"] is not None), key=lambda r: r["growth"])
     if not rows:
         return draw_nothing("There is too little to say how value changes with moves.", GROWTH_ABOUT)
-    places = list(range(len(rows)))
-    figure = go.Figure(
-        [
-            go.Scatter(
-                x=[r["growth_stayed"] for r in rows], y=places, mode="markers", hoverinfo="skip",
-                marker={"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": NEW_COLOR, "width": 2}},
-            ),
-            go.Scatter(
-                x=[r["growth"] for r in rows], y=places, mode="markers",
-                marker={"size": 11, "color": [palette_of(colors, r["to_state"]) for r in rows]},
-                error_x={
-                    "array": [r["growth_high"] - r["growth"] for r in rows],
-                    "arrayminus": [r["growth"] - r["growth_low"] for r in rows],
-                    "thickness": 1.6, "width": 0, "color": "rgba(120,130,145,0.75)",
-                },
-                customdata=[plain(say_growth(r), 400) for r in rows],
-                hovertemplate="%{customdata}<extra></extra>",
-            ),
-        ]
+    dots = [_dot(r, colors) for r in rows]
+    axis = f"change of what is expected in the next {rows[0]['days']} days, per customer"
+    figure, height = draw_forest([("", dots)], axis, is_ratio=False)
+    figure.add_trace(
+        go.Scatter(
+            x=[r["growth_stayed"] for r in rows], y=list(range(len(rows))), mode="markers", hoverinfo="skip",
+            marker={"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": NEW_COLOR, "width": 2}},
+        )
     )  # fmt: skip
-    figure.add_vline(x=0, line={"color": "rgba(120,130,145,0.8)", "width": 1})
-    figure.update_xaxes(title_text=f"change of what is expected in the next {rows[0]['days']} days, per customer")
-    labels = [f"{plain(r['from_state'], 18)} → {plain(r['to_state'], 18)}" for r in rows]
-    figure.update_yaxes(tickvals=places, ticktext=labels, range=[-0.7, len(rows) - 0.3], gridcolor=LINE)
-    figure.update_layout(showlegend=False)
     table = [
         (f"{r['from_state']} → {r['to_state']}", f"{r['value_before']:,.2f}", f"{r['value_after']:,.2f}",
          f"{r['growth']:+,.2f} ({r['growth_low']:+,.2f} to {r['growth_high']:+,.2f})",
@@ -80,6 +65,10 @@ def draw_growth(growth: pa.Table, colors: Colors) -> Figure:
         if top["growth_low"] > 0
         else "No move surely raises what is expected of a customer."
     )
-    return finish(
-        figure, title=title, about=GROWTH_ABOUT, height=130 + 38 * len(rows), min_width=430, table=(columns, table)
-    )
+    return finish(figure, title=title, about=GROWTH_ABOUT, height=height, min_width=430, table=(columns, table))
+
+
+def _dot(r: Row, colors: Colors) -> Dot:
+    label = f"{plain(r['from_state'], 18)} → {plain(r['to_state'], 18)}"
+    color = palette_of(colors, r["to_state"])
+    return Dot(r["growth"], r["growth_low"], r["growth_high"], label, plain(say_growth(r), 400), color)

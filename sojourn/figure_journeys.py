@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from sojourn.figure_forest import Dot, draw_forest, is_sure, measure_surety
 from sojourn.figure_style import (
     LESS,
-    LINE,
     MORE,
     NEW_COLOR,
-    choose_by_menu,
     draw_nothing,
     finish,
     palette_of,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Colors = Mapping[str, str]
 
-SURE_Q = 0.05
 MOST_JOURNEYS = 12
 MOST_PATHS = 12
 MOST_CHANNELS = 14
@@ -50,39 +48,22 @@ CHANNELS_ABOUT = (
 
 def draw_journeys(journeys: pa.Table) -> Figure:
     """Journeys that go with an outcome: dots with intervals, a menu of outcomes."""
-    import plotly.graph_objects as go
-
     rows = [r for r in journeys.to_pylist() if r["pattern"]]
     if not rows:
         why = next((r["why_not"] for r in journeys.to_pylist() if r["why_not"]), "the playbook has no outcome")
         return draw_nothing(f"No journeys to an outcome can be told: {why}.", JOURNEYS_ABOUT)
     groups = {name: find_telling([r for r in rows if r["outcome"] == name]) for name in dict.fromkeys(
         r["outcome"] for r in rows)}  # fmt: skip
-    figure, axes = go.Figure(), []
-    for group in groups.values():
-        shown = group[::-1]
-        figure.add_trace(_dots(shown))
-        ticks = [plain(r["text"], 64) for r in shown]
-        axes.append({"tickvals": list(range(len(shown))), "ticktext": ticks, "range": [-0.7, len(shown) - 0.3]})
-    visible = [[i == k for i in range(len(groups))] for k in range(len(groups))]
-    keys = ("tickvals", "ticktext", "range")
-    choose_by_menu(figure, list(groups), visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys})
-    figure.add_vline(x=1, line={"color": "rgba(120,130,145,0.8)", "width": 1})
+    dots = [(name, [_dot(r) for r in group[::-1]]) for name, group in groups.items()]
+    axis = "how often, compared with customers as active (1× = as often)"
+    figure, height = draw_forest(dots, axis, row_height=30)
     drawn = [r for group in groups.values() for r in group]
-    low, high = min(_clip(r["low"]) for r in drawn), max(_clip(r["high"]) for r in drawn)
-    ticks_at = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low * 0.8 <= t <= high * 1.25]
-    figure.update_xaxes(type="log", range=[math.log10(min(low * 0.9, 0.7)), math.log10(max(high * 1.1, 1.5))],
-                        tickvals=ticks_at, ticktext=[f"{t:g}×" for t in ticks_at],
-                        title_text="how often, compared with customers as active (1× = as often)")  # fmt: skip
-    figure.update_yaxes(**axes[0], gridcolor=LINE)
-    figure.update_layout(showlegend=False)
     table = [
         (r["outcome"], r["text"], say_share(r["with_p"]), say_share(r["without_p"]),
          f"{say_number(r['lift'])} ({say_number(r['low'])} to {say_number(r['high'])})")
-        for r in drawn if r["q"] < SURE_Q
+        for r in drawn if is_sure(r)
     ]  # fmt: skip
     columns = ("outcome", "journey", "before it", "others", "ratio (95\u00a0%)")
-    height = 120 + 30 * max(len(group) for group in groups.values())
     return finish(figure, title=_journeys_finding(drawn), about=JOURNEYS_ABOUT, height=height, min_width=460,
                   table=(columns, table))  # fmt: skip
 
@@ -91,7 +72,7 @@ def find_telling(rows: Sequence[Row]) -> list[Row]:
     """The surest journeys of more than one step first; those of which a longer one says the same are left out."""
     kept = [r for r in rows if r["is_closed"]]
     longer = [r for r in kept if len(r["pattern"]) > 1] or kept
-    return sorted(longer, key=lambda r: (-_surety(r), r["text"]))[:MOST_JOURNEYS]
+    return sorted(longer, key=lambda r: (-measure_surety(r), r["text"]))[:MOST_JOURNEYS]
 
 
 def say_journey(r: Row) -> str:
@@ -102,16 +83,8 @@ def say_journey(r: Row) -> str:
            f"({interval}): {shares}."  # fmt: skip
 
 
-def _surety(r: Row) -> float:
-    return max(math.log(max(r["low"], 1e-9)), -math.log(max(r["high"], 1e-9)))
-
-
-def _clip(value: float) -> float:
-    return min(max(value, 0.05), 50.0)
-
-
 def _journeys_finding(rows: Sequence[Row]) -> str:
-    sure = sorted((r for r in rows if r["q"] < SURE_Q and r["lift"] > 1), key=_surety, reverse=True)
+    sure = sorted((r for r in rows if is_sure(r) and r["lift"] > 1), key=measure_surety, reverse=True)
     if not sure:
         return "No journey comes before an outcome clearly more often than among customers as active."
     r = sure[0]
@@ -120,30 +93,13 @@ def _journeys_finding(rows: Sequence[Row]) -> str:
            f"against {say_share(r['without_p'])} of those as active without it."  # fmt: skip
 
 
-def _dots(rows: Sequence[Row]) -> Any:
-    import plotly.graph_objects as go
-
-    x = [_clip(r["lift"]) for r in rows]
-    return go.Scatter(
-        x=x,
-        y=list(range(len(rows))),
-        mode="markers",
-        marker={"size": 11, "color": [BAR if r["q"] < SURE_Q else NEW_COLOR for r in rows]},
-        error_x={
-            "array": [max(_clip(r["high"]) - v, 0) for r, v in zip(rows, x, strict=True)],
-            "arrayminus": [max(v - _clip(r["low"]), 0) for r, v in zip(rows, x, strict=True)],
-            "thickness": 1.6,
-            "width": 0,
-            "color": GREY,
-        },
-        customdata=[
-            f"{plain(r['text'], 80)}<br>before {plain(r['outcome'])}: {r['n_with']:,} of {r['of_with']:,} customers, "
-            f"others: {r['n_without']:,} of {r['of_without']:,}<br>{say_times(r['lift'])}, 95\u00a0% interval "
-            f"{say_number(r['low'])} to {say_number(r['high'])}" + ("" if r["q"] < SURE_Q else "<br>this may be chance")
-            for r in rows
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
+def _dot(r: Row) -> Dot:
+    words = (
+        f"{plain(r['text'], 80)}<br>before {plain(r['outcome'])}: {r['n_with']:,} of {r['of_with']:,} customers, "
+        f"others: {r['n_without']:,} of {r['of_without']:,}<br>{say_times(r['lift'])}, 95\u00a0% interval "
+        f"{say_number(r['low'])} to {say_number(r['high'])}" + ("" if is_sure(r) else "<br>this may be chance")
     )
+    return Dot(r["lift"], r["low"], r["high"], plain(r["text"], 64), words, BAR if is_sure(r) else NEW_COLOR)
 
 
 # --- paths --------------------------------------------------------------------------------------------------------

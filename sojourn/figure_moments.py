@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.figure_style import LINE, NEW_COLOR, choose_by_menu, draw_nothing, finish, plain
+from sojourn.figure_forest import Dot, draw_forest, is_sure, measure_surety
+from sojourn.figure_style import NEW_COLOR, draw_nothing, finish, plain
 from sojourn.wording import say_count, say_number, say_share, say_times
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 MAX_DRAWN = 20
-SURE_Q = 0.05
 SURE_COLOR = "#2f6fb5"
 MOMENTS_ABOUT = (
     "How much more often an outcome follows a moment than other events of customers who were as busy just before. "
@@ -27,12 +26,8 @@ MOMENTS_ABOUT = (
 
 def find_sure_moments(moments: pa.Table) -> list[Row]:
     """Rows whose ratio is surer than chance (q under 5 %), the surest first."""
-    rows = [r for r in moments.to_pylist() if r["q"] is not None and r["q"] < SURE_Q and r["low"] is not None]
-    return sorted(rows, key=lambda r: (-_surety(r), r["moment"]))
-
-
-def _surety(r: Row) -> float:
-    return max(math.log(max(r["low"], 1e-9)), -math.log(max(r["high"], 1e-9)))
+    rows = [r for r in moments.to_pylist() if is_sure(r) and r["low"] is not None]
+    return sorted(rows, key=lambda r: (-measure_surety(r), r["moment"]))
 
 
 def say_moment_row(r: Row) -> str:
@@ -60,8 +55,6 @@ def say_moments(moments: pa.Table, most: int = 6) -> list[str]:
 
 def draw_moments(moments: pa.Table) -> Figure:
     """Ratios with intervals as dots, a menu of outcomes."""
-    import plotly.graph_objects as go
-
     rows = [r for r in moments.to_pylist() if r["low"] is not None and r["lift"] is not None]
     if not rows:
         why = "The playbook has no moments." if not moments.num_rows else (
@@ -70,25 +63,9 @@ def draw_moments(moments: pa.Table) -> Figure:
         return draw_nothing(why, MOMENTS_ABOUT)
     outcomes = list(dict.fromkeys(r["outcome"] for r in rows))
     groups = [_choose([r for r in rows if r["outcome"] == name]) for name in outcomes]
-    figure = go.Figure()
-    axes = []
-    for group in groups:
-        figure.add_trace(_dots(group))
-        labels = [f"{plain(r['moment'], 26)} ({say_number(100 * (r['per_week'] or 0))})" for r in group]
-        axes.append({"tickvals": list(range(len(group))), "ticktext": labels, "range": [-0.7, len(group) - 0.3]})
-    visible = [[i == k for i in range(len(groups))] for k in range(len(groups))]
-    keys = ("tickvals", "ticktext", "range")
-    names = [plain(name, 30) for name in outcomes]
-    choose_by_menu(figure, names, visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys})
-    figure.add_vline(x=1, line={"color": "rgba(120,130,145,0.8)", "width": 1})
-    drawn = [r for group in groups for r in group]
-    low, high = min(max(r["low"], 0.05) for r in drawn), max(min(r["high"], 50.0) for r in drawn)
-    ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low * 0.8 <= t <= high * 1.25]
-    figure.update_xaxes(type="log", range=[math.log10(min(low * 0.9, 0.7)), math.log10(max(high * 1.1, 1.5))],
-                        tickvals=ticks, ticktext=[f"{t:g}×" for t in ticks],
-                        title_text="how often the outcome follows, compared with other times")  # fmt: skip
-    figure.update_yaxes(**axes[0], gridcolor=LINE)
-    figure.update_layout(showlegend=False)
+    axis = "how often the outcome follows, compared with other times"
+    dots = [(name, [_dot(r) for r in group]) for name, group in zip(outcomes, groups, strict=True)]
+    figure, height = draw_forest(dots, axis)
     table = [
         (r["moment"], r["outcome"], f"{r['n_completions']:,}", f"{100 * (r['per_week'] or 0):.2f}",
          say_share(r["precision_p"]), say_share(r["base_p"]),
@@ -100,39 +77,19 @@ def draw_moments(moments: pa.Table) -> Figure:
     )  # fmt: skip
     sure = find_sure_moments(moments)
     title = say_moment_row(sure[0]).split(": ")[0] + "." if sure else "No moment surely announces an outcome."
-    height = 130 + 38 * max(len(group) for group in groups)
     return finish(figure, title=title, about=MOMENTS_ABOUT, height=height, min_width=430, table=(columns, table))
 
 
 def _choose(rows: list[Row]) -> list[Row]:
     """The surest ones, the highest ratio last: it is drawn at the top."""
-    return sorted(sorted(rows, key=_surety, reverse=True)[:MAX_DRAWN], key=lambda r: (r["lift"], r["moment"]))
+    return sorted(sorted(rows, key=measure_surety, reverse=True)[:MAX_DRAWN], key=lambda r: (r["lift"], r["moment"]))
 
 
-def _dots(rows: list[Row]) -> Any:
-    import plotly.graph_objects as go
-
-    shown = [max(r["lift"], 0.05) for r in rows]
-    return go.Scatter(
-        x=shown,
-        y=list(range(len(rows))),
-        mode="markers",
-        marker={
-            "size": 11,
-            "color": [SURE_COLOR if r["q"] is not None and r["q"] < SURE_Q else NEW_COLOR for r in rows],
-        },
-        error_x={
-            "array": [max(r["high"] - x, 0) for r, x in zip(rows, shown, strict=True)],
-            "arrayminus": [max(x - max(r["low"], 0.02), 0) for r, x in zip(rows, shown, strict=True)],
-            "thickness": 1.6,
-            "width": 0,
-            "color": "rgba(120,130,145,0.75)",
-        },
-        customdata=[
-            f"{plain(r['definition'], 120)}<br>came {r['n_completions']:,} times to {r['n_customers']:,} customers<br>"
-            f"{plain(r['outcome'])} followed {say_share(r['precision_p'])}, at other times {say_share(r['base_p'])}<br>"
-            f"{say_times(r['lift'])}, 95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
-            for r in rows
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
+def _dot(r: Row) -> Dot:
+    words = (
+        f"{plain(r['definition'], 120)}<br>came {r['n_completions']:,} times to {r['n_customers']:,} customers<br>"
+        f"{plain(r['outcome'])} followed {say_share(r['precision_p'])}, at other times {say_share(r['base_p'])}<br>"
+        f"{say_times(r['lift'])}, 95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
     )
+    label = f"{plain(r['moment'], 26)} ({say_number(100 * (r['per_week'] or 0))})"
+    return Dot(r["lift"], r["low"], r["high"], label, words, SURE_COLOR if is_sure(r) else NEW_COLOR)

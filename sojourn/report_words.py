@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sojourn.figure_forest import is_sure
 from sojourn.figure_growth import say_growths
 from sojourn.figure_hybrid import say_hybrid
-from sojourn.figure_journeys import SURE_Q, find_telling, say_journey
+from sojourn.figure_journeys import find_telling, say_journey
 from sojourn.figure_moments import say_moments
 from sojourn.figure_pace import find_medians
 from sojourn.figure_people import find_marks, say_mark, strength_of
@@ -197,7 +198,7 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
 
 def find_sure_journeys(journeys: pa.Table) -> list[Words]:
     """The two surest journeys to each outcome that are more than chance."""
-    rows = [r for r in journeys.to_pylist() if r["q"] is not None and r["q"] < SURE_Q and r["lift"] > 1]
+    rows = [r for r in journeys.to_pylist() if is_sure(r) and r["lift"] > 1]
     return [
         r for name in dict.fromkeys(r["outcome"] for r in rows)
         for r in find_telling([r for r in rows if r["outcome"] == name])[:2]

@@ -49,7 +49,7 @@ START_US = 1_780_000_000_000_000
 PARTS = ("http", "process", "audiences", "memory")
 CALL = b'{"type":"track","userId":"user-%07d","anonymousId":"a%07d-8d3f","messageId":"m%d","event":"%s"}'
 RUNS = (  # batch, events a second, connections, probes and reads a second
-    (100, "max", 16, 0, 0), (20, "max", 32, 0, 0), (1, "max", 64, 0, 0),
+    (100, "max", 32, 0, 0), (20, "max", 32, 0, 0), (1, "max", 64, 0, 0),
     (20, "1000", 4, 20, 0), (20, "10000", 32, 20, 0), (20, "10000", 32, 20, 250), (20, "10000", 32, 20, 500),
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ import pytest
 
 from sojourn.events import EventLog, read_events
 from sojourn.playbook import load_playbook
-from sojourn.primitives import Event, Setting, read_primitive
+from sojourn.primitives import Event, Pattern, Setting, read_primitive
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,7 +157,7 @@ def test_sessions_reach_the_published_steps_of_the_funnel(ecom_log: EventLog) ->
 def test_the_moment_funnel_finds_every_finished_funnel(ecom_log: EventLog) -> None:
     """A moment may also finish across two sessions or twice in one, so it finds the sessions' funnels or more."""
     moment = next(m for m in load_playbook(playbook_of("ecom_v5")).moments if m.name == "funnel")
-    steps, setting = moment.sequence, Setting(moments={"funnel": (moment.sequence, moment.within_s)})
+    steps, setting = moment.sequence, Setting(moments={"funnel": Pattern(moment.sequence, moment.within_s)})
     n_found = n_finished = 0
     for clicks in list(sessions_of(ecom_log))[:600]:
         events = [Event(number, event_class) for number, event_class in enumerate(clicks)]

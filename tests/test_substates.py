@@ -212,7 +212,7 @@ def test_a_state_that_the_playbook_lacks_is_found_and_is_the_right_one(tmp_path:
     """The shop without its playbook's `reinforcement`: one extra state, and it holds those who are in that one."""
     world = simulate(200, days=120, seed=3)
     full = load_playbook("shop")
-    book = replace(full, states=tuple(s for s in full.states if s.name != "reinforcement"))
+    book = replace(full, states=tuple(s for s in full.states if s.name != "reinforcement"), targets=())
     found = find_substates(world.events, book, n_most=2, n_threads=1, max_customers=200)
     assert found.n_extra == 1
     assert found.substates[0].distance > SAME

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +114,7 @@ class Live:
         self._clock = clock or now_us
         self._route, self._wake = route, wake
         self.lock = threading.Lock()
+        self._is_wanted = False
         self._version: Version | None = None
         self._rollout = rollout.Rollout(self)
         self._models = Models(models)
@@ -240,7 +241,7 @@ class Live:
 
     def glance(self, id: str, fields: Sequence[str] | None = None) -> tuple[bool, dict[str, Any] | None]:
         """See the protocol."""
-        if not self.lock.acquire(blocking=False):
+        if self._is_wanted or not self.lock.acquire(blocking=False):
             return False, None
         try:
             return True, view.show_customer(self.version, id, self.now(), fields)
@@ -278,6 +279,14 @@ class Live:
         """Now; never before what was now already, whatever the clock does."""
         now = self._clock()
         return now if self._version is None else max(now, self._version.now)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock; who only glances gives way, for many readers would else never let the engine in."""
+        self._is_wanted = True
+        with self.lock:
+            self._is_wanted = False
+            yield
 
     def _run(self) -> None:
         try:
@@ -406,7 +415,7 @@ class Live:
             return
         read = self._reading.receive() if record.is_sent else None
         begin = time.perf_counter()
-        with self.lock:
+        with self._turn():
             outcome = self.version.take_calls(record.position, record.now, record.columns, read)
             self._rollout.follow_calls(record.position, record.now, record.columns)
             self.settle(outcome, record.now)
@@ -486,7 +495,7 @@ class Live:
                 raise
             time.sleep(_RETRY_S)
             return
-        with self.lock:
+        with self._turn():
             outcome = self.version.pass_time(position, now)
             self._rollout.follow_time(position, now)
             self.settle(outcome, now)

@@ -58,7 +58,7 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     if why:
         return [f"Not told: {why[0]}."]
     said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
-    return said or [NOTHING]
+    return list(dict.fromkeys(said)) or [NOTHING]  # who has not bought yet is in both
 
 
 def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:

@@ -15,6 +15,7 @@ from sojourn.figure_style import (
     NEW_COLOR,
     draw_nothing,
     finish,
+    ink_on,
     palette_of,
     plain,
 )
@@ -124,7 +125,9 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
                 x=[0.96] * len(mine),
                 base=[x for _, x, _, _ in mine],
                 y=[y for y, _, _, _ in mine],
+                width=0.75,  # else each state's blocks are as thick as its nearest rows are apart
                 marker={"color": palette_of(colors, state), "line": {"width": 0}},
+                insidetextfont={"color": ink_on(palette_of(colors, state))},
                 text=[plain(state, 16)] * len(mine),
                 textposition="inside",
                 insidetextanchor="middle",
@@ -140,7 +143,7 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
         )
     )  # fmt: skip
     most = max(len(r["steps"]) for r in rows)
-    figure.update_layout(barmode="overlay", bargap=0.25)
+    figure.update_layout(barmode="overlay")
     figure.update_xaxes(visible=False, range=[0, most + 0.7])
     figure.update_yaxes(visible=False, range=[-0.6, len(rows) - 0.4])
     table = [

@@ -50,6 +50,22 @@ def fade(color: str, opacity: float) -> str:
     return f"rgba({r},{g},{b},{opacity})"
 
 
+def ink_on(color: str) -> str:
+    """White or near-black, whichever stands out more on a hexadecimal colour (contrast as WCAG 2.2 defines it).
+
+    >>> ink_on("#7e539c"), ink_on("#e2a520")
+    ('#ffffff', '#1d2530')
+    """
+
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        r, g, b = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    back, ink = luminance(color), luminance(INK)
+    return "#ffffff" if 1.05 / (back + 0.05) > (back + 0.05) / (ink + 0.05) else INK
+
+
 def plain(text: Any, most: int = 60) -> str:
     """Any text of a playbook or a row, made safe to draw: on one line, not too long, and never markup.
 

@@ -288,6 +288,7 @@ def test_paths_are_rows_of_blocks_with_the_shares_of_the_table(results: Results,
     rows = [r for r in results.moves["paths"].to_pylist() if r["kind"] == "path"]
     rows = sorted(rows, key=lambda r: (-r["n_customers"], r["text"]))[:12]
     bars = [t for t in figures["paths"].data if t.type == "bar"]
+    assert {bar.width for bar in bars} == {0.75}  # all blocks are as thick, and less than a row
     blocks = {(y, x): bar.name for bar in bars for y, x in zip(bar.y, bar.base, strict=True)}
     drawn = [[blocks[y, x] for x in range(5) if (y, x) in blocks] for y in reversed(range(len(rows)))]
     assert drawn == [r["steps"] for r in rows]

@@ -92,7 +92,7 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
         raise SojournError(Problem(str(project), "there is no such folder", command=f"sojourn init {project}"))
     settings = load_settings(project)
     start_log()
-    _set_pace()
+    set_pace()
     with open_store(settings.store) as store:
         delivery = Delivery(store, settings.destinations)
         live = open_live(project, settings, store, route=_route_to(settings), wake=delivery.wake)
@@ -117,7 +117,7 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
             raise SojournError(Problem("sojourn serve", live.failure))
 
 
-def _set_pace() -> None:
+def set_pace() -> None:
     """Tell Python that answers matter more than the last bit of throughput."""
     # Threads take turns ten times as often as by default: an answer must not wait for the engine's next pause.
     sys.setswitchinterval(0.0005)

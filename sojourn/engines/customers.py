@@ -12,6 +12,7 @@ from sojourn.fold import Layout
 from sojourn.hmm.follow import KEPT, N_MEMORY, NEVER, TOLD_AT
 
 _SMALLEST = 1 << 10
+_MOST_ROOM = 1 << 14  # rows made at once: to touch new memory takes time, in which nobody is answered
 LONG_AGO = int(np.iinfo(np.int64).min)
 """What stands for no silent move told."""
 
@@ -103,11 +104,20 @@ class Customers:
         size = len(self._arrays["owner"])
         if n <= size:
             return
-        grown = max(n, size * 2 if size < 1 << 20 else size * 5 // 4)
-        for name in self._arrays:  # one after the other, so that only one is there twice
-            array = self._make(name, grown)
-            array[:size] = self._arrays[name]
-            self._arrays[name] = array
+        grown = max(n, size + min(max(size // 8, _SMALLEST), _MOST_ROOM))
+        for name in list(self._arrays):
+            self._arrays[name] = self._lengthen(name, self._arrays.pop(name), size, grown)
+
+    def _lengthen(self, name: str, array: NDArray[Any], size: int, grown: int) -> NDArray[Any]:
+        """The array with more rows; where nobody looks at it the system moves its pages, and copies nothing."""
+        try:
+            array.resize((grown, *array.shape[1:]))
+        except ValueError:  # somebody does
+            longer = self._make(name, grown)
+            longer[:size] = array
+            return longer
+        array[size:] = self._blank[name]
+        return array
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What :meth:`fill` takes."""

@@ -12,12 +12,17 @@ import argparse
 import gzip
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+from value_world import buy_by_bgnbd
 
 from sojourn.duck import connect
 from sojourn.events import read_events
@@ -31,7 +36,6 @@ from sojourn.value_purchases import (
     count_purchases,
     day_of,
     find_purchases,
-    merge_days,
     trace_histories,
 )
 from sojourn.value_revenue import Coverage, RevenueHoldout, compare_revenue, measure_coverage
@@ -107,19 +111,7 @@ def compare(name: str, folder: Path, n_customers: int) -> tuple[RevenueHoldout, 
 def plant(n: int, parameters: tuple[float, float, float, float], weeks: int, seed: int) -> Coverage:
     """Coverage in a world of the BG/NBD and gamma-gamma, with parameters fitted on its first half."""
     rng = np.random.default_rng(seed)
-    r, alpha, a, b = parameters
-    rate, leaves, level = rng.gamma(r, 1 / alpha, n), rng.beta(a, b, n), rng.gamma(5.0, 1 / 60.0, n)
-    now, alive = rng.uniform(0, 90, n), np.arange(n)
-    who, when = [alive], [now.copy()]
-    while len(alive):
-        now[alive] += 7 * rng.exponential(1 / np.maximum(rate[alive], 1e-12))
-        alive = alive[now[alive] < 7.0 * weeks]
-        who.append(alive)
-        when.append(now[alive].copy())
-        alive = alive[rng.random(len(alive)) > leaves[alive]]
-    customer, day = np.concatenate(who), np.floor(np.concatenate(when)).astype(np.int64)
-    names = pa.array([f"c{k}" for k in range(n)])
-    purchases = merge_days(names, customer, day, rng.gamma(4.0, 1 / level[customer]))
+    purchases = buy_by_bgnbd(n, parameters, weeks=weeks, rng=rng)
     cut = 7 * weeks // 2
     known = trace_histories(purchases, cut)
     low, high = foresee_spending(known, fit_buying(known, "BG/NBD"), fit_spend(known), 7 * weeks - cut - 1, rng)

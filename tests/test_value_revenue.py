@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from value_world import buy_by_bgnbd
+
 from sojourn import value_bgnbd, value_nbd, value_pareto
 from sojourn.cli_value import register
 from sojourn.events import read_events
@@ -24,7 +30,7 @@ from sojourn.value_boosted import LEARNERS, LINE, learn_ends
 from sojourn.value_draws import draw_purchases, foresee_spending
 from sojourn.value_holdout import compare_models
 from sojourn.value_models import fit_buying, fit_spend
-from sojourn.value_purchases import DAY_US, count_purchases, find_purchases, merge_days, trace_histories
+from sojourn.value_purchases import DAY_US, count_purchases, find_purchases, trace_histories
 from sojourn.value_revenue import (
     choose_days,
     compare_revenue,
@@ -60,26 +66,9 @@ def test_the_mean_of_the_draws_is_the_expectation(module, row):
     assert drawn.mean() == pytest.approx(expected, abs=4 * drawn.std() / 200)
 
 
-def buy_by_bgnbd(n, parameters, *, weeks, seed):
-    """Customers by the model's own story, one row per purchase: who, when in days, what it brought."""
-    rng = np.random.default_rng(seed)
-    r, alpha, a, b = parameters
-    rate, leaves, level = rng.gamma(r, 1 / alpha, n), rng.beta(a, b, n), rng.gamma(5.0, 1 / 60.0, n)
-    now, alive = rng.uniform(0, 90, n), np.arange(n)
-    who, when = [alive], [now.copy()]
-    while len(alive):
-        now[alive] += 7 * rng.exponential(1 / np.maximum(rate[alive], 1e-12))
-        alive = alive[now[alive] < 7.0 * weeks]
-        who.append(alive)
-        when.append(now[alive].copy())
-        alive = alive[rng.random(len(alive)) > leaves[alive]]
-    customer, day = np.concatenate(who), np.floor(np.concatenate(when)).astype(np.int64)
-    return merge_days(pa.array([f"c{k}" for k in range(n)]), customer, day, rng.gamma(4.0, 1 / level[customer]))
-
-
 def test_intervals_of_spending_hold_nine_in_ten_customers_of_a_planted_world():
     """The atom at zero makes an interval that begins there hold more; above it must be one in twenty."""
-    purchases = buy_by_bgnbd(6_000, (1.0, 5.0, 0.6, 3.0), weeks=104, seed=3)
+    purchases = buy_by_bgnbd(6_000, (1.0, 5.0, 0.6, 3.0), weeks=104, rng=np.random.default_rng(3))
     known = trace_histories(purchases, 390)
     fit, spend = fit_buying(known, "BG/NBD"), fit_spend(known)
     low, high = foresee_spending(known, fit, spend, 300.0, np.random.default_rng(0))

@@ -157,7 +157,7 @@ def draw_candidates(card: Card) -> Figure:
     colors = [COLORS[0] if c["is_glass"] else NEW_COLOR for c in tried]
     figure = _draw_dots(labels, [c["auc"] for c in tried], [c["auc_se"] for c in tried], colors, "area under the curve")
     price = card["price"]
-    title = f"In use: {card['deployed']}, which no other beats."
+    title = f"In use: {card['deployed']}, " + ("which no other beats." if len(tried) > 1 else "the only one tried.")
     if card["deployed"] != card["best"]:
         title = f"In use: {card['deployed']}, the most readable of those as good as the best ({card['best']})."
     if "auc_price" in price:

@@ -8,8 +8,6 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q
-# What tests need from Debian: a browser, Node for the tracking clients, PostgreSQL for the store.
-DEBIAN_PACKAGES := chromium fonts-dejavu-core nodejs npm postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test unit check format bench docs clean
@@ -66,9 +64,14 @@ $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,dev]'
 	@touch $@ $(VENV)/.installed
 
+# Only what is missing: a machine may have Node from elsewhere, beside which Debian's own cannot be installed.
 $(VENV)/.debian: Makefile | $(BIN)/python
-	@if command -v chromium >/dev/null && command -v npm >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium fonts-dejavu-core"; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  $(APT) update && $(APT) install -y --no-install-recommends $(DEBIAN_PACKAGES); \
-	else echo "Not root on Debian: tests that need $(DEBIAN_PACKAGES) will say that they skip."; fi
+	  $(APT) update && $(APT) install -y --no-install-recommends $$missing; \
+	else echo "Not root on Debian: tests that need$$missing will say that they skip."; fi
 	@touch $@

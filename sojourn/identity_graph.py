@@ -142,8 +142,7 @@ class IdentityGraph:
             for other in store.leaves.get(user, set()) & both:
                 names = f"'{self._text_of(user)}' and '{self._text_of(other)}'"
                 raise self._refuse("merge", f"{names} were split by people; undo that first")
-        note(store.merges, a, b)
-        note(store.merges, b, a)
+        store.merge(a, b)
         return self._settle(both)
 
     def split(self, node: int, other: int) -> Nodes:
@@ -172,8 +171,7 @@ class IdentityGraph:
         Raises SojournError where there is neither.
         """
         store = self._store
-        if forget(store.merges, a, b):
-            forget(store.merges, b, a)
+        if store.unmerge(a, b):
             return self._settle({*store.list_merged(a), *store.list_merged(b)})
         was_split = False
         for node, other in ((a, b), (b, a)):
@@ -187,17 +185,19 @@ class IdentityGraph:
 
     def members(self, owner: int) -> list[int]:
         """All ids of a customer, rising, given the id that stands for it."""
-        store, owners, level = self._store, self._store.owner.view, self._store.level.view
-        found, waiting = {owner}, [owner]
-        while waiting:
-            node = waiting.pop()
-            near = [*store.list_down(node), *store.merges.get(node, ()), store.root.view[node]]
-            if level[node] >= store.n_customer_levels:
-                near += store.list_up(node)
-            fresh = {other for other in near if owners[other] == owner} - found
-            found |= fresh
-            waiting += fresh
-        return sorted(found)
+        from sojourn.fold.member_kernel import list_members
+
+        found: list[int] = list_members(owner, self.n_customer_levels, *self.links()).tolist()
+        return found
+
+    @property
+    def n_customer_levels(self) -> int:
+        """How many levels can stand for a customer, from the first on."""
+        return self._store.n_customer_levels
+
+    def links(self) -> tuple[NDArray[Any], ...]:
+        """How ids hang together, as :mod:`sojourn.fold.member_kernel` reads it; valid until the next call that adds."""
+        return self._store.links()
 
     def conflicts(self, find_users: Callable[[Nodes], Nodes] | None = None, limit: int = 1_000) -> list[Conflict]:
         """Ids that people may want to look at, by kind and number, at most ``limit`` of each kind.

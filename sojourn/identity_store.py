@@ -27,6 +27,11 @@ class Column:
         return self._values[: self.n]
 
     @property
+    def room(self) -> NDArray[Any]:
+        """The numbers and the room after them."""
+        return self._values
+
+    @property
     def n_bytes(self) -> int:
         """Bytes taken, with the room to grow."""
         return self._values.nbytes
@@ -61,6 +66,7 @@ class IdStore:
         self.up, self.down = Column(np.int32), Column(np.int32)
         self.end, self.next = Column(np.int32), Column(np.int32)
         self.merges: dict[int, set[int]] = {}  # both ways
+        self._merged = np.empty(0, np.int64)  # the same as compiled loops read it
         self.leaves: dict[int, set[int]] = {}  # the ids whose customer an id must not belong to
         self.left_by: dict[int, set[int]] = {}  # the same, the other way round
 
@@ -105,6 +111,29 @@ class IdStore:
             yield end[half]
             half = after[half]
 
+    def links(self) -> tuple[NDArray[Any], ...]:
+        """How ids hang together, as :mod:`sojourn.fold.member_kernel` reads it; valid until ids or pairs come in."""
+        return (
+            self.level.room, self.root.room, self.owner.room, self.up.room, self.down.room, self.end.room,
+            self.next.room, self._merged,
+        )  # fmt: skip
+
+    def merge(self, a: int, b: int) -> None:
+        """People say that two known users are one."""
+        note(self.merges, a, b)
+        note(self.merges, b, a)
+        self._list_merges()
+
+    def unmerge(self, a: int, b: int) -> bool:
+        """They take it back; whether they had said so."""
+        was_merged = forget(self.merges, a, b) and forget(self.merges, b, a)
+        self._list_merges()
+        return was_merged
+
+    def _list_merges(self) -> None:
+        pairs = sorted(a << 32 | b for a, others in self.merges.items() for b in others)
+        self._merged = np.array(pairs, np.int64)
+
     def list_merged(self, user: int) -> list[int]:
         """The known users whom people made one with this one, itself included."""
         found = {user: None}
@@ -136,6 +165,7 @@ class IdStore:
         for a, b in arrays["merges"].tolist():
             note(self.merges, a, b)
             note(self.merges, b, a)
+        self._list_merges()
         for a, b in arrays["splits"].tolist():
             note(self.leaves, a, b)
             note(self.left_by, b, a)

@@ -105,28 +105,14 @@ class Past:
         at, seq = self._columns["event_at"].values[rows, 0], self._columns["seq"].values[rows, 0]
         return self.take(rows[np.lexsort((seq, at))])
 
-    def count_recent(
-        self, starts: I8, nodes: NDArray[np.int32], is_counted: NDArray[np.bool_], now: I8, spans: I8
-    ) -> NDArray[np.float64]:
-        """How many events each customer has later than ``now - span`` and not after ``now``, as [customers, spans].
-
-        The ids of customer ``i`` are ``nodes[starts[i]:starts[i + 1]]``, ``is_counted`` says it of each event class,
-        ``spans`` rise. What lies further back than all spans is not looked at.
-
-        >>> import tempfile
-        >>> past = Past(Path(tempfile.mkdtemp()), "hash", n_measures=1, n_properties=0)
-        >>> past.append(example_events([(3, 50), (3, 70), (4, 60), (3, 10)]))
-        >>> starts, ids = np.array([0, 2]), np.array([3, 4], np.int32)
-        >>> past.count_recent(starts, ids, np.array([True]), np.array([69]), np.array([15, 60])).tolist()
-        [[1.0, 3.0]]
-        """
-        from sojourn.fold.past_kernel import count_recent
-
-        counts = np.zeros((len(now), len(spans)))
-        heads = np.where(nodes < len(self._head), self._head[np.minimum(nodes, len(self._head) - 1)], np.int64(-1))
-        columns = (self._columns[name].values.reshape(-1) for name in ("previous", "reach", "event_at", "event_class"))
-        count_recent(starts, heads, *columns, is_counted, now, spans, counts)
-        return counts
+    def trails(self) -> tuple[NDArray[Any], ...]:
+        """The latest event of each id, and of every event the one before it, how far that list reaches, its instant and
+        class: as :func:`sojourn.fold.past_kernel.count_recent` reads them, with the room after the last one."""
+        columns = self._columns
+        return (
+            self._head, columns["previous"].room, columns["reach"].room, columns["event_at"].room,
+            columns["event_class"].room,
+        )  # fmt: skip
 
     def latest(self, nodes: Sequence[int], n: int, before: int | None = None) -> PastEvents:
         """The last ``n`` events of these ids before an instant, in order, and all of the first one's instant."""
@@ -238,6 +224,11 @@ class _Column:
     @property
     def n_bytes(self) -> int:
         return self.n * self._width * int(self._dtype.itemsize)
+
+    @property
+    def room(self) -> NDArray[Any]:
+        """The values and the room after them."""
+        return self._all
 
     @property
     def values(self) -> NDArray[Any]:

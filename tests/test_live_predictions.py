@@ -28,6 +28,7 @@ from sojourn.engines.predictions import list_inputs, predict_customers, read_inp
 from sojourn.engines.service import Change
 from sojourn.errors import SojournError
 from sojourn.events import read_events
+from sojourn.fold.past_kernel import count_recent
 from sojourn.learning import find_outcome, table_matrix
 from sojourn.live import _route_to
 from sojourn.past import Past, example_events
@@ -128,7 +129,7 @@ def test_what_models_read_live_is_the_learning_table_at_that_instant(
             version = engine.live.version
             assert list_inputs(version) == known.column_names[2:]
             rows_live = own_rows(engine, known["customer_id"].to_pylist())
-            found = read_inputs(version, rows_live, np.full(len(rows_live), at))
+            found = read_inputs(version, rows_live, at).values
             expected = table_matrix(known, known.column_names[2:])
             assert np.isnan(expected).any()
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
@@ -145,12 +146,12 @@ def test_late_events_do_not_hide_later_ones_of_a_window(tmp_path: Path) -> None:
     for begin in range(0, 400, 37):
         chunk = slice(begin, begin + 37)
         past.append(example_events(list(zip(who[chunk].tolist(), at[chunk].tolist(), strict=True))))
-    spans, now = np.array([7, 28, 90]) * DAY, np.full(3, 150 * DAY)
-    starts, nodes = np.array([0, 2, 4, 6]), np.array([0, 1, 2, 3, 4, 9], np.int32)
-    found = past.count_recent(starts, nodes, np.array([True]), now, spans)
-    for i, ids in enumerate(([0, 1], [2, 3], [4, 9])):
-        mine = at[np.isin(who, ids)]
-        assert found[i].tolist() == [((mine > now[i] - span) & (mine <= now[i])).sum() for span in spans]
+    spans, now = np.array([7, 28, 90]) * DAY, 150 * DAY
+    heads, *trails = past.trails()
+    for id in range(5):
+        counts, mine = np.zeros(3), at[who == id]
+        count_recent(heads[id], *trails, np.array([True]), now, spans, counts)
+        assert counts.tolist() == [((mine > now - span) & (mine <= now)).sum() for span in spans]
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +277,7 @@ def harm_record(record: dict[str, Any]) -> None:
         (harm_states, "another state model"),
         (harm_column, "it reads 't_plan', which a live engine does not have"),
         (harm_levels, "which a live engine does not have"),
-        (harm_arrays, "it cannot be computed"),
+        (harm_arrays, "do not belong together"),
         (harm_record, "its record is damaged"),
     ],
 )
@@ -339,8 +340,9 @@ def test_compiled_models_say_what_plain_ones_do(name: str) -> None:
     more = np.resize([*edges, *thresholds, 1e30, -1e30, 0.1], (200, 4))
     rows = np.ascontiguousarray(np.vstack([x, more]) if name != "support vectors" else x)
     expected = score_rows(model, rows)[:, 0]
+    wide = np.ascontiguousarray(rows[:, [1, 2, 0, 0, 1, 3]])  # columns of others among them
     assert np.ptp(expected) > 0.1
-    np.testing.assert_allclose(compile_score(model, 4)(rows), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(compile_score(model, np.array([3, 0, 1, 5]))(wide), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_trees_that_would_never_end_are_not_walked() -> None:
@@ -352,15 +354,15 @@ def test_trees_that_would_never_end_are_not_walked() -> None:
         }  # fmt: skip
         return Trees(**(whole | more))
 
-    assert compile_score(tree(), 1)(np.array([[-1.0], [1.0]])).tolist() == [1.0, 2.0]
+    assert compile_score(tree(), np.array([0]))(np.array([[-1.0], [1.0]])).tolist() == [1.0, 2.0]
     for harm in (
         {"left": np.array([0, 0, 0])}, {"right": np.array([3, 0, 0])}, {"feature": np.array([1, -1, -1])},
         {"roots": np.array([3])}, {"value": np.arange(2.0)}, {"roots": np.array([-1])},
     ):  # fmt: skip
         with pytest.raises(SojournError, match="do not belong together"):
-            compile_score(tree(**harm), 1)
+            compile_score(tree(**harm), np.array([0]))
     with pytest.raises(SojournError, match="do not belong together"):
-        compile_score(Additive((np.zeros(2),), (np.zeros((3, 1)),), (), np.zeros(1)), 1)
+        compile_score(Additive((np.zeros(2),), (np.zeros((3, 1)),), (), np.zeros(1)), np.array([0]))
 
 
 @pytest.mark.slow

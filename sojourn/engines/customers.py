@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from sojourn.fold import Layout
 from sojourn.hmm.follow import KEPT, N_MEMORY, NEVER, TOLD_AT
 
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+
 _SMALLEST = 1 << 10
 _MOST_ROOM = 1 << 14  # rows made at once: to touch new memory takes time, in which nobody is answered
 LONG_AGO = int(np.iinfo(np.int64).min)
@@ -27,6 +30,21 @@ class Customers:
     the id that stands for them (-1: the row is free), ``n_events`` counts all their events, ``n_told`` the changes
     told of them; ``folded_at`` is the position of the record for which they were last folded anew, 0 for never.
     """
+
+    vectors: F8
+    kept: I8
+    memory: I8
+    after: F8
+    before: F8
+    seen: NDArray[np.uint8]
+    members: NDArray[np.uint8]
+    state_due: I8
+    rule_due: I8
+    owner: NDArray[np.int32]
+    is_held: NDArray[np.bool_]
+    n_events: NDArray[np.int32]
+    n_told: NDArray[np.int32]
+    folded_at: I8
 
     def __init__(self, layout: Layout, n_states: int, n_channels: int, n_member_bytes: int) -> None:
         """No customers yet."""
@@ -50,7 +68,8 @@ class Customers:
             "folded_at": np.array(0, np.int64),
         }
         assert KEPT[-1] == TOLD_AT
-        self._arrays = {name: self._make(name, _SMALLEST) for name in self._blank}
+        for name in self._blank:
+            setattr(self, name, self._make(name, _SMALLEST))
 
     def _make(self, name: str, size: int) -> NDArray[Any]:
         blank = self._blank[name]
@@ -62,12 +81,6 @@ class Customers:
         """Rows in use or free."""
         return self._n
 
-    def __getattr__(self, name: str) -> Any:
-        arrays = self.__dict__.get("_arrays", {})
-        if name in arrays:
-            return arrays[name]
-        raise AttributeError(name)
-
     @property
     def n_customers(self) -> int:
         """Customers that there are."""
@@ -76,7 +89,7 @@ class Customers:
     @property
     def n_bytes(self) -> int:
         """Bytes that all arrays take, room for more customers included."""
-        return sum(array.nbytes for array in self._arrays.values())
+        return sum(getattr(self, name).nbytes for name in self._blank)
 
     def add(self, owners: NDArray[np.int32]) -> NDArray[np.int32]:
         """Rows for new customers, blank but for their owner."""
@@ -86,27 +99,27 @@ class Customers:
         rows += range(self._n, self._n + n_new)
         self._n += n_new
         found = np.array(rows, np.int32)
-        self._arrays["owner"][found] = owners
+        self.owner[found] = owners
         return found
 
     def blank(self, rows: NDArray[np.int32]) -> None:
         """Forget all about these customers but who they are and what was told of them."""
         for name in self._blank.keys() - {"owner", "n_told", "folded_at"}:
-            self._arrays[name][rows] = self._blank[name]
+            getattr(self, name)[rows] = self._blank[name]
 
     def free(self, rows: NDArray[np.int32]) -> None:
         """Give rows back."""
         for name, blank in self._blank.items():
-            self._arrays[name][rows] = blank
+            getattr(self, name)[rows] = blank
         self._free += rows.tolist()
 
     def _make_room(self, n: int) -> None:
-        size = len(self._arrays["owner"])
+        size = len(self.owner)
         if n <= size:
             return
         grown = max(n, size + min(max(size // 8, _SMALLEST), _MOST_ROOM))
-        for name in list(self._arrays):
-            self._arrays[name] = self._lengthen(name, self._arrays.pop(name), size, grown)
+        for name in self._blank:  # nobody else may hold the array while it grows
+            setattr(self, name, self._lengthen(name, self.__dict__.pop(name), size, grown))
 
     def _lengthen(self, name: str, array: NDArray[Any], size: int, grown: int) -> NDArray[Any]:
         """The array with more rows; where nobody looks at it the system moves its pages, and copies nothing."""
@@ -121,7 +134,7 @@ class Customers:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What :meth:`fill` takes."""
-        found = {name: array[: self._n] for name, array in self._arrays.items()}
+        found = {name: getattr(self, name)[: self._n] for name in self._blank}
         return {**found, "free": np.array(self._free, np.int64)}
 
     def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -130,4 +143,5 @@ class Customers:
         self._free = arrays["free"].tolist()
         self._make_room(self._n)
         for name in self._blank:
-            self._arrays[name][: self._n] = arrays[name].reshape(self._arrays[name][: self._n].shape)
+            array = getattr(self, name)[: self._n]
+            array[:] = arrays[name].reshape(array.shape)

@@ -16,24 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.fold import read_features
-from sojourn.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN
 from sojourn.instants import show_instant
-from sojourn.learning import DAY_US, HABITS, WINDOWS_DAYS, find_outcome
+from sojourn.learning import HABITS, find_outcome
 from sojourn.predict import load_reader
-from sojourn.predict_compiled import Score, Split, compile_score, compile_split
+from sojourn.predict_compiled import Chance, Score, Split, compile_chance, compile_score, compile_split
 from sojourn.predict_explain import N_REASONS, Reader
-from sojourn.predict_scores import to_p
 from sojourn.registry import Card
 
 if TYPE_CHECKING:
+    from sojourn.engines.steps import Inputs
     from sojourn.engines.version import Version
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 Rows = NDArray[np.int32]
 
-_SPANS = np.array(WINDOWS_DAYS, np.int64) * DAY_US
 NO_EVENTS = "there is no event of their own yet"
 
 
@@ -51,6 +48,7 @@ class Deployed:
     data_to: str
     reader: Reader
     score: Score
+    chance: Chance
     split: Split
     columns: I8
     silence_us: int | None
@@ -112,89 +110,62 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
         raise fail(f"{what}the folder that was deployed")
     columns = np.array([place[name] for name in reader.encoding.columns], np.int64)
     silence_us = None if outcome.silence_s is None else round(outcome.silence_s * 1e6)
-    compiled = compile_score(reader.model, len(columns), where)
-    probe = np.vstack([np.full(len(columns), np.nan), np.zeros(len(columns)), np.ones(len(columns))])
+    compiled = compile_score(reader.model, columns, where)
+    probe = np.vstack([np.full(len(known), np.nan), np.zeros(len(known)), np.ones(len(known))])
     try:
-        plain = reader.log_odds(probe)
+        plain = reader.log_odds(probe[:, columns])
         split = compile_split(reader, where)
-        split(probe)
+        split(np.ascontiguousarray(probe[:, columns]))
         is_same = np.allclose(reader.slope * compiled(probe) + reader.shift, plain, rtol=1e-9, atol=1e-9)
     except (IndexError, ValueError, TypeError) as error:
         raise fail(f"it cannot be computed ({type(error).__name__}: {error})") from None
     if not is_same:
         raise fail("it gives no number where everything is missing")
     return Deployed(
-        card.name, card.version, card.kind, threshold, data_to, reader, compiled, split, columns, silence_us
-    )
+        card.name, card.version, card.kind, threshold, data_to, reader, compiled,
+        compile_chance(reader, silence_us), split, columns, silence_us,
+    )  # fmt: skip
 
 
-def read_inputs(version: Version, rows: Rows, at: I8) -> F8:
-    """All that models may read of these customers, each at an instant of theirs; [rows, :func:`list_inputs`].
+def read_inputs(version: Version, rows: Rows, now: int) -> Inputs:
+    """All that models may read of these customers now; [rows, :func:`list_inputs`].
 
-    NaN is missing. No instant may lie before a customer's last event.
+    NaN is missing. Whose last event lies later, for clocks differ, is read as of that.
     """
-    customers, known = version.customers, version.known.graph
-    vectors, kept = customers.vectors[rows], customers.kept[rows]
-    features = read_features(version.steps.layout, vectors, at)
-    members = [known.members(owner) for owner in customers.owner[rows].tolist()]
-    starts = np.concatenate([[0], np.cumsum([len(ids) for ids in members], dtype=np.int64)])
-    nodes = np.array([node for ids in members for node in ids], np.int32)
-    recent = version.past.count_recent(starts, nodes, version.steps.is_own_class, at, _SPANS)
-    ages = (at[:, None] - kept[:, [LAST_OWN, FIRST_OWN]]) / DAY_US
-    posterior = _read_posterior(version, rows, at)
-    return np.column_stack([features, ages, kept[:, N_OWN], recent, posterior])
+    return version.steps.gather_inputs(version.customers, version.known.graph, version.past, rows, now)
 
 
-def _read_posterior(version: Version, rows: Rows, at: I8) -> F8:
-    if len(rows) and (at == at[0]).all():  # nearly always
-        return version.see(rows, int(at[0])).posterior
-    found = np.empty((len(rows), version.steps.n_states))
-    for instant in np.unique(at).tolist():
-        mine = at == instant
-        found[mine] = version.see(rows[mine], instant).posterior
-    return found
-
-
-def score(model: Deployed, inputs: F8) -> F8:
-    """The probability of the outcome, by rows of :func:`read_inputs`."""
-    return to_p(model.reader.slope * model.score(np.ascontiguousarray(inputs[:, model.columns])) + model.reader.shift)
+def score(model: Deployed, inputs: Inputs) -> F8:
+    """The probability of the outcome, by rows of :func:`read_inputs`; NaN for those about whom it is not asked."""
+    return model.chance(model.score(inputs.values), inputs.when)
 
 
 def score_rows(version: Version, rows: Rows, now: int) -> dict[str, F8]:
     """Per outcome the probability for these customers now; NaN for those about whom it is not asked."""
     models = [model for model in version.models if isinstance(model, Deployed)]
-    found = {model.outcome: np.full(len(rows), np.nan) for model in models}
-    asked = np.flatnonzero(version.customers.kept[rows, N_OWN] > 0)
-    if not models or not len(asked):
-        return found
-    mine = rows[asked]
-    at = np.maximum(now, version.customers.vectors[mine, 0].astype(np.int64))
-    inputs = read_inputs(version, mine, at)
-    silence = at - version.customers.kept[mine, LAST_OWN]
-    for model in models:
-        is_on = np.ones(len(mine), np.bool_) if model.silence_us is None else silence < model.silence_us
-        found[model.outcome][asked[is_on]] = score(model, inputs[is_on])
-    return found
+    if not models:
+        return {}
+    inputs = read_inputs(version, rows, now)
+    return {model.outcome: score(model, inputs) for model in models}
 
 
 def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
     """Per outcome what its model says of a customer now, with reasons that add up, or why it says nothing."""
     found: dict[str, Any] = {}
-    has_events = row >= 0 and bool(version.customers.kept[row, N_OWN])
-    at = np.array([max(now, int(version.customers.vectors[row, 0])) if row >= 0 else now])
-    inputs = read_inputs(version, np.array([row], np.int32), at) if has_events and version.models else None
+    inputs = read_inputs(version, np.array([row], np.int32), now) if row >= 0 and version.models else None
+    at, silence = inputs.when[0].tolist() if inputs is not None else (now, -1)
     for model in version.models:
-        head = {"p": None, "at": show_instant(int(at[0])), "version": model.version}
+        head = {"p": None, "at": show_instant(at), "version": model.version}
         if isinstance(model, Refused):
             found[model.outcome] = head | {"why_not": str(model.problem)}
-        elif inputs is None:
+        elif inputs is None or silence < 0:
             found[model.outcome] = head | {"model": model.kind, "why_not": NO_EVENTS}
-        elif model.silence_us is not None and at[0] - version.customers.kept[row, LAST_OWN] >= model.silence_us:
+        elif model.silence_us is not None and silence >= model.silence_us:
             why = "it has happened: they are silent for longer than is foreseen"
             found[model.outcome] = head | {"model": model.kind, "why_not": why}
         else:
-            x = np.ascontiguousarray(inputs[:, model.columns])
             said = {"p": float(score(model, inputs)[0]), "model": model.kind}
+            x = np.ascontiguousarray(inputs.values[:, model.columns])
             found[model.outcome] = head | said | {"reasons": _list_reasons(model, x)}
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ from sojourn.engines.customers import Customers
 from sojourn.fold import Layout, build_layout
 from sojourn.fold.cells import STATE, STATE_P, TRAIT
 from sojourn.hmm import publish
-from sojourn.hmm.follow import SEEN, SEEN_DUE, SEEN_STATE
+from sojourn.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN, SEEN, SEEN_DUE, SEEN_STATE
 from sojourn.hmm.model import channel_logs, event_matrices, tick_matrices
-from sojourn.past import PastEvents
+from sojourn.identity_graph import IdentityGraph
+from sojourn.learning import DAY_US, HABITS, WINDOWS_DAYS
+from sojourn.past import Past, PastEvents
 from sojourn.playbook import Playbook
 from sojourn.reasons import OddsTables, make_tables
 from sojourn.state_model import StateModel
@@ -25,6 +27,8 @@ from sojourn.states import own_classes
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 Rows = NDArray[np.int32]
+
+_SPANS = np.array(WINDOWS_DAYS, np.int64) * DAY_US
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,15 @@ class Ahead:
     seen: I8
     posterior: F8
     moves: I8
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What models read, a row per customer. ``when``: the instant, and the silence since the last own event (-1: there
+    was none), in microseconds."""
+
+    values: F8
+    when: I8
 
 
 class Steps:
@@ -72,6 +85,13 @@ class Steps:
         self._ops = tabulate_ops(layout, is_observed=True)
         self._observed = tabulate_observed(layout, state_model.cuts, 1)
         self._no_values = np.empty((0, len(layout.fingerprint)))
+        features = layout.features
+        self.n_inputs = len(features) + len(HABITS) + self.n_states
+        self._gather: Callable[..., None] | None = None
+        self._input_tables = (
+            self.is_own_class, _SPANS, layout.read_ints, layout.read_floats, features.calls, features.starts,
+            features.codes, features.operands, self._boundaries, self._ticks,
+        )  # fmt: skip
 
     def new_customers(self) -> Customers:
         """Nobody yet."""
@@ -139,6 +159,20 @@ class Steps:
             customers.memory[rows], customers.after[rows], seen, posterior, moves,
         )  # fmt: skip
         return Ahead(seen, posterior, moves[:n_moves])
+
+    def gather_inputs(self, customers: Customers, graph: IdentityGraph, past: Past, rows: Rows, now: int) -> Inputs:
+        """All that models may read of these customers: see :mod:`sojourn.fold.input_kernel`."""
+        if self._gather is None:
+            from sojourn.fold.input_kernel import gather_inputs
+
+            self._gather = gather_inputs
+        n = len(rows)
+        values, when = np.empty((n, self.n_inputs)), np.empty((n, 2), np.int64)
+        self._gather(
+            rows, now, customers.vectors, customers.kept, customers.after, customers.owner, FIRST_OWN, LAST_OWN, N_OWN,
+            graph.n_customer_levels, *graph.links(), *past.trails(), *self._input_tables, values, when,
+        )  # fmt: skip
+        return Inputs(values, when)
 
     def evaluate(
         self, customers: Customers, rows: Rows, now: I8, why: NDArray[np.uint8], classes: tuple[I8, I8], ahead: Ahead,

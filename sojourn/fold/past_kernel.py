@@ -9,16 +9,12 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from sojourn.fold.kernel import SETTINGS, njit
+from sojourn.fold.kernel import PART, SETTINGS, njit
 
-I16 = types.int16
 I64 = types.int64
 GIVEN_I32 = types.Array(types.int32, 1, "C", readonly=True)
 GIVEN_I64 = types.Array(I64, 1, "C", readonly=True)
-GIVEN_I16 = types.Array(I16, 1, "C", readonly=True)
-GIVEN_BOOL = types.Array(types.boolean, 1, "C", readonly=True)
 OUT_I64 = types.Array(I64, 1, "C")
-OUT_F64 = types.Array(types.float64, 2, "C")
 
 
 @njit(types.void(GIVEN_I32, OUT_I64, I64, OUT_I64), **SETTINGS)
@@ -61,29 +57,21 @@ def reach_back(at: Any, previous: Any, first: Any, before: Any, reach: Any) -> A
             reach[i] = max(reach[i], before[j])
 
 
-@njit(
-    types.void(
-        GIVEN_I64, GIVEN_I64, GIVEN_I64, GIVEN_I64, GIVEN_I64, GIVEN_I16, GIVEN_BOOL, GIVEN_I64, GIVEN_I64, OUT_F64
-    ),
-    **SETTINGS,
-)
+@njit(**PART)
 def count_recent(
-    starts: Any, heads: Any, previous: Any, reach: Any, at: Any, event_class: Any, is_counted: Any, now: Any,
-    spans: Any, counts: Any,
-) -> Any:  # fmt: skip
-    """Add up, per customer, the events of the classes that count, later than ``now - span`` for each of ``spans``.
+    head: Any, previous: Any, reach: Any, at: Any, event_class: Any, is_counted: Any, now: Any, spans: Any, counts: Any
+) -> None:
+    """Add up the events of one list, of the classes that count, later than ``now - span`` for each of ``spans``.
 
-    The lists of customer ``i`` are ``heads[starts[i]:starts[i + 1]]``. A list is left where all that is further back is
-    too old. Spans rise; an event counts if it is not after ``now``, and erased ones (class -1) do not.
+    The list begins at ``head``; it is left where all that is further back is too old. Spans rise; an event counts if it
+    is not after ``now``, and erased ones (class -1) do not.
     """
     n_spans = len(spans)
-    for i in range(len(now)):
-        oldest = now[i] - spans[n_spans - 1]
-        for k in range(starts[i], starts[i + 1]):
-            j = heads[k]
-            while j >= 0 and reach[j] > oldest:
-                if event_class[j] >= 0 and is_counted[event_class[j]] and at[j] <= now[i]:
-                    for w in range(n_spans):
-                        if at[j] > now[i] - spans[w]:
-                            counts[i, w] += 1.0
-                j = previous[j]
+    oldest = now - spans[n_spans - 1]
+    j = head
+    while j >= 0 and reach[j, 0] > oldest:
+        if event_class[j, 0] >= 0 and is_counted[event_class[j, 0]] and at[j, 0] <= now:
+            for w in range(n_spans):
+                if at[j, 0] > now - spans[w]:
+                    counts[w] += 1.0
+        j = previous[j, 0]

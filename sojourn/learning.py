@@ -7,6 +7,8 @@ purchases: all of it is events. A number that a customer does not have is NaN (n
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -162,6 +164,29 @@ def find_outcome(book: Playbook, name: str) -> Outcome:
     known = [outcome.name for outcome in book.outcomes]
     where = str(book.path or book.name)
     raise PlaybookError(Problem(where, f"there is no outcome '{name}' ({', '.join(known)})", nearest(name, known)))
+
+
+def hash_meaning(book: Playbook, outcome: str) -> str:
+    """A hash of all in a playbook that decides what a learning table of the outcome has in it.
+
+    Texts, comments, audiences, segments and features of another name do not change it; what an event, a feature or the
+    outcome means does. Raises PlaybookError where there is no such outcome.
+
+    >>> from sojourn.playbook import load_playbook, parse_playbook
+    >>> book = load_playbook("shop")
+    >>> hash_meaning(parse_playbook(book.text + "\\n# one more word\\n"), "churn") == hash_meaning(book, "churn")
+    True
+    """
+    asked = find_outcome(book, outcome)
+    programs = {feature.name: feature.program for feature in book.features}
+    meaning = {
+        "events": build_layout(book).hash,
+        "features": {name: [p.codes, p.operands, [str(call) for call in p.calls]] for name, p in programs.items()},
+        "touches": sorted(book.touches),
+        "outcome": [asked.event, asked.measure, asked.silence_s, asked.within_s],
+        "windows_days": WINDOWS_DAYS,
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
 def make_learning_table(

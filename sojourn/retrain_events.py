@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sojourn.drift import describe_shares, measure_drift, say_drift
 from sojourn.errors import EventsError, Problem, SojournError
 from sojourn.leaks import find_future_knowledge
-from sojourn.learning import find_outcome, horizon_of, make_learning_table
+from sojourn.learning import find_outcome, hash_meaning, horizon_of, make_learning_table
 from sojourn.playbook import Playbook
 from sojourn.predict import Prediction, describe_reader, learn_outcome, load_reader
 from sojourn.predict_choose import time_folds
@@ -142,7 +142,7 @@ def _train(
     known = input_table(events, book, cuts.now, states)
     scores = score_p(challenger_p, happened)
     audit = {gap.attribute: {"ratio": gap.ratio, "low": gap.low, "high": gap.high} for gap in gaps[1]}
-    record = _make_record(found, cuts, known, made.inputs, scores, states)
+    record = _make_record(found, cuts, known, made.inputs, scores, states, hash_meaning(book, name))
     return Retrained(name, verdict, drift, record, found, cuts, audit)
 
 
@@ -162,7 +162,13 @@ def _audit(
 
 
 def _make_record(
-    found: Prediction, cuts: Cuts, known: pa.Table, inputs: tuple[str, ...], scores: Any, states: StateModel
+    found: Prediction,
+    cuts: Cuts,
+    known: pa.Table,
+    inputs: tuple[str, ...],
+    scores: Any,
+    states: StateModel,
+    meaning: str,
 ) -> dict[str, Any]:
     p = to_p(found.reader.log_odds(found.reader.encoding.encode(known)))
     with_p = known.append_column(PREDICTED, pa.array(p))
@@ -174,6 +180,7 @@ def _make_record(
         "data_from": cuts.train[0].isoformat(),
         "data_to": cuts.now.isoformat(),
         "states": states.hash,  # whose posteriors are among the inputs
+        "meaning": meaning,  # of events, features and the outcome
         "n_customers": known.num_rows,
         "metrics": scores.as_dict(),
         "reference": describe_shares(with_p, [*inputs, PREDICTED]),

@@ -29,11 +29,11 @@ from sojourn.engines.service import Change
 from sojourn.errors import SojournError
 from sojourn.events import read_events
 from sojourn.fold.past_kernel import count_recent
-from sojourn.learning import find_outcome, table_matrix
+from sojourn.learning import find_outcome, hash_meaning, table_matrix
 from sojourn.live import _route_to
 from sojourn.past import Past, example_events
 from sojourn.pipeline import run
-from sojourn.playbook import load_playbook
+from sojourn.playbook import load_playbook, parse_playbook
 from sojourn.predict import describe_reader, load_reader
 from sojourn.predict_compiled import compile_score
 from sojourn.predict_events import input_table
@@ -83,6 +83,8 @@ def make_record(table: pa.Table, fit: Callable[..., Any], **more: Any) -> dict[s
 
 def deploy(models: Path, outcome: str, record: dict[str, Any], playbook: str = BOOK.hash) -> int:
     columns = tuple(record.get("model", {"columns": ()})["columns"])
+    if playbook == BOOK.hash and outcome in OUTCOMES:
+        record = record | {"meaning": hash_meaning(BOOK, outcome)}
     card = Card(outcome, "additive boosting", "2025-01-01T00:00:00Z", "", "", 9, "0.1.0", playbook, columns, {})
     made = add_model(models, card, record)
     put_into_use(models, outcome, made.version, at="2025-01-01T00:00:00Z", why="a test")
@@ -308,15 +310,37 @@ def test_a_model_of_another_playbook_or_of_no_outcome_is_refused(
     assert by_name["conversion"]["why_not"] is None
 
 
-def test_a_deploy_asks_the_models_again(engine: Engine, tmp_path: Path) -> None:
-    """The version that takes the place of one whose playbook the models were made with cannot use them."""
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [
+        ("\naudiences:\n", "\naudiences:\n  lookers: {purpose: marketing, when: looking_share > 0.4}\n", ()),
+        ("Product Viewed", "Product Looked At", ("conversion", "churn")),
+        ("half_life=2d", "half_life=3d", ("conversion", "churn")),
+        ("event: purchase, within: 28d", "event: purchase, within: 29d", ("conversion",)),
+    ],
+)
+def test_a_deploy_asks_the_models_again(
+    engine: Engine, tmp_path: Path, old: str, new: str, refused: tuple[str, ...]
+) -> None:
+    """A model is used on under another playbook that means the same to it, and only there."""
+    assert old in BOOK.text
+    text = BOOK.text.replace(old, new)
+    assert {name for name in OUTCOMES if hash_meaning(parse_playbook(text), name) != hash_meaning(BOOK, name)} == set(
+        refused
+    )
     other = tmp_path / "other.yaml"
-    other.write_text(BOOK.text + "\n# the same, and yet another\n")
+    other.write_text(text)
+    id = engine.live.version.known.customer_id(int(engine.live.version.customers.owner[0]))
+    before = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
     number = versions.add_release(engine.store, versions.draft_release(str(other)), at=engine.now)
     versions.wish(engine.store, "switch", number)
     wait_for(engine, lambda: engine.live.version.number == number)
-    assert len(engine.live.models()) == len(OUTCOMES)
-    assert all("another playbook" in one["why_not"] for one in engine.live.models())
+    after = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
+    for name in OUTCOMES:
+        if name in refused:
+            assert "something else there" in after[name]["why_not"]
+        else:
+            assert after[name] == before[name]
 
 
 def test_models_are_there_again_after_a_start(tmp_path: Path, trained: dict[str, dict[str, Any]]) -> None:

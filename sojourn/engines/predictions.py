@@ -2,7 +2,7 @@
 
 What a model reads is what its learning table had (:mod:`sojourn.learning`), as of this instant: the features of the
 fold, the habits of a customer's own events, and the posterior of the states. Nothing is filled in: a model that reads
-anything else, or was made with another playbook or state model, predicts nothing.
+anything else, or was made where that meant something else, predicts nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.instants import show_instant
-from sojourn.learning import HABITS, find_outcome
+from sojourn.learning import HABITS, find_outcome, hash_meaning
 from sojourn.predict import load_reader
 from sojourn.predict_compiled import Chance, Score, Split, compile_chance, compile_score, compile_split
 from sojourn.predict_explain import N_REASONS, Reader
@@ -87,12 +87,13 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
     def fail(what: str, near: str | None = None) -> SojournError:
         return SojournError(Problem(where, what, near, again))
 
-    if card.playbook != version.playbook.hash:
-        raise fail(
-            f"it was made with another playbook ({card.playbook[:12]}) than that of version {version.number}, "
-            f"which is in use ({version.playbook.hash[:12]})"
-        )
     outcome = find_outcome(version.playbook, card.name)
+    is_same_text = card.playbook == version.playbook.hash
+    if not is_same_text and record.get("meaning") != hash_meaning(version.playbook, card.name):
+        raise fail(
+            f"it was made with another playbook ({card.playbook[:12]}) than that of version {version.number}, which is "
+            f"in use ({version.playbook.hash[:12]}): events, features or the outcome mean something else there"
+        )
     try:
         reader = load_reader(dict(record["model"]))
         threshold, data_to = float(record["threshold"]), str(record["data_to"])

@@ -62,6 +62,7 @@ def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
     """Leave nothing of these ids. Every step may be done twice."""
     store, folder = live.store, live.folder
     live.housekeeping.wait()
+    live.saver.stop()  # what it writes would still have them
     (folder / SNAPSHOT).unlink(missing_ok=True)
     with live.lock:
         seqs = version.forget(whose.ids)

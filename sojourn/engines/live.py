@@ -28,6 +28,7 @@ from sojourn.engines.models import Models
 from sojourn.engines.predictions import list_models
 from sojourn.engines.reading import Reading
 from sojourn.engines.recovery import ACTIVE, ARCHIVE, Recovered, recover, save_snapshot
+from sojourn.engines.saving import Saver
 from sojourn.engines.service import Change, Overloaded, Request
 from sojourn.engines.version import Outcome, Version
 from sojourn.errors import SojournError
@@ -132,6 +133,7 @@ class Live:
         self.failure: str | None = None
         self.progress = 0.0
         self._n_since_snapshot = 0
+        self.saver = Saver(folder)
         self.on_failure: Callable[[], None] = lambda: None
         self.timings = Timings()
 
@@ -293,11 +295,13 @@ class Live:
             self._recover()
             self._work()
             self.flush()
+            self.saver.stop()
             with self.lock:
                 save_snapshot(self.folder, self.version)
         except Exception as error:  # whatever it is, the process has to end: the log has all that was acknowledged
             self._fail(error)
         finally:
+            self.saver.stop()
             self._reading.close()
             self._rollout.stop()
             self._refuse_all()
@@ -360,11 +364,11 @@ class Live:
             # Records that are larger cost less per call: what took long may be followed by as long a wait.
             took = applied_s + time.monotonic() - begin
             next_cycle = begin + max(self.limits.commit_interval_s, min(2 * took, _LONGEST_CYCLE_S))
-            if self._n_since_snapshot >= self.limits.snapshot_every:
+            if not self.saver.is_busy and self._n_since_snapshot >= self.limits.snapshot_every:
                 self.apply_unread()
                 self.flush()
                 with self.lock:
-                    save_snapshot(self.folder, self.version)
+                    self.saver.begin(self.version)
                 self._n_since_snapshot = 0
 
     def _wait_for_more(self, until: float) -> None:

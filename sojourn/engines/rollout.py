@@ -199,6 +199,7 @@ class Rollout:
             outcome = Outcome(changes=new.number_facts(facts))
             new.position = position
         note_active(live.store, new.number, since_at=now, position=position)
+        live.saver.stop()
         with live.lock:
             live.replace_version(new, outcome, now)
             save_snapshot(live.folder, new)

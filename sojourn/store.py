@@ -203,10 +203,13 @@ class Store:
 
     def drop_log(self, until_position: int) -> None:
         """Drop the first records, up to a position and that one too. What is not there is not dropped."""
-        is_done = False
-        while not is_done:
-            with self._logging() as connection:
-                is_done = store_log.drop_records(connection, until_position)
+        while not self.drop_some(until_position, 1_000):
+            pass
+
+    def drop_some(self, until_position: int, most: int) -> bool:
+        """Drop at most so many of them, in one transaction; whether there are none left to drop."""
+        with self._logging() as connection:
+            return store_log.drop_records(connection, until_position, most)
 
     def set_tail_aside(self, position: int) -> int:
         """Set the records from a position on aside, for a log that is damaged there; returns how many.

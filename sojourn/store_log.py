@@ -20,7 +20,6 @@ KINDS = ("calls", "clock", "command")
 
 _FIRST = "log_first"  # in meta: the first position that is still in the log
 _AT_ONCE = 32  # records read at once
-_DROPPED_AT_ONCE = 1_000
 _HEAD = struct.Struct("<qqq")
 
 
@@ -172,11 +171,11 @@ def rewrite_record(connection: sa.Connection, position: int, payload: bytes, n: 
     return True
 
 
-def drop_records(connection: sa.Connection, until: int) -> bool:
-    """Drop some of the first records, up to ``until`` at most; True when there are none left to drop."""
+def drop_records(connection: sa.Connection, until: int, most: int) -> bool:
+    """Drop the first ``most`` records, up to ``until`` at most; True when there are none left to drop."""
     first, last = read_first(connection), read_last(connection)
     until = min(until, last)
-    upto = min(until, first + _DROPPED_AT_ONCE - 1)
+    upto = min(until, first + most - 1)
     if upto >= first:
         connection.execute(sa.delete(log).where(log.c.position <= upto))
         write_meta(connection, _FIRST, upto + 1)

@@ -20,7 +20,7 @@ from postgres import run_postgres
 from sojourn import deploy
 from sojourn.engines.recovery import note_active
 from sojourn.engines.service import Overloaded
-from sojourn.errors import SojournError
+from sojourn.errors import Problem, SojournError
 from sojourn.fold.audience_kernel import BY_ALL
 from sojourn.playbook import load_playbook
 from sojourn.replay_calls import Calls, read_calls
@@ -303,6 +303,26 @@ def test_old_days_go_into_the_archive_and_a_start_reads_them(tmp_path: Path, cal
         assert engine.live.command("erase", {"id": "c0000003"})["n_calls"] > 0
     for file in [path for path in project.rglob("*") if path.is_file()]:
         assert b"c0000003" not in file.read_bytes(), file
+
+
+def test_old_days_that_cannot_be_dropped_wait_for_the_next_look(
+    tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path / "p", SHOP, settings="archive_after: 2d\nretention: never\n")
+    with open_engine(project, int(calls.at[0])) as engine:
+        send_all(engine, calls, 0, 3_000)
+
+        def refuse(*_: Any) -> bool:
+            raise StoreFull(Problem("store", "the disk is full"))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.store, "drop_some", refuse)
+            engine.live.housekeeping.look_at = 0.0
+            wait_until(lambda: "old days are still in the log" in caplog.text)
+        assert engine.store.first_position() == 1
+        engine.send([track("goes-on")])
+        engine.live.housekeeping.look_at = 0.0
+        wait_until(lambda: engine.store.first_position() > 1)
 
 
 def wait_until(is_so: Any) -> None:

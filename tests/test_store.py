@@ -206,6 +206,15 @@ class TestLog:
         with pytest.raises(StoreError, match="no record 4"):
             store.rewrite_record(4, b"", 0)
 
+    def test_records_are_dropped_a_few_at_a_time(self, store: Store) -> None:
+        store.append([record(i) for i in range(25)])
+        found = []
+        while not store.drop_some(22, 10):
+            found.append(store.first_position())
+        assert [*found, store.first_position()] == [11, 21, 23]
+        assert store.drop_some(22, 10)
+        assert store.first_position() == 23
+
     def test_the_first_records_are_dropped(self, url: str) -> None:
         with open_store(url) as store:
             store.append([record(i) for i in range(2_500)])

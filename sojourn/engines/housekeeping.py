@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sojourn.archive import compact_log, drop_days
 from sojourn.errors import SojournError
-from sojourn.store import Store
+from sojourn.store import Store, StoreError
 
 LOG = logging.getLogger("sojourn.live")
 EVERY_S = 3_600.0
+_DROPPED_AT_ONCE = 10
+"""Records; to overwrite a day of them takes long, and everybody would wait."""
 
 
 class Housekeeping:
@@ -27,17 +29,27 @@ class Housekeeping:
         self._archived = 0
 
     def go_on(self, now: int) -> None:
-        """Begin when it is time; drop from the log what the archive has. For the engine's thread."""
+        """Begin when it is time; drop from the log what the archive has, little by little. For the engine's thread."""
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
-            if self._archived:
-                self._store.drop_log(self._archived)
-                self._archived = 0
+        if self._thread is None and self._archived:
+            self._drop()
         if self._archive_after_s is None or self._thread is not None or time.monotonic() < self.look_at:
             return
         self.look_at = time.monotonic() + EVERY_S
         self._thread = threading.Thread(target=self._work, args=(now,), name="sojourn-archive", daemon=True)
         self._thread.start()
+
+    def _drop(self) -> None:
+        try:
+            is_done = self._store.drop_some(self._archived, _DROPPED_AT_ONCE)
+        except StoreError as error:  # the archive has them too; the next look tries again
+            LOG.error("old days are still in the log: %s", error)
+            is_done = True
+            if not self._store.is_writable:
+                raise
+        if is_done:
+            self._archived = 0
 
     def wait(self) -> None:
         """Wait until nothing is being moved: what is moved must not be changed meanwhile."""
@@ -49,7 +61,7 @@ class Housekeeping:
             if self._archive_after_s is not None:
                 before_at = now - round(self._archive_after_s * 1e6)
                 found = compact_log(self._store, self._folder, before_at=before_at, is_dropped=False)
-                self._archived = found.last if found.last >= found.first else 0
+                self._archived = found.last
             if self._retention_s is not None:
                 drop_days(self._folder, datetime.fromtimestamp(now / 1e6 - self._retention_s, UTC).date())
         except SojournError as error:

@@ -18,6 +18,7 @@ from live_engine import SECOND, Engine, make_project, open_engine
 from postgres import run_postgres
 
 from sojourn import deploy
+from sojourn.engines import erasure
 from sojourn.engines.recovery import note_active
 from sojourn.engines.service import Overloaded
 from sojourn.errors import Problem, SojournError
@@ -236,6 +237,50 @@ def test_an_erased_customer_is_nowhere(tmp_path: Path) -> None:
     with open_engine(project, engine.now) as engine:  # the whole log, with its holes
         assert engine.live.customer("zelda-secret")["activity"]["n_events"] == 1  # type: ignore[index]
         assert engine.live.customer("other") is not None
+
+
+@pytest.mark.parametrize("is_joined_meanwhile", [False, True])
+def test_calls_are_taken_while_an_erasure_looks_through_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_joined_meanwhile: bool
+) -> None:
+    """What comes of the same person meanwhile is erased too, under an id that only then proves to be theirs as well."""
+    project = make_project(tmp_path / "p", SHOP)
+    secret = {"userId": "zelda-secret", "anonymousId": "anon-secret"}
+    is_looking, may_go_on, looked = threading.Event(), threading.Event(), list[int]()
+    look = erasure._find_calls
+
+    def look_slowly(record: Any, *arguments: Any) -> Any:
+        looked.append(record.position)
+        if threading.current_thread().name == "asking":
+            is_looking.set()
+            assert may_go_on.wait(30)
+        return look(record, *arguments)
+
+    monkeypatch.setattr(erasure, "_find_calls", look_slowly)
+    with open_engine(project, START) as engine:
+        engine.send([{**track("x"), **secret, "messageId": "secret-1"}, track("other")])
+        engine.send([{**track("x"), "userId": "", "anonymousId": "phone-secret", "messageId": "secret-2"}])
+        said: list[dict[str, Any]] = []
+        asking = threading.Thread(
+            target=lambda: said.append(engine.live.command("erase", {"id": "zelda-secret"})), name="asking"
+        )
+        asking.start()
+        assert is_looking.wait(30)
+        more = {"anonymousId": "phone-secret"} if is_joined_meanwhile else {}
+        engine.send([{**track("x"), **secret, **more, "messageId": "secret-3"}, track("other")])
+        last = engine.store.last_position()
+        may_go_on.set()
+        asking.join(30)
+        expected = (3, 3) if is_joined_meanwhile else (2, 2)
+        assert [(one["n_ids"], one["n_calls"]) for one in said] == [expected]
+        assert looked[:2] == [1, 2]
+        in_engine = looked[2:]
+        assert in_engine[:2] == [1, 2] if is_joined_meanwhile else min(in_engine) == last
+        assert engine.live.customer("zelda-secret") is None
+        assert engine.live.customer("other")["activity"]["n_events"] == 2  # type: ignore[index]
+    word = b"secret" if is_joined_meanwhile else b"zelda-secret"
+    for file in [path for path in project.rglob("*") if path.is_file()]:
+        assert word not in file.read_bytes(), file
 
 
 STEPS = ("set_meta", "append", "rewrite_record", "scrub")

@@ -99,9 +99,12 @@ def test_an_erasure_leaves_nothing_in_what_is_being_written(engine: Engine, monk
     engine.send([{"type": "identify", "userId": "forget-me-soon", "traits": {"plan": "gold"}}])
     delay(monkeypatch, 1.0)
     begin(engine)
+    pid = engine.live.saver._pid
     engine.live.command("erase", {"id": "forget-me-soon"})
-    assert engine.live.saver._pid is None
-    time.sleep(1.5)
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    wait(engine)  # for the one without them
     for path in engine.live.folder.glob("snapshot*"):
         assert b"forget-me-soon" not in path.read_bytes()
     assert path_of(engine).exists()

@@ -12,6 +12,7 @@ from sojourn.calls import LONGEST_CALL
 from sojourn.errors import Problem, SojournError, nearest
 
 if TYPE_CHECKING:
+    from sojourn.engines.erasure import Looked
     from sojourn.engines.live import Live
     from sojourn.engines.version import Outcome, Version
     from sojourn.store import Record
@@ -61,14 +62,14 @@ def read_command(payload: bytes) -> tuple[str, dict[str, Any]]:
     return found["name"], found["arguments"]
 
 
-def obey(live: Live, name: str, arguments: dict[str, Any], now: int) -> dict[str, Any]:
+def obey(live: Live, name: str, arguments: dict[str, Any], now: int, looked: Looked | None = None) -> dict[str, Any]:
     """Carry out a command, and say what it did. Raises SojournError where that cannot be."""
     from sojourn.engines.erasure import erase
 
     if name in IDENTITY:
         return _decide(live, name, arguments, now)
     if name == "erase":
-        return erase(live, arguments["id"], now)
+        return erase(live, arguments["id"], now, looked)
     if name == "rollback" and not live.has_version_before():
         raise SojournError(Problem("deploy", "there is no version before to go back to"))
     return deploy.wish(live.store, name, arguments.get("version"))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sojourn.archive import erase_calls
-from sojourn.engines.recovery import ARCHIVE, SNAPSHOT, save_snapshot
+from sojourn.calls import CallReader
+from sojourn.engines.recovery import ARCHIVE, SNAPSHOT
 from sojourn.engines.version import PLACE_BITS, Version, Whose
 from sojourn.errors import SojournError
 from sojourn.run_erasure import erase_from_results
@@ -20,7 +22,7 @@ from sojourn.store import Derived, Forgotten, decode_calls, encode_calls
 
 if TYPE_CHECKING:
     from sojourn.engines.live import Live
-    from sojourn.store import CallsColumns, Store
+    from sojourn.store import Record, Store
 
 LOG = logging.getLogger("sojourn.live")
 Place = tuple[int, int]
@@ -30,7 +32,41 @@ UNFINISHED = "erasures"
 """The name under which the store keeps who is being erased, until nothing of them is left."""
 
 
-def erase(live: Live, id: str, now: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Looked:
+    """Which calls of the log, up to a position, name one of some ids, as a version reads calls."""
+
+    version: int
+    ids: frozenset[str]
+    until: int
+    calls: frozenset[Place]
+
+
+def look_ahead(live: Live, id: str) -> Looked | None:
+    """What an erasure of this id will have to look for, as far as the log goes now. Not for the engine's thread: all
+    wait for that one, and to look through a long log takes minutes. None where there is nothing, or it cannot be read.
+    """
+    with live.lock:
+        version, whose = live.version, live.version.describe(id)
+    if whose is None:
+        return None
+    ids, until = frozenset(whose.ids), live.store.last_position()
+    reader = CallReader(version.playbook, version.steps.layout)  # the engine uses its own meanwhile
+    calls: set[Place] = set()
+    try:
+        for record in live.read_all(0):
+            if record.position > until:
+                break
+            begin = time.monotonic()
+            calls |= _find_calls(record, reader, version.known.n_customer_levels, ids)
+            time.sleep(time.monotonic() - begin)  # the engine wants to work, too
+    except SojournError as error:
+        LOG.warning("an erasure looks through the log while all wait: %s", error)
+        return None
+    return Looked(version.number, ids, until, frozenset(calls))
+
+
+def erase(live: Live, id: str, now: int, looked: Looked | None = None) -> dict[str, Any]:
     """Erase whoever has this id; how many ids, calls and files of results that were.
 
     Of an unknown id only the results may have something. Who it is about is kept in the store first, not in the
@@ -43,7 +79,7 @@ def erase(live: Live, id: str, now: int) -> dict[str, Any]:
     position = live.log_command("erase", {}, now)
     with live.lock:
         live.version.position = position
-    return _finish(live, live.version, whose)
+    return _finish(live, live.version, whose, looked)
 
 
 def go_on(live: Live, version: Version) -> None:
@@ -58,8 +94,8 @@ def go_on(live: Live, version: Version) -> None:
         _scrub(live.store)
 
 
-def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
-    """Leave nothing of these ids. Every step may be done twice."""
+def _finish(live: Live, version: Version, whose: Whose, looked: Looked | None = None) -> dict[str, Any]:
+    """Leave nothing of these ids. Every step may be done twice. ``looked`` counts only if it is about just these."""
     store, folder = live.store, live.folder
     live.housekeeping.wait()
     live.saver.stop()  # what it writes would still have them
@@ -68,14 +104,18 @@ def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
         seqs = version.forget(whose.ids)
         live.forget_in_shadow(whose.ids)
     calls = {(int(seq) >> PLACE_BITS, int(seq) & ((1 << PLACE_BITS) - 1)) for seq in seqs}
-    calls |= _find_calls(live, version, set(whose.ids))
+    after = 0
+    if looked is not None and looked.version == version.number and looked.ids == set(whose.ids):
+        calls, after = calls | looked.calls, looked.until
+    for record in live.read_all(after):
+        calls |= _find_calls(record, version.reader, version.known.n_customer_levels, set(whose.ids))
     _erase_in_log(live, calls)
     erase_calls(folder / ARCHIVE, calls)
     n_files = _erase_in_results(live, whose.names)
     gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
     store.append([], Derived(forgotten=gone, position=version.position))
     with live.lock:
-        save_snapshot(folder, version)
+        live.saver.begin(version)
     store.set_meta(UNFINISHED, [one if one != asdict(whose) else None for one in store.get_meta(UNFINISHED)])
     _scrub(store)
     return {"n_ids": len(whose.ids), "n_calls": len(calls), "n_files": n_files}
@@ -92,30 +132,20 @@ def _scrub(store: Store) -> None:
     store.set_meta(UNFINISHED, [one for one in store.get_meta(UNFINISHED) if one is not None])
 
 
-def _find_calls(live: Live, version: Version, ids: Collection[str]) -> set[Place]:
+def _find_calls(record: Record, reader: CallReader, n_customer_levels: int, ids: Collection[str]) -> set[Place]:
     """Calls that name one of these ids, those that were no events too: sent twice, or in quarantine."""
+    if record.kind != "calls":
+        return set()
+    columns = decode_calls(record.payload)
     needles = [needle for id in ids for needle in {id[1:].encode(), json.dumps(id[1:])[1:-1].encode()}]
-    found: set[Place] = set()
-    for record in live.read_all(0):
-        if record.kind != "calls":
-            continue
-        columns = decode_calls(record.payload)
-        places = [
-            i for i, raw in enumerate(columns.raw) if raw is not None and any(needle in raw for needle in needles)
-        ]
-        if places:
-            found |= {(record.position, place) for place in _confirm(version, columns, places, ids)}
-    return found
-
-
-def _confirm(version: Version, columns: CallsColumns, places: list[int], ids: Collection[str]) -> set[int]:
-    """Which of these calls really are of one of the ids."""
+    places = [i for i, raw in enumerate(columns.raw) if raw is not None and any(needle in raw for needle in needles)]
+    if not places:
+        return set()
     raws = [columns.raw[place] or b"" for place in places]
     at = np.array(places)
-    read = version.reader.read(raws, columns.kind[at], columns.received_at[at], columns.sent_at[at])
-    last = version.known.n_customer_levels - 1
+    read = reader.read(raws, columns.kind[at], columns.received_at[at], columns.sent_at[at])
     found = set()
-    for level, texts in [*enumerate(read.ids), (last, read.previous)]:
+    for level, texts in [*enumerate(read.ids), (n_customer_levels - 1, read.previous)]:
         letter = chr(ord("a") + level)
         found |= {
             places[int(place)]
@@ -123,10 +153,8 @@ def _confirm(version: Version, columns: CallsColumns, places: list[int], ids: Co
             if text and letter + text in ids
         }
     plain = {id[1:] for id in ids}
-    for place, _, _ in read.rejected:
-        if _names(raws[place], plain):
-            found.add(places[place])
-    return found
+    found |= {places[place] for place, _, _ in read.rejected if _names(raws[place], plain)}
+    return {(record.position, place) for place in found}
 
 
 def _names(raw: bytes, ids: Collection[str]) -> bool:

@@ -96,6 +96,7 @@ class _Unread:
 class _Command:
     name: str
     arguments: dict[str, Any]
+    looked: erasure.Looked | None
     done: Future[dict[str, Any]]
 
 
@@ -198,11 +199,12 @@ class Live:
     def command(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """See the protocol."""
         commands.check_command(name, arguments)
+        looked = erasure.look_ahead(self, arguments["id"]) if name == "erase" else None
         done: Future[dict[str, Any]] = Future()
         with self._is_called:
             if not self.is_ready:
                 raise Overloaded(2, is_starting=True)
-            self._commands.append(_Command(name, dict(arguments), done))
+            self._commands.append(_Command(name, dict(arguments), looked, done))
             self._is_called.notify()
         return done.result()
 
@@ -510,7 +512,7 @@ class Live:
         self.flush()
         now = self.now()
         try:
-            command.done.set_result(commands.obey(self, command.name, command.arguments, now))
+            command.done.set_result(commands.obey(self, command.name, command.arguments, now, command.looked))
         except (SojournError, Overloaded) as error:
             command.done.set_exception(error)
         except BaseException:

@@ -22,6 +22,8 @@ from sojourn.errors import Problem, SojournError
 I8 = NDArray[np.int64]
 _GROWTH = 1 << 16
 _ERASED = -1
+_CHECKED = 1 << 20
+"""Rows of a column that have a checksum together."""
 
 
 class PastError(SojournError):
@@ -146,14 +148,18 @@ class Past:
         heads = self._head[[node for node in nodes if node < len(self._head)]]
         rows = np.sort(follow_links(heads, self._columns["previous"].values.reshape(-1), np.int64(-1)))
         seqs: I8 = self._columns["seq"].values[rows, 0].copy()
+        ends = self._columns["id_end"].values[rows, 0]
         begins = np.where(rows > 0, self._columns["id_end"].values[rows - 1, 0], 0)
-        for a, b in zip(begins.tolist(), self._columns["id_end"].values[rows, 0].tolist(), strict=True):
+        for a, b in zip(begins.tolist(), ends.tolist(), strict=True):
             self._ids.values[a:b] = 0
         for name in ("event_at", "reach", "event_class", "label", "measures", "channel", "properties", "session"):
             self._columns[name].values[rows] = 0
         self._columns["event_class"].values[rows] = _ERASED
-        for column in (self._ids, *self._columns.values()):
-            column.check = zlib.crc32(column.values.data)
+        for column in self._columns.values():
+            column.check_again(rows)
+        if len(rows):
+            letters = [np.arange(a, b) for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
+            self._ids.check_again(np.concatenate(letters))
         return seqs
 
     def to_state(self) -> tuple[dict[str, Any], I8]:
@@ -161,7 +167,7 @@ class Past:
         columns = {"event_id": self._ids, **self._columns}
         for column in columns.values():
             column.flush()
-        known = {name: {"n": column.n, "check": column.check} for name, column in columns.items()}
+        known = {name: {"n": column.n, "checks": list(column.checks)} for name, column in columns.items()}
         return {"layout": self.layout_hash, "columns": known}, self._head
 
     def reopen(self, state: Mapping[str, Any], head: I8) -> None:
@@ -169,7 +175,7 @@ class Past:
         if state["layout"] != self.layout_hash:
             raise PastError("the past was kept under another layout")
         for name, column in {"event_id": self._ids, **self._columns}.items():
-            column.reopen(int(state["columns"][name]["n"]), int(state["columns"][name]["check"]))
+            column.reopen(int(state["columns"][name]["n"]), list(state["columns"][name]["checks"]))
         self._head = np.ascontiguousarray(head, np.int64)
 
     def close(self) -> None:
@@ -219,7 +225,7 @@ class _Column:
         self._map: mmap.mmap | None = None
         self._all: NDArray[Any] = np.empty((0, width), dtype)
         self.n = 0
-        self.check = 0
+        self.checks: list[int] = []  # of so many rows each, so that an erasure need not read all of a long past again
 
     @property
     def n_bytes(self) -> int:
@@ -242,8 +248,22 @@ class _Column:
         if self.n + len(rows) > len(self._all):
             self._map_rows(max(self.n + len(rows), self.n * 5 // 4, _GROWTH))
         self._all[self.n : self.n + len(rows)] = rows
-        self.n += len(rows)
-        self.check = zlib.crc32(rows.data, self.check)
+        first, self.n = self.n, self.n + len(rows)
+        while first < self.n:
+            piece, begun = divmod(first, _CHECKED)
+            end = min(self.n, (piece + 1) * _CHECKED)
+            if not begun:
+                self.checks.append(0)
+            self.checks[piece] = zlib.crc32(self._all[first:end].data, self.checks[piece])
+            first = end
+
+    def check_again(self, rows: I8) -> None:
+        """Note that these rows were changed."""
+        for piece in np.unique(rows // _CHECKED).tolist() if self._width else []:
+            self.checks[piece] = self._check(piece)
+
+    def _check(self, piece: int) -> int:
+        return zlib.crc32(self.values[piece * _CHECKED : (piece + 1) * _CHECKED].data)
 
     def _map_rows(self, n: int) -> None:
         size = n * self._width * self._dtype.itemsize
@@ -258,14 +278,14 @@ class _Column:
         whole = size // (self._width * self._dtype.itemsize)
         self._all = np.frombuffer(self._map, self._dtype)[: whole * self._width].reshape(whole, self._width)
 
-    def reopen(self, n: int, check: int) -> None:
-        self.n, self.check = n, check
+    def reopen(self, n: int, checks: list[int]) -> None:
+        self.n, self.checks = n, checks
         if self._width == 0 or n == 0:
             return
         if self._path.stat().st_size < n * self._width * self._dtype.itemsize:
             raise PastError(Problem(str(self._path), f"is cut short: {n:,} rows were kept"))
         self._map_rows(max(n, _GROWTH))
-        if zlib.crc32(self.values.data) != check:
+        if [self._check(piece) for piece in range(-(-n // _CHECKED))] != checks:
             raise PastError(Problem(str(self._path), "is damaged: its checksum does not fit"))
 
     def flush(self) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
 
-FORMAT = 3
+FORMAT = 4
 _PIECE = 64 << 20
 _REST = ""
 _SCHEMA = pa.schema(

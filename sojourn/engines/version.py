@@ -627,9 +627,8 @@ class Version:
         """Where customers are at an instant; nothing is told and nothing changes."""
         return self.steps.see(self.customers, rows, now)
 
-    def count_states(self) -> NDArray[np.int64]:
-        """How many customers are in each state now."""
-        customers = self.customers
-        rows = np.flatnonzero(customers.owner[: len(customers)] >= 0).astype(np.int32)
-        state = self.see(rows, self.now).seen[:, SEEN_STATE]
+    def count_states(self, first: int, end: int) -> I8:
+        """How many customers are in each state now, of the rows from the first to the end."""
+        rows = first + np.flatnonzero(self.customers.owner[first : min(end, len(self.customers))] >= 0).astype(np.int32)
+        state = self.see(rows.astype(np.int32), self.now).seen[:, SEEN_STATE]
         return np.bincount(state[state >= 0], minlength=len(self.state_model.model.states))

@@ -177,9 +177,8 @@ def show_timeline(version: Version, id: str, *, limit: int, before: int | None) 
     }
 
 
-def list_states(version: Version) -> list[dict[str, Any]]:
-    """Per state how many customers are in it now, and the playbook's words about it."""
-    counts = version.count_states()
+def list_states(version: Version, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Per state how many customers are in it, and the playbook's words about it."""
     written: Mapping[str, Any] = {state.name: state for state in version.playbook.states}
     found = []
     for name, n in zip(version.state_model.model.states, counts.tolist(), strict=True):

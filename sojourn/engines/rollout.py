@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.deploy import WISH
-from sojourn.engines.recovery import apply_record, note_active, save_snapshot
+from sojourn.engines.recovery import apply_record, note_active
 from sojourn.engines.told import Fact
 from sojourn.engines.version import DEPLOY, Outcome, Version
 from sojourn.errors import Problem, SojournError
@@ -202,7 +202,7 @@ class Rollout:
         live.saver.stop()
         with live.lock:
             live.replace_version(new, outcome, now)
-            save_snapshot(live.folder, new)
+            live.saver.begin(new)
         if self._beside is new:
             self._beside = None
         self._drop_beside()

@@ -160,14 +160,11 @@ def _compile_trees(model: Trees, columns: I8, where: str) -> Score:
         np.ascontiguousarray(model.right, np.int64), np.ascontiguousarray(model.is_missing_left, np.bool_),
         np.ascontiguousarray(model.value, np.float64),
     )  # fmt: skip
-    intercept, n_trees = float(model.intercept[0]), max(len(model.roots), 1)
+    intercept = float(model.intercept[0])
 
     def score(x: F8) -> F8:
-        total = np.zeros(len(x))
-        add_trees(x, *parts, model.is_mean, total)
-        if not model.is_mean:
-            return np.asarray(total + intercept)
-        p = np.clip(total / n_trees, _LEAST_P, 1 - _LEAST_P)
-        return np.asarray(np.log(p / (1 - p)) + intercept)
+        total = np.empty(len(x))
+        add_trees(x, *parts, model.is_mean, _LEAST_P, intercept, total)
+        return total
 
     return score

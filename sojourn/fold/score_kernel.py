@@ -59,25 +59,45 @@ def add_tables(x: Any, columns: Any, base: Any, starts: Any, edges: Any, values:
 
 @njit(
     types.void(
-        GIVEN_ROWS, GIVEN_I64, GIVEN_I64, GIVEN_F64, GIVEN_I64, GIVEN_I64, GIVEN_BOOL, GIVEN_F64, types.boolean, OUT_F64
+        GIVEN_ROWS,
+        GIVEN_I64,
+        GIVEN_I64,
+        GIVEN_F64,
+        GIVEN_I64,
+        GIVEN_I64,
+        GIVEN_BOOL,
+        GIVEN_F64,
+        types.boolean,
+        types.float64,
+        types.float64,
+        OUT_F64,
     ),
     **SETTINGS,
 )
 def add_trees(
     x: Any, roots: Any, feature: Any, threshold: Any, left: Any, right: Any, is_missing_left: Any, value: Any,
-    is_single: Any, total: Any,
+    is_mean: Any, least_p: Any, base: Any, total: Any,
 ) -> Any:  # fmt: skip
-    """Add the value of the leaf in which each tree ends; ``is_single``: values are compared in single precision."""
+    """The base and the values of the leaves in which the trees end.
+
+    ``is_mean``: leaves are probabilities, and the log-odds of their mean is added, which is kept ``least_p`` away from
+    0 and 1; values are compared in single precision then.
+    """
     for i in range(len(x)):
+        score = 0.0
         for root in roots:
             node = root
             while feature[node] >= 0:
                 found = x[i, feature[node]]
-                if is_single:
+                if is_mean:
                     found = np.float64(np.float32(found))
                 is_left = is_missing_left[node] if np.isnan(found) else found <= threshold[node]
                 node = left[node] if is_left else right[node]
-            total[i] += value[node]
+            score += value[node]
+        if is_mean:
+            p = min(max(score / max(len(roots), 1), least_p), 1.0 - least_p)
+            score = math.log(p / (1.0 - p))
+        total[i] = base + score
 
 
 @njit(types.void(GIVEN_ROWS, GIVEN_I64, types.float64, GIVEN_BOOL, *(GIVEN_F64,) * 4, OUT_F64), **SETTINGS)

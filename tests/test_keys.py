@@ -26,10 +26,34 @@ def test_a_key_set_is_a_set(calls: list[list[tuple[int, int]]], n_words: int) ->
         given_keys = np.array(rows, np.uint64).reshape(len(rows), n_words)
         assert keys.add(given_keys).tolist() == expected
         assert keys.has(given_keys).all()
+        assert not keys.has(np.array([[0x5EED, 0x5EED]], np.uint64)[:, :n_words])[0] or (0x5EED,) * n_words in seen
+    assert keys.has(np.array(sorted(seen), np.uint64).reshape(len(seen), n_words)).all()
     assert len(keys) == len(seen)
     again = KeySet.from_arrays({name: array.copy() for name, array in keys.to_arrays().items()})
     assert len(again) == len(seen)
     assert {tuple(row) for row in again.keys().tolist()} == seen
+
+
+def test_a_table_that_grows_is_moved_bit_by_bit() -> None:
+    """No call moves much, all is found meanwhile, and the old table is gone before the new one is full."""
+    rng = np.random.default_rng(1)
+    keys, known = KeySet(2), rng.integers(1, 2**63, (40_000, 2)).astype(np.uint64)
+    n_growths, n_moving = 0, 0
+    for begin in range(0, len(known), 50):
+        for some, is_expected in ((known[begin : begin + 50], True), (known[: begin + 50][-200:], False)):
+            size, moved = len(keys._table), keys._moved
+            assert keys.add(some).tolist() == [is_expected] * len(some)
+            is_grown = len(keys._table) > size
+            n_growths += is_grown
+            n_moving += len(keys._old) > 0
+            assert keys._moved - (0 if is_grown else moved) <= 8 * len(some)
+        assert len(keys) == begin + 50
+        picked = known[rng.integers(0, begin + 50, 30)]
+        assert keys.has(picked).all()
+        assert not keys.has(picked + np.uint64(1)).any()
+    assert n_growths == 7
+    assert n_moving > n_growths
+    assert {tuple(key) for key in keys.keys().tolist()} == {tuple(key) for key in known.tolist()}
 
 
 def test_many_keys_that_crowd() -> None:

@@ -32,6 +32,7 @@ from sojourn.fold.audience_kernel import BY_ALL, BY_BELIEF, BY_MOVE, BY_TIME, BY
 from sojourn.fold.keys import RecentKeys
 from sojourn.hmm.follow import NEVER, SEEN_STATE, TOLD_AT
 from sojourn.hmm.publish import MOVE_CUSTOMER
+from sojourn.identity_store import Column
 from sojourn.past import Past, PastEvents
 from sojourn.playbook import Playbook
 from sojourn.state_model import StateModel
@@ -114,10 +115,12 @@ class Version:
         self.since_at = LONG_AGO  # what is told of before was told by another version
         self.counts: Counter[str] = Counter()
         self.models: tuple[InUse, ...] = ()  # asked when somebody reads; nothing that is told depends on them
-        self._owner_of = np.empty(0, np.int32)  # of each id, as the rows have it
-        self._row_of = np.empty(0, np.int32)  # of each id that stands for a customer with events, else -1
+        self._of_ids = {
+            "owner_of": Column(np.int32),  # of each id, as the rows have it
+            "row_of": Column(np.int32),  # of each id that stands for a customer with events, else -1
+            "has_traits": Column(np.bool_),  # of each id: whether the store has any
+        }
         self._traits: dict[int, dict[str, Any]] = {}
-        self._has_traits = np.empty(0, np.bool_)  # of each id: whether the store has any
         self._labels = len(state_model.model.states)
 
     # -- records ---------------------------------------------------------------------------------------------
@@ -221,8 +224,7 @@ class Version:
         past, head = self.past.to_state()
         parts: dict[str, Any] = {"customers": self.customers, "known": self.known, "recent": self.recent}
         arrays = {f"{part}.{name}": a for part, one in parts.items() for name, a in one.to_arrays().items()}
-        arrays |= {"past.head": head, "owner_of": self._owner_of, "row_of": self._row_of}
-        arrays["has_traits"] = self._has_traits
+        arrays |= {"past.head": head, **{name: column.array() for name, column in self._of_ids.items()}}
         rest = {name: getattr(self, name) for name in _SAVED}
         return arrays, rest | {"counts": dict(self.counts), "known": self.known.to_state(), "past": past}
 
@@ -238,8 +240,8 @@ class Version:
         self.customers.fill(of("customers."))
         self.known.fill(of("known."), rest["known"])
         self.recent = RecentKeys.from_arrays(self.recent.within_us, of("recent."))
-        self._owner_of, self._row_of = arrays["owner_of"], arrays["row_of"]
-        self._has_traits = arrays["has_traits"]
+        for name, column in self._of_ids.items():
+            column.extend(arrays[name])
         self.counts = Counter(rest["counts"])
         for name in _SAVED:
             setattr(self, name, rest[name])
@@ -323,10 +325,10 @@ class Version:
         """
         owner = self.known.graph.owner
         n_before = len(self._owner_of)
-        fresh = owner[n_before:].copy()
-        self._owner_of = np.concatenate([self._owner_of, fresh])
-        self._row_of = np.concatenate([self._row_of, np.full(len(fresh), -1, np.int32)])
-        self._has_traits = np.concatenate([self._has_traits, np.zeros(len(fresh), np.bool_)])
+        n_fresh = len(owner) - n_before
+        for name, values in (("owner_of", owner[n_before:]), ("row_of", np.full(n_fresh, -1, np.int32)),
+                             ("has_traits", np.zeros(n_fresh, np.bool_))):  # fmt: skip
+            self._of_ids[name].extend(values)
         changed = changed[changed < n_before]  # ids that are new have no events yet
         if not len(changed):
             return np.empty(0, np.int32), []
@@ -355,6 +357,18 @@ class Version:
                 self._row_of[heir] = self.customers.add(np.array([heir], np.int32))[0]
             redo.add(int(self._row_of[heir]))
         return np.array(sorted(redo), np.int32), freed
+
+    @property
+    def _owner_of(self) -> Rows:
+        return self._of_ids["owner_of"].array()
+
+    @property
+    def _row_of(self) -> Rows:
+        return self._of_ids["row_of"].array()
+
+    @property
+    def _has_traits(self) -> NDArray[np.bool_]:
+        return self._of_ids["has_traits"].array()
 
     def _rename(self, was: int, heir: int, outcome: Outcome) -> None:
         names = self.names([was])

@@ -31,22 +31,39 @@ def find_place(keys: Any, i: Any, table: Any) -> Any:
     return place
 
 
-@njit(types.int64(KEYS, TABLE, FLAGS), **SETTINGS)
-def add_all(keys: Any, table: Any, is_new: Any) -> Any:
-    """Put every key in; say which were not there, and how many."""
+@njit(forceinline=True)
+def put(keys: Any, i: Any, table: Any) -> Any:
+    """Put key ``i`` in; whether it was not there."""
+    place = find_place(keys, i, table)
+    if table[place, 0] != np.uint64(0):
+        return False
+    for k in range(keys.shape[1]):
+        table[place, k] = keys[i, k]
+    return True
+
+
+@njit(types.int64(KEYS, TABLE, KEYS, FLAGS), **SETTINGS)
+def add_all(keys: Any, table: Any, old: Any, is_new: Any) -> Any:
+    """Put every key in; say which were in neither table, and how many."""
     n = 0
     for i in range(len(keys)):
-        place = find_place(keys, i, table)
-        is_new[i] = table[place, 0] == np.uint64(0)
-        if is_new[i]:
-            for k in range(keys.shape[1]):
-                table[place, k] = keys[i, k]
-            n += 1
+        is_old = len(old) > 0 and old[find_place(keys, i, old), 0] != np.uint64(0)
+        is_new[i] = not is_old and put(keys, i, table)
+        n += is_new[i]
     return n
 
 
-@njit(types.void(KEYS, TABLE, FLAGS), **SETTINGS)
-def find_keys(keys: Any, table: Any, found: Any) -> Any:
-    """Say which keys are there."""
+@njit(types.void(KEYS, types.int64, types.int64, TABLE), **SETTINGS)
+def move_some(old: Any, first: Any, end: Any, table: Any) -> Any:
+    """Put what is at some places of the old table into the other one, too."""
+    for i in range(first, end):
+        if old[i, 0] != np.uint64(0):
+            put(old, i, table)
+
+
+@njit(types.void(KEYS, TABLE, KEYS, FLAGS), **SETTINGS)
+def find_keys(keys: Any, table: Any, old: Any, found: Any) -> Any:
+    """Say which keys are in one of the tables."""
     for i in range(len(keys)):
-        found[i] = table[find_place(keys, i, table), 0] != np.uint64(0)
+        is_old = len(old) > 0 and old[find_place(keys, i, old), 0] != np.uint64(0)
+        found[i] = is_old or table[find_place(keys, i, table), 0] != np.uint64(0)

@@ -269,14 +269,23 @@ class _Column:
         size = n * self._width * self._dtype.itemsize
         size += -size % mmap.ALLOCATIONGRANULARITY
         self._all = np.empty((0, self._width), self._dtype)
-        self._map = None  # closed when the last array that looks into it is gone
         try:
-            self._file.truncate(size)
-            self._map = mmap.mmap(self._file.fileno(), size)
+            if self._map is None or not self._lengthen(self._map, size):
+                self._map = None  # closed when the last array that looks into it is gone
+                self._file.truncate(size)
+                self._map = mmap.mmap(self._file.fileno(), size)
         except OSError as error:
             raise SojournError(Problem(str(self._path), f"cannot grow to {size:,} bytes ({error.strerror})")) from None
         whole = size // (self._width * self._dtype.itemsize)
         self._all = np.frombuffer(self._map, self._dtype)[: whole * self._width].reshape(whole, self._width)
+
+    def _lengthen(self, known: mmap.mmap, size: int) -> bool:
+        """Whether the map could grow where it is: the system then moves what it knows of its pages, and no page."""
+        try:
+            known.resize(size)
+        except (BufferError, SystemError):  # somebody looks into it; not every system can
+            return False
+        return True
 
     def reopen(self, n: int, checks: list[int]) -> None:
         self.n, self.checks = n, checks

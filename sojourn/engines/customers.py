@@ -15,7 +15,7 @@ F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 
 _SMALLEST = 1 << 10
-_MOST_ROOM = 1 << 14  # rows made at once: to touch new memory takes time, in which nobody is answered
+_MOST_ROOM = 1 << 12  # rows made at once: to touch new memory takes time, in which nobody is answered
 LONG_AGO = int(np.iinfo(np.int64).min)
 """What stands for no silent move told."""
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 _SMALLEST = 1 << 10
 _MOVED_PER_KEY = 8
 """Places of a full table that are moved per key that comes: with two it would be empty when the next one is full."""
+_BLANKED_PER_KEY = 16
+"""Places of the next table that are made ready per key: it has twice the places, for the last eighth of them."""
 
 
 class KeySet:
@@ -30,7 +32,8 @@ class KeySet:
         self.n_words = n_words
         self._table = np.zeros((_SMALLEST, n_words), np.uint64)
         self._old = np.empty((0, n_words), np.uint64)  # the table before, up to ``_moved`` also in the new one
-        self._moved = self._n = 0
+        self._next = np.empty((0, n_words), np.uint64)  # the table to come, blank up to ``_blanked``
+        self._moved = self._blanked = self._n = 0
 
     def __len__(self) -> int:
         return self._n
@@ -38,7 +41,7 @@ class KeySet:
     @property
     def n_bytes(self) -> int:
         """Bytes that the tables take."""
-        return self._table.nbytes + self._old.nbytes
+        return self._table.nbytes + self._old.nbytes + self._next.nbytes
 
     def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which keys are new, shape (n,); all are in the set afterwards. Of equal keys in one call the first is new."""
@@ -49,6 +52,7 @@ class KeySet:
         is_new = np.empty(len(keys), np.bool_)
         self._n += int(add_all(keys, self._table, self._old, is_new))
         self._move(_MOVED_PER_KEY * len(keys))
+        self._blank(_BLANKED_PER_KEY * len(keys))
         return is_new
 
     def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -80,13 +84,28 @@ class KeySet:
         return made
 
     def _make_room(self, n_more: int) -> None:
-        """At most half of the places are taken, whatever comes."""
+        """At most half of the places are taken, whatever comes. The next table is begun at three eighths."""
         size = len(self._table)
         while 2 * (self._n + n_more) > size:
             size *= 2
         if size > len(self._table):
             self._move(len(self._old))
-            self._old, self._table, self._moved = self._table, np.zeros((size, self.n_words), np.uint64), 0
+            if len(self._next) != size:
+                self._begin_next(size)
+            self._blank(size)
+            self._old, self._table, self._moved = self._table, self._next, 0
+            self._next = np.empty((0, self.n_words), np.uint64)
+        elif 8 * (self._n + n_more) > 3 * size and not len(self._next):
+            self._begin_next(2 * size)
+
+    def _begin_next(self, size: int) -> None:
+        self._next, self._blanked = np.empty((size, self.n_words), np.uint64), 0
+
+    def _blank(self, n_places: int) -> None:
+        # Memory is slow the first time that it is touched, in a virtual machine above all.
+        end = min(self._blanked + n_places, len(self._next))
+        self._next[self._blanked : end] = 0
+        self._blanked = end
 
     def _move(self, n_places: int) -> None:
         if not len(self._old):

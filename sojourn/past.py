@@ -8,6 +8,7 @@ are found without a look at anybody else's. All of it can be made again from the
 from __future__ import annotations
 
 import mmap
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -270,22 +271,16 @@ class _Column:
         size += -size % mmap.ALLOCATIONGRANULARITY
         self._all = np.empty((0, self._width), self._dtype)
         try:
-            if self._map is None or not self._lengthen(self._map, size):
+            self._file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process, without a word, at some write
+                os.posix_fallocate(self._file.fileno(), 0, size)
+            if self._map is None or not _lengthen(self._map, size):
                 self._map = None  # closed when the last array that looks into it is gone
-                self._file.truncate(size)
                 self._map = mmap.mmap(self._file.fileno(), size)
         except OSError as error:
             raise SojournError(Problem(str(self._path), f"cannot grow to {size:,} bytes ({error.strerror})")) from None
         whole = size // (self._width * self._dtype.itemsize)
         self._all = np.frombuffer(self._map, self._dtype)[: whole * self._width].reshape(whole, self._width)
-
-    def _lengthen(self, known: mmap.mmap, size: int) -> bool:
-        """Whether the map could grow where it is: the system then moves what it knows of its pages, and no page."""
-        try:
-            known.resize(size)
-        except (BufferError, SystemError):  # somebody looks into it; not every system can
-            return False
-        return True
 
     def reopen(self, n: int, checks: list[int]) -> None:
         self.n, self.checks = n, checks
@@ -304,3 +299,12 @@ class _Column:
     def close(self) -> None:
         self._all, self._map = np.empty((0, self._width), self._dtype), None
         self._file.close()
+
+
+def _lengthen(known: mmap.mmap, size: int) -> bool:
+    """Whether the map could grow where it is: the system then moves what it knows of its pages, and no page."""
+    try:
+        known.resize(size)
+    except (BufferError, SystemError):  # somebody looks into it; not every system can
+        return False
+    return True

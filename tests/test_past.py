@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sojourn.past
+from sojourn.errors import SojournError
 from sojourn.past import Past, PastError, PastEvents, example_events
 
 
@@ -58,3 +61,18 @@ def test_checksums_follow_whatever_was_appended_and_erased(
             make_past(tmp_path).reopen(state, head)
         path.write_bytes(width)
     make_past(tmp_path).reopen(state, head)
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with a hole would do as well, until something is written where there is no room."""
+    past = make_past(tmp_path)
+    past.append(example_events([(1, 1)], n_properties=2))
+    used = sum(path.stat().st_blocks * 512 for path in tmp_path.glob("*.bin"))
+    assert used >= sum(path.stat().st_size for path in tmp_path.glob("*.bin"))
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(SojournError, match=r"cannot grow to [\d,]+ bytes \(No space left on device\)"):
+        past.append(example_events([(1, 2)] * 70_000, n_properties=2))

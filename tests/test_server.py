@@ -202,6 +202,12 @@ def test_bad_calls_in_a_good_batch_harm_nobody(web: Web) -> None:
     items = web.get("/v1/quarantine", "admin").json()["items"]
     assert len(items) == 6
     assert any("32" in one["found"] for one in items)
+    deep = b'{"userId":"f","event":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    body = b'{"batch":[%s,%s]}' % (deep, json.dumps(track("e")).encode())
+    assert web.post("/v1/batch", body).status_code == 200
+    assert web.logged() == 10
+    assert [web.get(f"/v1/customers/{id}").status_code for id in "ef"] == [200, 404]
+    assert web.get("/v1/quarantine", "admin").json()["items"][-1]["rule"] == "json"
 
 
 def test_a_batch_says_things_for_all_its_calls(web: Web) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import sys
 import threading
 import urllib.request
@@ -482,6 +483,9 @@ def test_the_stream_has_no_gap_and_no_repeat_and_ends_when_the_server_stops(serv
     import time
 
     first = Reader(server, "?after=0")
+    with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+        stranger.sendall(b"s1 is no request\r\n\r\n")
+        assert stranger.recv(100).startswith(b"HTTP/1.1 400 ")
     for i in range(5):
         move(server, f"s{i}")
     time.sleep(3)  # what silence made of them is told once nothing more has come in
@@ -502,6 +506,7 @@ def test_the_stream_has_no_gap_and_no_repeat_and_ends_when_the_server_stops(serv
     assert all(reader.is_ended.wait(5) for reader in (first, resumed, only))
     log = server.log_file.read_text()
     assert "s1" not in log
+    assert "uvicorn" not in log  # what strangers send is no news
     assert all(json.loads(line)["level"] for line in log.splitlines())
     server.start()
     assert server.ask("GET", "/v1/changes?limit=1000")[1]["items"] == feed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 sys.path.append(str(Path(__file__).resolve().parent))
@@ -19,9 +21,19 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from fake_service import FakeService, FakeStore
 
 from sojourn.config import Settings
-from sojourn.server.access import create_key
+from sojourn.server.access import Access, create_key
 from sojourn.server.app import build_app
-from sojourn.server.ingest import MOST_BYTES, MOST_SHARED, BadBody, decompress, mend_halves, read_calls
+from sojourn.server.ingest import (
+    MOST_ARRIVING,
+    MOST_BYTES,
+    MOST_SHARED,
+    BadBody,
+    Room,
+    decompress,
+    mend_halves,
+    read_calls,
+    take_calls,
+)
 from sojourn.server.nesting import set_deep_aside
 from sojourn.store import StoreError
 
@@ -241,3 +253,34 @@ def test_a_bomb_is_not_unpacked(web: Web) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 * MOST_BYTES
     finally:
         tracemalloc.stop()
+
+
+def send_parts(web: Web, room: Room, parts: list[bytes | None]) -> Any:
+    """The answer to a body that comes in parts; None: the sender has gone."""
+    waiting = [
+        {"type": "http.disconnect"} if part is None else
+        {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
+        for i, part in enumerate(parts)
+    ]  # fmt: skip
+    headers = [(b"authorization", f"Bearer {web.key}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/b", "headers": headers, "query_string": b""}
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    service, access = web.service, Access(web.store)
+    return asyncio.run(take_calls(Request(scope, receive), service, access, room))  # type: ignore[arg-type]
+
+
+def test_bodies_that_come_in_part_share_a_limited_room(web: Web) -> None:
+    body = batch_of(json.dumps(GOOD).encode())
+    room = Room(MOST_ARRIVING - len(body))
+    assert send_parts(web, room, [body[:9], body[9:]]).status_code == 200
+    assert len(web.calls()) == 1
+    full = send_parts(web, room, [body, b" "])
+    assert (full.status_code, full.headers["retry-after"]) == (429, "1")
+    assert full.headers["access-control-allow-origin"] == "*"
+    assert len(web.calls()) == 1
+    assert send_parts(web, room, [body[:9], None]).status_code == 400
+    assert send_parts(web, Room(), [b" " * MOST_BYTES] * 3).status_code == 400
+    assert room.taken == MOST_ARRIVING - len(body)

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,8 @@ from sojourn.store import StoreError
 
 MOST_BYTES = 4 << 20
 """Bytes of a body, compressed or not."""
+MOST_ARRIVING = 256 << 20
+"""Bytes of bodies that may have come in part at once, whoever sends them."""
 MOST_CALLS = 50_000
 MOST_SHARED = 32 << 20
 """Bytes that what a batch says for all its calls may come to, once each call has it."""
@@ -102,7 +105,7 @@ def make_routes(service: Service, access: Access) -> list[Route]:
     """The routes that take calls, with and without a slash at the end: a redirect would lose the body."""
 
     async def take(request: Request) -> Response:
-        return await take_calls(request, service, access)
+        return await take_calls(request, service, access, Room())
 
     async def settings(request: Request) -> Response:
         return show_settings(request, access)
@@ -115,21 +118,31 @@ def make_routes(service: Service, access: Access) -> list[Route]:
 
 def make_taker(service: Service, access: Access) -> ASGIApp:
     """The same for ``POST``, which has to be quick."""
-    return make_quick(lambda request: take_calls(request, service, access))
+    room = Room()
+    return make_quick(lambda request: take_calls(request, service, access, room))
 
 
-async def take_calls(request: Request, service: Service, access: Access) -> Response:
+@dataclass
+class Room:
+    """Bytes of bodies that have come in part, over all connections."""
+
+    taken: int = 0
+
+
+async def take_calls(request: Request, service: Service, access: Access, room: Room) -> Response:
     """200 once the calls are durable; 400 for what is no JSON or too large, 401 for a key that may not write."""
     if request.method == "OPTIONS":
         return _allow(request)
     path = request.scope["path"]
     name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
-        body = decompress(await read_body(request), request.headers.get("content-encoding", "").strip().lower())
+        body = decompress(await read_body(request, room), request.headers.get("content-encoding", "").strip().lower())
         received_at = now_us()
         calls, write_key, sent_at = read_calls(path, name, body)
     except BadBody as error:
         return refuse(400, Problem("body", str(error)), CORS)
+    except Overloaded as error:
+        return _ask_again(error)
     except ClientDisconnect:
         return Response(status_code=400)
     text = read_basic(request.headers.get("authorization", "")) or write_key or request.query_params.get("writeKey", "")
@@ -149,11 +162,15 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     try:
         await service.submit(Calls(calls, KINDS.get(name, ""), received_at, sent_at, key.id))
     except Overloaded as error:
-        status = 503 if error.is_starting else 429
-        return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
+        return _ask_again(error)
     except StoreError:
         return refuse(503, Problem("server", "calls cannot be written now"), CORS | _MAYBE_OUR_FAULT)
     return _TAKEN
+
+
+def _ask_again(error: Overloaded) -> Response:
+    status = 503 if error.is_starting else 429
+    return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
 
 
 def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:
@@ -182,18 +199,25 @@ def mend_halves(body: bytes) -> bytes:
     return _HALF.sub(rb"\1\\ufffd", body)
 
 
-async def read_body(request: Request) -> bytes:
-    """The body as it came. Raises BadBody where it is too large."""
+async def read_body(request: Request, room: Room) -> bytes:
+    """The body as it came. Raises BadBody where it is too large, Overloaded where too many have come in part."""
     parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= MOST_BYTES:
-            parts.append(part)
-        elif size > _MOST_READ_ON:
-            break
-        else:  # who is cut off while sending does not see the answer, takes it for a bad line, and comes again for ever
-            parts.clear()
+    size = kept = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size <= MOST_BYTES:
+                parts.append(part)
+                kept += len(part)
+                room.taken += len(part)
+                if room.taken > MOST_ARRIVING:
+                    raise Overloaded(1)
+            elif size > _MOST_READ_ON:
+                break
+            else:  # who is cut off while sending does not see the answer, takes it for a bad line, comes again for ever
+                parts.clear()
+    finally:
+        room.taken -= kept
     if size > MOST_BYTES:
         raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB; send less at once")
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -28,6 +28,7 @@ from sojourn.state_model import read_state_model
 from sojourn.store import OutboxRow, Store, open_store
 
 LOG = logging.getLogger("sojourn.live")
+_LONGEST_LINE = 200
 
 
 def open_live(
@@ -151,6 +152,8 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if not record.name.startswith("sojourn"):  # what other libraries go on to say may be of a customer
+            line["message"] = line["message"].partition("\n")[0][:_LONGEST_LINE]
         if record.exc_info and record.exc_info[1] is not None:
             trace = record.exc_info[2]
             while trace is not None and trace.tb_next is not None:
@@ -165,7 +168,6 @@ def start_log() -> None:
     """One JSON object per line on standard error, without personal data."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    root = logging.getLogger("sojourn")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    logging.getLogger().handlers[:] = [handler]
+    logging.getLogger("sojourn").setLevel(logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # anybody can bring its warnings about

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -213,3 +214,25 @@ def test_a_column_without_a_kind_is_refused(tmp_path: Path) -> None:
     pa.csv.write_csv(pa.table({"name": ["Ann"], "email": ["a@example.com"]}), people)
     with pytest.raises(SojournError, match="'name' has no kind"):
         run("link", str(people), "--out", str(tmp_path / "x.parquet"), "--column", "name")
+
+
+def test_what_other_libraries_say_is_in_lines_of_json_too_without_what_they_quote() -> None:
+    code = """
+import logging
+from sojourn.live import start_log
+start_log()
+logging.getLogger("sojourn.server").info("ready")
+logging.getLogger("asyncio").error("Task was never retrieved\\nfuture: <ann@x.org>")
+try:
+    raise ValueError("ann@x.org")
+except ValueError:
+    logging.getLogger("uvicorn.error").exception("Exception in ASGI application\\n")
+logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [
+        ("info", "ready"), ("error", "Task was never retrieved"), ("error", "Exception in ASGI application"),
+    ]  # fmt: skip
+    assert lines[2]["error"] == "ValueError"
+    assert "ann" not in done.stderr

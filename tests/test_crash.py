@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from forked import Forker
 from live_engine import make_project
 from live_server import LiveServer, find_port
+from test_delivery import SECRET, Receiver, open_receiver
 
 from sojourn.config import load_settings
 from sojourn.engines.recovery import apply_record
@@ -35,6 +37,8 @@ N_KILLS = 50
 SETTINGS = """
 snapshot_every: 700
 commit_interval: 2ms
+destinations:
+  crm: {{url: "{url}", secret: {secret}, changes: [transition, moment], max_age: never, private_addresses: true}}
 """
 
 
@@ -72,8 +76,32 @@ def list_told(project: Path) -> list[tuple[Any, ...]]:
     return [(c.kind, c.customer_id, c.at, c.name, c.before) for c in found]
 
 
+def check_outbox(project: Path, got: list[tuple[dict[str, str], bytes]]) -> None:
+    """Every change that is wanted is in the outbox once, and has arrived, under its own id whatever came between."""
+    with open_store(f"sqlite:///{project}/live/store.sqlite", is_writer=False) as store:
+        told = store.read_changes(0, limit=1_000_000)
+        rows = store.read_outbox("crm", "delivered", limit=1_000_000)
+        n_rows = sum(store.outbox_counts()["crm"].values())
+    wanted = {change.seq: change.id for change in told if not change.kind.startswith("audience")}
+    assert len(wanted) > 50
+    assert {row.seq: row.id for row in rows} == wanted
+    assert n_rows == len(rows) == len(wanted)
+    bodies = {row.id: row.body for row in rows}
+    got = [(headers, body) for headers, body in got if int(headers["content-length"]) == len(body)]  # cut by a kill
+    arrived = {headers["webhook-id"]: body.decode() for headers, body in got}
+    assert arrived == bodies
+    for headers, body in got:  # one that comes twice is the same
+        assert Webhook(SECRET).verify(body, headers)["data"]["id"] == headers["webhook-id"]
+        assert body.decode() == bodies[headers["webhook-id"]]
+
+
 @pytest.mark.slow
 def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    with open_receiver() as receiver:
+        kill_often(tmp_path, receiver)
+
+
+def kill_often(tmp_path: Path, receiver: Receiver) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -81,7 +109,8 @@ def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
     calls = read_calls(simulate(60, days=40, seed=3).events, playbook)
     raw = calls.write(0, len(calls))
     batches = [b'{"batch":[%s]}' % b",".join(raw[i : i + 20]) for i in range(0, len(raw), 20)]
-    project = make_project(tmp_path / "p", playbook.text, settings=SETTINGS)
+    settings = SETTINGS.format(url=receiver.url, secret=SECRET)
+    project = make_project(tmp_path / "p", playbook.text, settings=settings)
     forker = Forker()  # fifty starts would else spend their time importing
     server = LiveServer(project, find_port(), forker=forker)
     for scope in ("write", "read", "admin"):
@@ -113,7 +142,12 @@ def test_fifty_kills_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
     ids = sorted({str(json.loads(call)["userId"]) for call in raw if b'"userId"' in call})
     assert status["counts"]["accepted"] == len(raw)
     pictures = {id: server.customer(id) for id in ids}
+    end = time.monotonic() + 60
+    while server.ask("GET", "/v1/outbox", key="admin")[1]["destinations"]["crm"]["waiting"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
     assert server.stop() == 0
+    check_outbox(project, receiver.got)
     forker.close()
     told = list_told(project)
     version = apply_log(project, tmp_path / "q", playbook.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -281,6 +282,34 @@ def test_one_that_hangs_delays_no_other(store: Store) -> None:
             wait_for(lambda: counts(store, "hangs") == {"delivered": 1})
 
 
+def test_a_name_that_is_looked_up_for_ever_delays_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end, look_up, n_hanging = threading.Event(), socket.getaddrinfo, [0]
+
+    def hang(host: Any, *given: Any, **more: Any) -> Any:
+        if "dead" in str(host):
+            n_hanging[0] += 1
+            may_end.wait(20)
+            raise socket.gaierror("no such name")
+        return look_up(host, *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with open_receiver() as receiver:
+        works = to(receiver.url.replace("127.0.0.1", "localhost"), "works", is_private_allowed=True)
+        dead = [to(f"http://dead{i}.example/", f"dead{i}", timeout_s=0.2) for i in range(9)]
+        for one in dead:
+            put(store, one, *range(1, 9))
+        try:
+            with deliver(store, *dead, works) as delivery:
+                wait_for(lambda: all(delivery.status()[one.name]["is_failing"] for one in dead))
+                assert n_hanging[0] >= len(dead)
+                put(store, works, 10)
+                delivery.wake()
+                wait_for(lambda: counts(store, "works") == {"delivered": 1})
+                assert not may_end.is_set()
+        finally:
+            may_end.set()
+
+
 def test_a_message_whose_fate_is_unknown_is_sent_again_with_the_same_id(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite"
     with open_receiver() as receiver:
@@ -306,7 +335,7 @@ async def send_one(destination: Destination, item: OutboxItem | None = None) -> 
         "127.0.0.1", "localhost", "[::1]", "0.0.0.0", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254",
         "[::ffff:127.0.0.1]", "[fe80::1]", "[fd00::1]", "100.64.0.1", "2130706433", "0x7f000001", "0177.0.0.1",
         "127.1", "[64:ff9b::7f00:1]", "224.0.0.1", "198.18.0.1", "[::127.0.0.1]", "[64:ff9b:1::7f00:1]",
-        "[2002:7f00:1::]",
+        "[2002:7f00:1::]", "[::ffff:0:127.0.0.1]", "[fec0::1]",
     ],
 )  # fmt: skip
 def test_no_message_goes_to_an_address_of_the_own_network(host: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import sys
 import threading
 import urllib.request
@@ -202,6 +203,12 @@ def test_bad_calls_in_a_good_batch_harm_nobody(web: Web) -> None:
     items = web.get("/v1/quarantine", "admin").json()["items"]
     assert len(items) == 6
     assert any("32" in one["found"] for one in items)
+    deep = b'{"userId":"f","event":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    body = b'{"batch":[%s,%s]}' % (deep, json.dumps(track("e")).encode())
+    assert web.post("/v1/batch", body).status_code == 200
+    assert web.logged() == 10
+    assert [web.get(f"/v1/customers/{id}").status_code for id in "ef"] == [200, 404]
+    assert web.get("/v1/quarantine", "admin").json()["items"][-1]["rule"] == "json"
 
 
 def test_a_batch_says_things_for_all_its_calls(web: Web) -> None:
@@ -476,6 +483,9 @@ def test_the_stream_has_no_gap_and_no_repeat_and_ends_when_the_server_stops(serv
     import time
 
     first = Reader(server, "?after=0")
+    with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+        stranger.sendall(b"s1 is no request\r\n\r\n")
+        assert stranger.recv(100).startswith(b"HTTP/1.1 400 ")
     for i in range(5):
         move(server, f"s{i}")
     time.sleep(3)  # what silence made of them is told once nothing more has come in
@@ -496,6 +506,7 @@ def test_the_stream_has_no_gap_and_no_repeat_and_ends_when_the_server_stops(serv
     assert all(reader.is_ended.wait(5) for reader in (first, resumed, only))
     log = server.log_file.read_text()
     assert "s1" not in log
+    assert "uvicorn" not in log  # what strangers send is no news
     assert all(json.loads(line)["level"] for line in log.splitlines())
     server.start()
     assert server.ask("GET", "/v1/changes?limit=1000")[1]["items"] == feed

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 sys.path.append(str(Path(__file__).resolve().parent))
@@ -18,9 +21,20 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from fake_service import FakeService, FakeStore
 
 from sojourn.config import Settings
-from sojourn.server.access import create_key
+from sojourn.server.access import Access, create_key
 from sojourn.server.app import build_app
-from sojourn.server.ingest import MOST_BYTES, MOST_SHARED, mend_halves, read_calls
+from sojourn.server.ingest import (
+    MOST_ARRIVING,
+    MOST_BYTES,
+    MOST_SHARED,
+    BadBody,
+    Room,
+    decompress,
+    mend_halves,
+    read_calls,
+    take_calls,
+)
+from sojourn.server.nesting import set_deep_aside
 from sojourn.store import StoreError
 
 GOOD = {"type": "track", "userId": "u1", "event": "Signed In"}
@@ -151,3 +165,122 @@ def test_a_page_behind_a_proxy_is_told_to_send_safely(web: Web, said: str, meant
     headers = {"Host": "track.example.org", "X-Forwarded-Proto": said}
     found = web.client.get(f"/v1/projects/{web.key}/settings", headers=headers).json()
     assert found["integrations"]["Segment.io"]["protocol"] == meant
+
+
+DEEP = b'{"type":"track","properties":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}"
+
+
+@pytest.mark.parametrize("path", ["/v1/batch", "/v1/import", "/batch/"])
+@pytest.mark.parametrize("shared", [b"", b',"context":{"ip":"1"}'])
+def test_a_call_that_nests_too_deep_costs_no_other_call(web: Web, path: str, shared: bytes) -> None:
+    good = rb'{"event":"a \"[[ b","distinct_id":"u1","type":"track"}'
+    plain = batch_of(good, b"1", good, rest=shared)
+    assert web.post(path, plain).status_code == 200
+    first, _, last = web.calls()
+    web.service.requests.clear()
+    assert web.post(path, batch_of(good, DEEP, good, rest=shared)).status_code == 200
+    assert web.calls() == [first, DEEP, last]
+
+
+def test_a_call_that_nests_too_deep_by_itself_is_taken_and_what_never_ends_is_not(web: Web) -> None:
+    assert web.post("/v1/t", DEEP).status_code == 200
+    assert web.calls() == [DEEP]
+    for body in (DEEP[:-1], b'{"batch":[' + b"[" * 5_000, b'"' + b'\\"' * 200_000, b"[" * 400_000 + b'\\"'):
+        assert web.post("/v1/b", body).status_code == 400
+        assert web.post("/v1/t", body).status_code == 400
+
+
+NESTED: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([0, "", 'a "]', "\\", "{[", "\\\\"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(NESTED), NESTED)
+def test_what_is_set_aside_is_what_was_there(calls: list[Any], more: Any) -> None:
+    deep: Any = 1
+    for _ in range(600):
+        deep = [deep]
+    mixed = [one for call in calls for one in (call, {"deep": deep, "more": more})]
+    body = json.dumps({"more": {"x": more}, "batch": mixed, "context": {"deep": deep, "x": more}}).encode()
+    shallow, aside = set_deep_aside(body)
+    found = json.loads(shallow)
+    assert found["more"] == {"x": more}
+    assert found["context"] == {"deep": None, "x": more}
+    assert found["batch"][::2] == calls
+    texts = found["batch"][1::2]
+    assert len(set(texts)) == len(texts) == len(aside) == len(calls)
+    assert all(json.loads(aside[json.dumps(text).encode()]) == {"deep": deep, "more": more} for text in texts)
+
+
+@pytest.mark.parametrize("name", [b"sentAt", b"writeKey", b"zzz"])
+@pytest.mark.parametrize("odd", [b"1e999", b"1" * 5_000, b'["x"]', b'{"a":1e999}', b"null", b'"' + b"9" * 5_000 + b'"'])
+def test_what_a_batch_says_of_itself_may_be_anything(web: Web, name: bytes, odd: bytes) -> None:
+    rest = b',"' + name + b'":' + odd
+    assert web.post("/v1/batch", batch_of(b"{}", rest=rest)).status_code == 200
+    assert web.post("/v1/t", b'{"a":1' + rest + b"}").status_code == 200
+    assert len(web.calls()) == 2
+
+
+def test_what_a_batch_says_for_all_may_hold_any_number(web: Web) -> None:
+    assert web.post("/v1/b", batch_of(b'{"context":{"x":2}}', rest=b',"context":{"x":1,"y":1e999}')).status_code == 200
+    assert web.calls() == [b'{"context":{"x":2,"y":1e999}}']
+
+
+def test_compressed_parts_put_end_to_end_are_one_body(web: Web) -> None:
+    good = json.dumps(GOOD).encode()
+    body = batch_of(good, good)
+    for cuts in ([20], [5, 30], list(range(1, 64))):
+        parts = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+        packed = b"".join(map(gzip.compress, parts)) + b"\0" * 20  # what a file is filled up with is nothing
+        assert web.post("/v1/b", packed, **{"Content-Encoding": "gzip"}).status_code == 200
+        assert web.calls() == [good, good]
+        web.service.requests.clear()
+    bomb = gzip.compress(b" " * (MOST_BYTES // 2)) * 3
+    assert "once decompressed" in web.post("/v1/b", bomb, **{"Content-Encoding": "gzip"}).text
+    many = gzip.compress(b"") * 200_000
+    assert "parts" in web.post("/v1/b", many, **{"Content-Encoding": "gzip"}).text
+    assert web.post("/v1/b", gzip.compress(body) + b"\x1f\x8bx", **{"Content-Encoding": "gzip"}).status_code == 400
+    assert web.calls() == []
+
+
+def test_a_bomb_is_not_unpacked(web: Web) -> None:
+    bomb = gzip.compress(b" " * (200 << 20), 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadBody):
+            decompress(bomb, "gzip")
+        assert tracemalloc.get_traced_memory()[1] < 4 * MOST_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def send_parts(web: Web, room: Room, parts: list[bytes | None]) -> Any:
+    """The answer to a body that comes in parts; None: the sender has gone."""
+    waiting = [
+        {"type": "http.disconnect"} if part is None else
+        {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
+        for i, part in enumerate(parts)
+    ]  # fmt: skip
+    headers = [(b"authorization", f"Bearer {web.key}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/b", "headers": headers, "query_string": b""}
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    service, access = web.service, Access(web.store)
+    return asyncio.run(take_calls(Request(scope, receive), service, access, room))  # type: ignore[arg-type]
+
+
+def test_bodies_that_come_in_part_share_a_limited_room(web: Web) -> None:
+    body = batch_of(json.dumps(GOOD).encode())
+    room = Room(MOST_ARRIVING - len(body))
+    assert send_parts(web, room, [body[:9], body[9:]]).status_code == 200
+    assert len(web.calls()) == 1
+    full = send_parts(web, room, [body, b" "])
+    assert (full.status_code, full.headers["retry-after"]) == (429, "1")
+    assert full.headers["access-control-allow-origin"] == "*"
+    assert len(web.calls()) == 1
+    assert send_parts(web, room, [body[:9], None]).status_code == 400
+    assert send_parts(web, Room(), [b" " * MOST_BYTES] * 3).status_code == 400
+    assert room.taken == MOST_ARRIVING - len(body)

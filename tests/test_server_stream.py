@@ -22,7 +22,7 @@ from live_server import find_port
 
 from sojourn.config import Settings
 from sojourn.engines.service import Change
-from sojourn.server import stream
+from sojourn.server import access, stream
 from sojourn.server.access import create_key
 from sojourn.server.app import build_app
 from sojourn.server.stream import Asked, Streams
@@ -55,6 +55,43 @@ async def until(is_so: Any) -> None:
             await asyncio.sleep(0.005)
 
 
+def ask_for_stream(key: str) -> dict[str, Any]:
+    """The scope of a request for the stream."""
+    return {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": "/v1/stream", "raw_path": b"/v1/stream", "query_string": b"", "root_path": "",
+        "headers": [(b"authorization", f"Bearer {key}".encode())], "client": None, "server": None,
+    }  # fmt: skip
+
+
+def test_a_stream_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(access, "_RECALL_S", 0.0)
+    store: Any = FakeStore()
+    service: Any = FakeService()
+    text, _ = create_key(store, "reader", ["read"])
+    app = build_app(service, store, Settings())
+    n_beats = 0
+
+    async def read() -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal n_beats
+            n_beats += b"still here" in message.get("body", b"")
+            if n_beats == 3:
+                store.keys.clear()
+
+        async with asyncio.timeout(20):
+            await app(ask_for_stream(text), receive, send)
+        await until(lambda: not service.listeners)
+
+    asyncio.run(read())
+    assert n_beats == 3
+
+
 def test_a_reader_who_goes_away_is_forgotten() -> None:
     store: Any = FakeStore()
     service: Any = FakeService()
@@ -76,13 +113,8 @@ def test_a_reader_who_goes_away_is_forgotten() -> None:
                 assert len(service.listeners) == 1
                 has_begun.set()
 
-        scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-            "scheme": "http", "path": "/v1/stream", "raw_path": b"/v1/stream", "query_string": b"", "root_path": "",
-            "headers": [(b"authorization", f"Bearer {text}".encode())], "client": None, "server": None,
-        }  # fmt: skip
         async with asyncio.timeout(20):
-            await app(scope, receive, send)
+            await app(ask_for_stream(text), receive, send)
         assert has_begun.is_set()
         await until(lambda: not service.listeners)
         assert len(app.state.streams) == 0
@@ -132,6 +164,75 @@ def test_only_what_is_asked_for_is_sent_and_the_place_is_kept() -> None:
         assert await collect(frames, 1) == [12]
         streams.stop()
         assert await collect(frames, 1) == []
+        await until(lambda: not service.listeners)
+
+    asyncio.run(read())
+
+
+def test_who_is_slow_gets_several_changes_in_one_of_five_frames_a_second_and_who_is_not_each_at_once() -> None:
+    n_told, pause_s = 300, 0.007
+
+    async def read(service: FakeService, streams: Streams, takes_s: float) -> tuple[list[int], int, float]:
+        found: list[int] = []
+        n_frames, begin = 0, 0.0
+        async for frame in streams.read(Asked()):
+            if frame == b": hello\n\n":
+                continue
+            begin = begin or time.monotonic()
+            n_frames += 1
+            data = json.loads(frame.split(b"data: ")[1])
+            found += [one["seq"] for one in (data if isinstance(data, list) else [data])]
+            assert frame.startswith(b"id: %d\n" % found[-1])
+            if len(found) == n_told:
+                break
+            await asyncio.sleep(takes_s)
+        return found, n_frames, time.monotonic() - begin
+
+    async def both() -> None:
+        service, _, streams = open_streams()
+        slow = asyncio.create_task(read(service, streams, stream.SLOW_S + 0.02))
+        quick = asyncio.create_task(read(service, streams, 0.0))
+        await until(lambda: len(service.listeners) == 2)
+        for seq in range(1, n_told + 1):
+            service.tell(make_change(seq))
+            await asyncio.sleep(pause_s)
+        for reader, is_slow in ((slow, True), (quick, False)):
+            found, n_frames, took_s = await reader
+            assert found == list(range(1, n_told + 1))
+            if is_slow:
+                assert 2 <= n_frames <= 5 * took_s + 2
+            else:
+                assert n_frames > n_told / 2
+
+    asyncio.run(both())
+
+
+def test_an_id_that_is_ahead_of_the_feed_is_taken_for_its_end() -> None:
+    async def read() -> None:
+        service, _, streams = open_streams([make_change(seq) for seq in range(1, 6)])
+        service.status = lambda: {"is_ready": True, "seq": 5}  # type: ignore[method-assign]
+        for after, told in ((2**61, 6), (6, 7), (5, 8)):
+            frames = streams.read(Asked(after=after))
+            assert await anext(frames) == b": hello\n\n"
+            service.tell(make_change(told))
+            async with asyncio.timeout(20):
+                assert await collect(frames, 1) == [told]
+            await frames.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(read())
+
+
+def test_who_may_not_read_any_more_gets_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.01)
+
+    async def read() -> None:
+        kept = [make_change(seq) for seq in range(1, 4)]
+        service, _, streams = open_streams(kept)
+        for after, may in ((None, [True] * 5), (0, [])):
+            left = list(may)
+            frames = streams.read(Asked(after=after), lambda left=left: bool(left) and left.pop())  # type: ignore[misc]
+            async with asyncio.timeout(20):
+                assert [frame async for frame in frames] == [b": hello\n\n"] + [b": still here\n\n"] * len(may)
         await until(lambda: not service.listeners)
 
     asyncio.run(read())

@@ -13,8 +13,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -23,12 +24,14 @@ from sojourn.destinations.webhook import Sent, open_client, read_secret, send
 from sojourn.store_outbox import Mark, OutboxItem
 from sojourn.store_schema import StoreError
 
+T = TypeVar("T")
 LOG = logging.getLogger("sojourn.delivery")
 SCHEDULE_S = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """How long after a try the next one comes; the first at once. About three days in all."""
 AT_ONCE = 4
 _PAGE = 100
 _IDLE_S = 60.0
+_LOOKUPS = 8  # of one destination's name at once: while it hangs, one or two more every half minute
 _FAILING_FROM = 5  # tries that fail one after the other, until one at a time goes on trying
 PROBE_S = 30.0
 STORE_AGAIN_S = 5.0
@@ -68,6 +71,9 @@ class Delivery:
         self._store, self._clock, self._client = store, clock, client
         self._workers = [_Worker(one, read_secret(one), asyncio.Event()) for one in destinations]
         self._loop = asyncio.new_event_loop()
+        # To look a name up can hang, and goes on hanging when nobody waits any more: that must hold nothing else up.
+        self._loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS * max(len(destinations), 1)))
+        self._asking = ThreadPoolExecutor(max(len(destinations), 1))
         self._is_stopping = False
         self._is_ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="sojourn-delivery", daemon=True)
@@ -113,6 +119,7 @@ class Delivery:
         try:
             self._loop.run_until_complete(self._work_all())
         finally:
+            self._asking.shutdown()
             self._loop.close()
 
     async def _work_all(self) -> None:
@@ -141,7 +148,7 @@ class Delivery:
         name, is_failing = worker.destination.name, worker.n_failed >= _FAILING_FROM
         now = round(self._clock() * 1e6)
         limit = 1 if is_failing else _PAGE
-        items = await asyncio.to_thread(self._store.claim_due, name, now, limit)
+        items = await self._ask(self._store.claim_due, name, now, limit)
         for begin in range(0, len(items), AT_ONCE):
             if self._is_stopping:
                 self._store.release_claims(name)
@@ -150,14 +157,18 @@ class Delivery:
             sent = await asyncio.gather(*(self._send(worker, client, item) for item in some))
             self._note(worker, sent)
             marks = [self._judge(item, one) for item, one in zip(some, sent, strict=True)]
-            await asyncio.to_thread(self._store.mark, marks)
+            await self._ask(self._store.mark, marks)
             if worker.n_failed >= _FAILING_FROM or worker.is_gone:
                 self._store.release_claims(name)
                 return PROBE_S
         if len(items) == limit:
             return 0.0
-        due = await asyncio.to_thread(self._store.next_due, name)
+        due = await self._ask(self._store.next_due, name)
         return _IDLE_S if due is None else min(max(due / 1e6 - self._clock(), 0.0), _IDLE_S)
+
+    async def _ask(self, what: Callable[..., T], *given: Any) -> T:
+        """Ask the store, which answers from a thread of its own."""
+        return await self._loop.run_in_executor(self._asking, what, *given)
 
     async def _send(self, worker: _Worker, client: httpx.AsyncClient, item: OutboxItem) -> Sent:
         try:

@@ -25,7 +25,7 @@ from sojourn.server.answers import answer, make_quick
 from sojourn.server.paging import Cursor, Found, Limit, Page, Problems, read_cursor
 from sojourn.server.results import add_results
 from sojourn.server.stream import Asked, Streams, show_change
-from sojourn.store import Store, Wanted
+from sojourn.store import Store, StoreError, Wanted
 
 LONGEST_ID = LONGEST_CALL  # any id that a call may have can be read, and erased
 _LONGEST_BODY = 8 * LONGEST_ID
@@ -82,15 +82,20 @@ def need(parts: Parts, scope: str) -> Callable[[Request], Any]:
     """A dependency that lets pass who has a key for this."""
 
     async def check(request: Request) -> None:
-        text = read_basic(request.headers.get("authorization", ""))
-        if not text and scope == "read":  # addresses are kept in many places: not for keys that may decide
-            text = request.query_params.get("key", "")
-        if parts.access.find(text, scope) is None:
+        if parts.access.find(_find_key(request, scope), scope) is None:
             what = f"a key that may {scope} is needed" if parts.access.has_keys else "the project has no keys yet"
             problem = Problem("key", what, command=f"sojourn keys add NAME --scope {scope}")
             raise HTTPException(401, problem, {"WWW-Authenticate": "Bearer"})
 
     return check
+
+
+def _find_key(request: Request, scope: str) -> str:
+    """The text of a request's key, empty where it has none."""
+    text = read_basic(request.headers.get("authorization", ""))
+    if not text and scope == "read":  # addresses are kept in many places: not for what decides
+        text = request.query_params.get("key", "")
+    return text
 
 
 def make_router(parts: Parts) -> APIRouter:
@@ -239,8 +244,17 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
             after = int(last)
         names = None if name is None else {one.strip() for one in name.split(",")}
         asked = Asked(_split_names("kind", kind, CHANGE_KINDS), names, customer_id, after)
+        key = _find_key(request, "read")
+
+        def may_read() -> bool:
+            try:
+                return parts.access.find(key, "read") is not None
+            except StoreError:
+                return True  # nobody can tell now
+
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(parts.streams.read(asked), headers=headers, media_type="text/event-stream")
+        frames = parts.streams.read(asked, may_read)
+        return StreamingResponse(frames, headers=headers, media_type="text/event-stream")
 
     @router.get("/quarantine", tags=["feed"], dependencies=[Depends(need(parts, "admin"))], response_model=Page)
     def list_quarantine(limit: Limit = 100, cursor: Cursor = None) -> Response:

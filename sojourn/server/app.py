@@ -22,8 +22,8 @@ from sojourn.errors import Problem, SojournError
 from sojourn.server.access import Access
 from sojourn.server.answers import EXPLAINED, answer, explain
 from sojourn.server.api import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
+from sojourn.server.guarding import GuardedProtocol, cut_late
 from sojourn.server.ingest import PATHS, make_routes, make_taker
-from sojourn.server.joining import JoiningProtocol
 from sojourn.server.metrics import Metrics
 from sojourn.server.openapi import describe_api
 from sojourn.server.pages import render_docs
@@ -39,6 +39,7 @@ _SAFE = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 )
 _STUCK_S = 1.0
+_LOOK_EVERY = 20  # ticks of a tenth of a second
 
 
 def build_app(
@@ -156,7 +157,7 @@ def run_server(
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
-        app, loop="uvloop", http=JoiningProtocol, ws="none", lifespan="off", access_log=False, server_header=False,
+        app, loop="uvloop", http=GuardedProtocol, ws="none", lifespan="off", access_log=False, server_header=False,
         log_config=None, timeout_graceful_shutdown=max(round(stop_within_s), 1), backlog=2_048,
     )  # fmt: skip
     server = _make_server(config, app.state.streams)
@@ -177,14 +178,21 @@ def _make_server(config: uvicorn.Config, streams: Streams) -> uvicorn.Server:
     class Server(uvicorn.Server):
         """Ends open streams first when it is told to stop, so that they do not hold it back."""
 
+        async def on_tick(self, counter: int) -> bool:
+            if counter % _LOOK_EVERY == 0:
+                cut_late(self.server_state, asyncio.get_running_loop().time())
+            return await super().on_tick(counter)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             streams.stop()
-            cut = asyncio.get_running_loop().call_later(_STUCK_S, self._cut_streams)
+            cut = asyncio.get_running_loop().call_later(_STUCK_S, self._cut_stuck)
             await super().shutdown(sockets)
             cut.cancel()
 
-        def _cut_streams(self) -> None:
-            """Cut off readers that have not even taken what was sent to them: nothing else ends those."""
+        def _cut_stuck(self) -> None:
+            """Cut off readers that have not even taken what was sent to them, and who has not sent all yet: nothing
+            else ends those soon."""
+            cut_late(self.server_state, asyncio.get_running_loop().time(), _STUCK_S)
             for connection in list(self.server_state.connections):
                 cycle = getattr(connection, "cycle", None)
                 if cycle is not None and cycle.scope["path"] == STREAM_PATH:

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,14 +27,19 @@ from sojourn.instants import instant_us, now_us
 from sojourn.server import posthog
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, make_quick, refuse
+from sojourn.server.nesting import set_deep_aside
 from sojourn.store import StoreError
 
 MOST_BYTES = 4 << 20
 """Bytes of a body, compressed or not."""
+MOST_ARRIVING = 256 << 20
+"""Bytes of bodies that may have come in part at once, whoever sends them."""
 MOST_CALLS = 50_000
 MOST_SHARED = 32 << 20
 """Bytes that what a batch says for all its calls may come to, once each call has it."""
 _MOST_READ_ON = 8 * MOST_BYTES
+_GZIP = b"\x1f\x8b"
+_MOST_PARTS = 64  # what is left is copied for each
 _MOST_MENDED = 512 << 10  # clients send less at once; more could take long, and all others wait
 KINDS = {
     "track": "track", "t": "track", "identify": "identify", "i": "identify", "page": "page", "p": "page",
@@ -58,21 +64,26 @@ _TAKEN = Response(b'{"success":true}', headers=CORS, media_type="application/jso
 _MAYBE_OUR_FAULT = {"Retry-After": "2"}
 
 
+Given = msgspec.Raw | msgspec.UnsetType  # nothing of it is read before it has to be: it may be anything
+
+
 class _Single(msgspec.Struct):
-    writeKey: Any = None  # the names of the API
+    writeKey: Given = msgspec.UNSET  # the names of the API
 
 
 class _Batch(msgspec.Struct):
     batch: list[msgspec.Raw] | None = None
-    writeKey: Any = None
-    sentAt: Any = None
-    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    integrations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    writeKey: Given = msgspec.UNSET
+    sentAt: Given = msgspec.UNSET
+    context: Given = msgspec.UNSET
+    integrations: Given = msgspec.UNSET
 
 
 _SINGLE = msgspec.json.Decoder(_Single)
 _BATCH = msgspec.json.Decoder(_Batch)
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT = msgspec.json.Decoder(str)
+_NULL = b"null"
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -94,7 +105,7 @@ def make_routes(service: Service, access: Access) -> list[Route]:
     """The routes that take calls, with and without a slash at the end: a redirect would lose the body."""
 
     async def take(request: Request) -> Response:
-        return await take_calls(request, service, access)
+        return await take_calls(request, service, access, Room())
 
     async def settings(request: Request) -> Response:
         return show_settings(request, access)
@@ -107,21 +118,31 @@ def make_routes(service: Service, access: Access) -> list[Route]:
 
 def make_taker(service: Service, access: Access) -> ASGIApp:
     """The same for ``POST``, which has to be quick."""
-    return make_quick(lambda request: take_calls(request, service, access))
+    room = Room()
+    return make_quick(lambda request: take_calls(request, service, access, room))
 
 
-async def take_calls(request: Request, service: Service, access: Access) -> Response:
+@dataclass
+class Room:
+    """Bytes of bodies that have come in part, over all connections."""
+
+    taken: int = 0
+
+
+async def take_calls(request: Request, service: Service, access: Access, room: Room) -> Response:
     """200 once the calls are durable; 400 for what is no JSON or too large, 401 for a key that may not write."""
     if request.method == "OPTIONS":
         return _allow(request)
     path = request.scope["path"]
     name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
-        body = decompress(await read_body(request), request.headers.get("content-encoding", "").strip().lower())
+        body = decompress(await read_body(request, room), request.headers.get("content-encoding", "").strip().lower())
         received_at = now_us()
         calls, write_key, sent_at = read_calls(path, name, body)
     except BadBody as error:
         return refuse(400, Problem("body", str(error)), CORS)
+    except Overloaded as error:
+        return _ask_again(error)
     except ClientDisconnect:
         return Response(status_code=400)
     text = read_basic(request.headers.get("authorization", "")) or write_key or request.query_params.get("writeKey", "")
@@ -141,11 +162,15 @@ async def take_calls(request: Request, service: Service, access: Access) -> Resp
     try:
         await service.submit(Calls(calls, KINDS.get(name, ""), received_at, sent_at, key.id))
     except Overloaded as error:
-        status = 503 if error.is_starting else 429
-        return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
+        return _ask_again(error)
     except StoreError:
         return refuse(503, Problem("server", "calls cannot be written now"), CORS | _MAYBE_OUR_FAULT)
     return _TAKEN
+
+
+def _ask_again(error: Overloaded) -> Response:
+    status = 503 if error.is_starting else 429
+    return refuse(status, Problem("server", str(error)), CORS | {"Retry-After": str(error.retry_after_s)})
 
 
 def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int | None]:
@@ -155,9 +180,12 @@ def read_calls(path: str, name: str, body: bytes) -> tuple[list[bytes], str, int
         return read(body)
     except BadBody:
         mended = mend_halves(body) if len(body) <= _MOST_MENDED else body
-        if mended == body:
+        shallow, aside = set_deep_aside(mended) if len(body) <= _MOST_MENDED else (body, {})
+        if shallow == body:
             raise
-    return read(mended)
+    calls, write_key, sent_at = read(shallow)
+    # What was set aside goes on as it came, and into quarantine.
+    return [mended] if read is read_single else [aside.get(call, call) for call in calls], write_key, sent_at
 
 
 def mend_halves(body: bytes) -> bytes:
@@ -171,18 +199,25 @@ def mend_halves(body: bytes) -> bytes:
     return _HALF.sub(rb"\1\\ufffd", body)
 
 
-async def read_body(request: Request) -> bytes:
-    """The body as it came. Raises BadBody where it is too large."""
+async def read_body(request: Request, room: Room) -> bytes:
+    """The body as it came. Raises BadBody where it is too large, Overloaded where too many have come in part."""
     parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= MOST_BYTES:
-            parts.append(part)
-        elif size > _MOST_READ_ON:
-            break
-        else:  # who is cut off while sending does not see the answer, takes it for a bad line, and comes again for ever
-            parts.clear()
+    size = kept = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size <= MOST_BYTES:
+                parts.append(part)
+                kept += len(part)
+                room.taken += len(part)
+                if room.taken > MOST_ARRIVING:
+                    raise Overloaded(1)
+            elif size > _MOST_READ_ON:
+                break
+            else:  # who is cut off while sending does not see the answer, takes it for a bad line, comes again for ever
+                parts.clear()
+    finally:
+        room.taken -= kept
     if size > MOST_BYTES:
         raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB; send less at once")
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -199,16 +234,29 @@ def decompress(body: bytes, encoding: str) -> bytes:
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BadBody(f"its encoding '{encoding[:40]}' is none of gzip and deflate")
+    plain, rest = _inflate(body, encoding, MOST_BYTES)
+    parts, size = [plain], len(plain)
+    while rest.startswith(_GZIP) and encoding != "deflate":  # several files put end to end are one
+        if len(parts) == _MOST_PARTS:
+            raise BadBody(f"its {encoding} has more than {_MOST_PARTS} parts")
+        plain, rest = _inflate(rest, encoding, MOST_BYTES - size)
+        parts.append(plain)
+        size += len(plain)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _inflate(body: bytes, encoding: str, most: int) -> tuple[bytes, bytes]:
+    """What the first compressed part holds, at most so many bytes of it, and what comes after the part."""
     reader = zlib.decompressobj(47 if encoding != "deflate" else zlib.MAX_WBITS)
     try:
-        plain = reader.decompress(body, MOST_BYTES + 1)
+        plain = reader.decompress(body, most + 1)
     except zlib.error:
         raise BadBody(f"it is not {encoding}") from None
-    if len(plain) > MOST_BYTES:
+    if len(plain) > most:
         raise BadBody(f"it is larger than {MOST_BYTES >> 20} MiB once decompressed; send less at once")
     if not reader.eof:
         raise BadBody(f"its {encoding} is cut short")
-    return plain
+    return plain, reader.unused_data
 
 
 def read_single(body: bytes) -> tuple[list[bytes], str, int | None]:
@@ -217,7 +265,7 @@ def read_single(body: bytes) -> tuple[list[bytes], str, int | None]:
         found = _SINGLE.decode(body)
     except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object: {error}") from None
-    return [body], _text(found.writeKey), None
+    return [body], _read_text(found.writeKey), None
 
 
 def split_batch(body: bytes) -> tuple[list[bytes], str, int | None]:
@@ -233,7 +281,7 @@ def split_batch(body: bytes) -> tuple[list[bytes], str, int | None]:
             calls = _share(calls, found)
     except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
-    return calls, _text(found.writeKey), read_sent_at(found.sentAt)
+    return calls, _read_text(found.writeKey), read_sent_at(_read_text(found.sentAt))
 
 
 def read_posthog(body: bytes) -> tuple[list[bytes], str, int | None]:
@@ -243,7 +291,7 @@ def read_posthog(body: bytes) -> tuple[list[bytes], str, int | None]:
     except _UNREADABLE as error:
         raise BadBody(f"it is no JSON object with a list 'batch': {error}") from None
     calls = [_translate(event) for event in _check_batch(found.batch)]
-    return calls, _text(found.api_key), read_sent_at(found.sent_at)
+    return calls, _read_text(found.api_key), read_sent_at(_read_text(found.sent_at))
 
 
 def _check_batch(batch: list[msgspec.Raw] | None) -> list[bytes]:
@@ -264,42 +312,48 @@ def _translate(event: bytes) -> bytes:
 def _share(calls: list[bytes], batch: _Batch) -> list[bytes]:
     """The calls with what their batch says for all: a call's own words count before that. Raises BadBody."""
     parts = {name: getattr(batch, name) for name in ("context", "integrations")}
-    given = {name: raw for name, raw in parts.items() if raw is not msgspec.UNSET}
-    if len(calls) * sum(len(bytes(raw)) for raw in given.values()) > MOST_SHARED:
+    given = {name: bytes(raw) for name, raw in parts.items() if raw is not msgspec.UNSET}
+    if len(calls) * sum(map(len, given.values())) > MOST_SHARED:
         raise BadBody(
             f"what it says for all its calls makes more than {MOST_SHARED >> 20} MiB of it; send less at once"
         )
-    shared = {name: msgspec.json.decode(raw) for name, raw in given.items()}
-    shared = {name: said for name, said in shared.items() if isinstance(said, dict)}
+    for raw in given.values():
+        raw.decode()  # else no call would be text
+    # An object whose parts are not read: a number that no float holds must not cost all calls.
+    shared = {name: _PARTS.decode(raw) for name, raw in given.items() if raw.startswith(b"{")}
     return [_share_with(call, shared) for call in calls] if shared else calls
 
 
-def _share_with(call: bytes, shared: Mapping[str, dict[str, Any]]) -> bytes:
+def _share_with(call: bytes, shared: Mapping[str, dict[str, msgspec.Raw]]) -> bytes:
     try:
         found = _PARTS.decode(call)  # all but what is put together stays as it came
         for name, said in shared.items():
-            own = msgspec.json.decode(found[name]) if name in found else None
-            if own is None or isinstance(own, dict):
-                found[name] = msgspec.Raw(msgspec.json.encode({**said, **(own or {})}))
+            own = bytes(found.get(name, _NULL))
+            if own == _NULL or own.startswith(b"{"):
+                found[name] = msgspec.Raw(msgspec.json.encode(said if own == _NULL else {**said, **_PARTS.decode(own)}))
         return msgspec.json.encode(found)
     except _UNREADABLE:
         return call  # which goes into quarantine, without the rest of its batch
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _read_text(given: Given) -> str:
+    """A text; empty for anything else, and for nothing."""
+    try:
+        return "" if isinstance(given, msgspec.UnsetType) else _TEXT.decode(given)
+    except _UNREADABLE:
+        return ""
 
 
-def read_sent_at(value: Any) -> int | None:
+def read_sent_at(text: str) -> int | None:
     """An ISO 8601 instant in microseconds; None for anything else.
 
-    >>> read_sent_at("1970-01-01T00:00:01Z"), read_sent_at("soon"), read_sent_at(5)
-    (1000000, None, None)
+    >>> read_sent_at("1970-01-01T00:00:01Z"), read_sent_at("soon")
+    (1000000, None)
     """
-    if not isinstance(value, str) or len(value) > 40:
+    if len(text) > 40:
         return None
     try:
-        return instant_us(datetime.fromisoformat(value))
+        return instant_us(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
 

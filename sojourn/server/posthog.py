@@ -16,8 +16,8 @@ class PostHogBatch(msgspec.Struct):
     """What is read of a body."""
 
     batch: list[msgspec.Raw] | None = None
-    api_key: Any = None
-    sent_at: Any = None
+    api_key: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    sent_at: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 DECODER = msgspec.json.Decoder(PostHogBatch)

@@ -78,8 +78,8 @@ class Streams:
         for queue in self._queues:
             queue.is_called.set()
 
-    async def read(self, asked: Asked) -> AsyncIterator[bytes]:
-        """The frames for one reader, until they go or the server stops."""
+    async def read(self, asked: Asked, may_read: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """The frames for one reader, until they go, may not read any more, or the server stops."""
         loop, queue = asyncio.get_running_loop(), _Queue()
 
         def listen(changes: Sequence[Change]) -> None:
@@ -93,11 +93,17 @@ class Streams:
             yield b": hello\n\n"
             sent = asked.after or 0
             if asked.after is not None:
+                # Of another feed, or made up, where it is ahead: nothing would come until this one has come so far.
+                sent = min(sent, (await run_in_threadpool(self._service.status)).get("seq", sent))
                 async for frame, last in self._catch_up(asked, sent, 0):
                     sent = last
+                    if not may_read():
+                        return
                     if frame:
                         yield frame
             async for frame in self._follow(asked, queue, sent):
+                if not may_read():
+                    return
                 yield frame
         finally:
             self._queues.discard(queue)

@@ -161,14 +161,14 @@ def _find_number(
         if table.num_rows < _LEAST_CUSTOMERS:
             raise EventsError(f"only {table.num_rows} customers were known by {then:%Y-%m-%d}")
         preparation = learn_preparation(table, used, protected=book.protected, seed=seed)
+        rng = np.random.default_rng(seed)
+        if table.num_rows > _SAMPLE:
+            rows = pa.array(np.sort(rng.choice(table.num_rows, _SAMPLE, replace=False)))
+            table, outcomes = table.take(rows), outcomes.take(rows)
+        placed = place_in_space(learn_space(table, preparation, rng=rng), table)
+        k, numbers = choose_by_relevance(placed.coordinates, outcomes, seed=seed)
     except SojournError as error:
         return None, None, f"how many segments pay could not be asked of earlier data: {error}"
-    rng = np.random.default_rng(seed)
-    if table.num_rows > _SAMPLE:
-        rows = pa.array(np.sort(rng.choice(table.num_rows, _SAMPLE, replace=False)))
-        table, outcomes = table.take(rows), outcomes.take(rows)
-    placed = place_in_space(learn_space(table, preparation, rng=rng), table)
-    k, numbers = choose_by_relevance(placed.coordinates, outcomes, seed=seed)
     tell("number of segments by relevance", 1, 1)
     return k, numbers, ""
 

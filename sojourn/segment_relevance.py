@@ -244,8 +244,8 @@ def say_standing(relevance: pa.Table) -> str:
         else:
             (more if all(r["more_low"] > 0 for r in own) else even).append(f"“{outcome}”")
     said = [f"Beyond chance segments explain more than {whom} of {', '.join(more)}."] if more else []
-    said += [f"Beyond chance they explain less of {', '.join(less)}."] if less else []
-    said += [f"Within chance they explain as much as the best of these of {', '.join(even)}."] if even else []
+    said += [f"Beyond chance segments explain less of {', '.join(less)}."] if less else []
+    said += [f"Within chance segments explain as much as the best of these of {', '.join(even)}."] if even else []
     return " ".join(said)
 
 

@@ -151,7 +151,7 @@ def test_a_number_cannot_be_chosen_by_what_did_not_happen():
     ("differences", "said"),
     [
         ([(0.01, 0.02), (0.01, 0.03)], "more than every use of RFM of “bought”"),
-        ([(0.01, 0.02), (-0.01, 0.03)], "Within chance they explain as much as the best of these of “bought”"),
+        ([(0.01, 0.02), (-0.01, 0.03)], "Within chance segments explain as much as the best of these of “bought”"),
         ([(0.01, 0.02), (-0.03, -0.01)], "explain less of “bought” (RFM 1)"),
     ],
 )

@@ -153,6 +153,8 @@ def _print_study(study: Study, out: Path) -> None:
 
 
 def _print_relevance(relevance: pa.Table, days: int) -> None:
+    from sojourn.segment_relevance import say_standing
+
     rows = relevance.to_pylist()
     ways = list(dict.fromkeys(row["grouping"] for row in rows))
     output.say(f"\nExplained of what came in the {days} days after (segments as of then)")
@@ -161,6 +163,7 @@ def _print_relevance(relevance: pa.Table, days: int) -> None:
         own = {row["grouping"]: row["explained_p"] for row in rows if row["outcome"] == outcome}
         table.add_row(outcome, *(f"{100 * own[way]:.1f} %" for way in ways))
     output.open_console().print(table)
+    output.say(say_standing(relevance))
 
 
 def register(app: typer.Typer) -> None:

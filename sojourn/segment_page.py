@@ -18,6 +18,7 @@ from sojourn.figure_segments import (
 )  # fmt: skip
 from sojourn.figure_style import COLORS
 from sojourn.report import embed_figure, fill_page
+from sojourn.segment_relevance import say_standing
 from sojourn.segment_study import Study
 from sojourn.segments import Segment
 from sojourn.wording import say_count, say_date, say_number, say_share
@@ -59,11 +60,12 @@ def draw_study(study: Study, cells: pa.Table | None, flows: pa.Table | None, *, 
     return figures
 
 
+_WORTH = "Are they worth having?"
 _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Where they are", "", ("map",)),
     ("What sets them apart", "", ("profiles",)),
     ("How many there are", "", ("choice", "numbers")),
-    ("Are they worth having?", "Segments as of an earlier instant, and what customers did after it.", ("relevance",)),
+    (_WORTH, "Segments as of an earlier instant, and what customers did after it.", ("relevance",)),
     ("Segment by state", "Who a customer is, by what they do now.", ("cells", "flows")),
     ("Finer and coarser", "The same customers at several granularities.", ("tree",)),
 )
@@ -72,8 +74,9 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def _write_page(study: Study, figures: Mapping[str, Any]) -> dict[str, Any]:
     found = study.segments
     n = found.customers.num_rows
-    parts = [{"title": title, "about": about, "figures": [f for f in names if f in figures]}
-             for title, about, names in _PARTS]  # fmt: skip
+    standing = "" if study.relevance is None else f" {say_standing(study.relevance)}"
+    parts = [{"title": title, "about": about + (standing if title == _WORTH else ""),
+              "figures": [f for f in names if f in figures]} for title, about, names in _PARTS]  # fmt: skip
     doubts = [*study.doubts, *([study.why_not] if study.why_not else []), *say_audit(study)]
     inputs = [(one.name, one.kind, one.why)
               for one in (*found.space.preparation.inputs, *found.space.preparation.left_out)]  # fmt: skip

@@ -14,12 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sojourn.errors import EventsError
 from sojourn.instants import instant_us
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 
 SEGMENTS, RANDOM = "segments", "random"
+REVENUE, LOGGED = "revenue", "revenue, logged"
+MOST_PAYING = 20
+"""So many segments are tried at most; RFM scores, added up, make 13 groups."""
 _DAY_US = 86_400_000_000
 _FOLDS = 5
 _REPEATS = 4
@@ -52,7 +56,8 @@ def count_outcomes(
     ``revenue``: sum of the measure; ``revenue, logged``: log(1 + that, or 0 where it is negative), in which a few large
     customers are not everything; ``bought`` and ``came back``: 1 for a purchase, for any event of their own;
     ``answered``: share of the touches sent to them that were followed by an event of their own within three days,
-    null where nothing was sent. Columns that the events do not have are left out.
+    null where nothing was sent; touches of the last three days do not count, as nobody can know yet. Columns that the
+    events do not have are left out.
     """
     start = instant_us(at)  # type: ignore[arg-type]
     window = Window(start, start + round(days * _DAY_US))
@@ -73,11 +78,12 @@ def count_outcomes(
     if measure is not None:
         value = np.nan_to_num(later[f"m_{measure}"].to_numpy())
         revenue = np.bincount(who[known & is_bought], value[known & is_bought], n)
-        found |= {"revenue": revenue, "revenue, logged": np.log1p(np.maximum(revenue, 0.0))}
+        found |= {REVENUE: revenue, LOGGED: np.log1p(np.maximum(revenue, 0.0))}
     found["bought"] = _is_any(who[known & is_bought], n)
     found["came back"] = _is_any(who[known & ~is_touch], n)
     if is_touch.any():
-        found["answered"] = pa.array(_share_answered(when[rows], who, is_touch, n), from_pandas=True)
+        counted = is_touch & (when[rows] <= window.until - _ANSWERED_WITHIN)
+        found["answered"] = pa.array(_share_answered(when[rows], who, is_touch, counted, n), from_pandas=True)
     return pa.table(found)
 
 
@@ -89,19 +95,18 @@ def _is_any(who: I8, n: int) -> F8:
     return (np.bincount(who, minlength=n) > 0).astype(float)
 
 
-def _share_answered(when: I8, who: I8, is_touch: NDArray[np.bool_], n: int) -> F8:
-    """Per customer, the share of touches that an own event follows within three days; NaN where there were none."""
+def _share_answered(when: I8, who: I8, is_touch: NDArray[np.bool_], counted: NDArray[np.bool_], n: int) -> F8:
+    """Per customer, the share of counted touches that an own event follows within three days; NaN without any."""
     order = np.lexsort((when, who))
     at, whose, touch = when[order], who[order], is_touch[order]
-    own = np.flatnonzero(~touch)
-    place = np.searchsorted(own, np.flatnonzero(touch))
-    sent = np.flatnonzero(touch)
+    own, sent = np.flatnonzero(~touch), np.flatnonzero(counted[order])
+    place = np.searchsorted(own, sent)
     has_next = place < len(own)
     after = own[np.minimum(place, max(len(own) - 1, 0))] if len(own) else np.zeros(len(sent), np.int64)
     is_answer = has_next & (whose[after] == whose[sent]) & (at[after] - at[sent] <= _ANSWERED_WITHIN)
-    counted = whose[sent] >= 0
-    n_sent = np.bincount(whose[sent][counted], minlength=n)
-    n_answered = np.bincount(whose[sent][counted], is_answer[counted], n)
+    known = whose[sent] >= 0
+    n_sent = np.bincount(whose[sent][known], minlength=n)
+    n_answered = np.bincount(whose[sent][known], is_answer[known], n)
     return np.where(n_sent > 0, n_answered / np.maximum(n_sent, 1), np.nan)
 
 
@@ -128,11 +133,11 @@ def measure_relevance(
             continue
         y = values[known]
         ways = {way: _recode(group[known]) for way, group in groups.items()}
-        folds = [rng.permutation(np.arange(len(y)) % _FOLDS) for _ in range(_REPEATS)]
-        errors = {way: _predict_errors(y, group, folds) for way, group in ways.items()}
-        shuffled = [_predict_errors(y, rng.permutation(ways[against]), folds[:1]) for _ in range(_RANDOMS)]
+        folds = draw_folds(len(y), rng)
+        errors = {way: predict_errors(y, group, folds) for way, group in ways.items()}
+        shuffled = [predict_errors(y, rng.permutation(ways[against]), folds[:1]) for _ in range(_RANDOMS)]
         errors[RANDOM] = np.mean(shuffled, axis=0)
-        base = _predict_errors(y, np.zeros(len(y), np.int64), folds)
+        base = predict_errors(y, np.zeros(len(y), np.int64), folds)
         rows += _compare_ways(name, errors, base, {way: int(group.max()) + 1 for way, group in ways.items()}, rng)
     return pa.Table.from_pylist(rows)
 
@@ -141,22 +146,50 @@ def _recode(group: I8) -> I8:
     return np.asarray(np.unique(group, return_inverse=True)[1], np.int64)
 
 
-def _predict_errors(y: F8, group: I8, folds: Sequence[I8]) -> F8:
-    """Squared errors of the mean of a customer's group among the customers of the other folds.
+def draw_folds(n: int, rng: np.random.Generator) -> list[I8]:
+    """The fold of each customer, 0 to 4, four times over."""
+    return [rng.permutation(np.arange(n) % _FOLDS) for _ in range(_REPEATS)]
 
-    A group's mean is drawn toward the mean of all as if one more customer had been seen there: small groups, as the
-    125 cells of RFM have, then mislead less.
+
+def predict_errors(y: F8, group: I8, folds: Sequence[I8]) -> F8:
+    """Squared errors of what is expected of a customer's group, by the customers of the other folds.
+
+    >>> y, group = np.array([0.0, 9, 1, 8] * 50), np.array([0, 1] * 100)
+    >>> folds = draw_folds(200, np.random.default_rng(0))
+    >>> one, two = (predict_errors(y, way, folds).sum() for way in (np.zeros(200, int), group))
+    >>> round(float(1 - two / one), 2)
+    0.98
     """
-    k = int(group.max()) + 1
     total = np.zeros(len(y))
     for fold in folds:
         for i in range(_FOLDS):
             train, test = fold != i, fold == i
-            mean = y[train].mean()
-            sums = np.bincount(group[train], y[train], k)
-            n = np.bincount(group[train], minlength=k)
-            total[test] += (y[test] - ((sums + mean) / (n + 1))[group[test]]) ** 2
+            total[test] += (y[test] - _expect_of_groups(y[train], group[train], int(group.max()) + 1)[group[test]]) ** 2
     return total / len(folds)
+
+
+def _expect_of_groups(y: F8, group: I8, k: int) -> F8:
+    """The mean of each group [K], drawn toward the mean of all by as much as groups of its size are chance.
+
+    So many small groups, as the 125 cells of RFM, are worth what can be had of them, and no way of grouping is favoured
+    for its number of groups. How far groups differ beyond chance is the analysis-of-variance estimate (Searle, Casella
+    and McCulloch 1992, 10.1002/9780470316856); where they do not, or no group has two customers, it is the mean of all.
+    """
+    middle = y.mean()
+    y = y - middle
+    n = np.bincount(group, minlength=k)
+    sums = np.bincount(group, y, k)
+    n_groups = int((n > 0).sum())
+    if n_groups < 2 or n_groups == len(y):
+        return np.full(k, middle)
+    means = sums / np.maximum(n, 1)
+    apart = float(sums @ means)
+    within = max(float(y @ y) - apart, 0.0) / (len(y) - n_groups)
+    usual_n = (len(y) - float(n @ n) / len(y)) / (n_groups - 1)
+    between = (apart / (n_groups - 1) - within) / usual_n
+    if between <= 0:
+        return np.full(k, middle)
+    return np.asarray(middle + sums / np.maximum(n + within / between, 1e-12))
 
 
 def _compare_ways(
@@ -189,32 +222,64 @@ def _compare_ways(
     return rows
 
 
+def say_standing(relevance: pa.Table) -> str:
+    """How the segments stand against RFM, or against random ones where nobody bought, in a sentence or two.
+
+    More or less is said where the 95 % interval of the difference leaves out zero; more only against every use of RFM.
+
+    >>> row = {"outcome": "bought", "grouping": "RFM segments", "more_low": 0.1, "more_high": 0.3}
+    >>> say_standing(pa.Table.from_pylist([row]))
+    'Beyond chance segments explain more than every use of RFM of “bought”.'
+    """
+    rows = relevance.to_pylist()
+    rivals = [r for r in rows if r["grouping"] not in (SEGMENTS, RANDOM)]
+    whom = "every use of RFM" if rivals else "random ones"
+    rivals = rivals or [r for r in rows if r["grouping"] == RANDOM]
+    more, less, even = list[str](), list[str](), list[str]()
+    for outcome in dict.fromkeys(r["outcome"] for r in rivals):
+        own = [r for r in rivals if r["outcome"] == outcome]
+        ahead = [r["grouping"] for r in own if r["more_high"] < 0]
+        if ahead:
+            less.append(f"“{outcome}” ({'; '.join(ahead)})")
+        else:
+            (more if all(r["more_low"] > 0 for r in own) else even).append(f"“{outcome}”")
+    said = [f"Beyond chance segments explain more than {whom} of {', '.join(more)}."] if more else []
+    said += [f"Beyond chance segments explain less of {', '.join(less)}."] if less else []
+    said += [f"Within chance segments explain as much as the best of these of {', '.join(even)}."] if even else []
+    return " ".join(said)
+
+
 def choose_by_relevance(
-    points: NDArray[np.floating], outcomes: pa.Table, *, k_max: int = 12, seed: int = 0
+    points: NDArray[np.floating], outcomes: pa.Table, *, k_max: int = MOST_PAYING, seed: int = 0
 ) -> tuple[int, pa.Table]:
     """How many segments pay: the fewest that explain as much as the best number does, within one standard error.
 
     Returns the number and ``k, explained_p, below_best_se, is_chosen`` for each tried; ``explained_p`` is the mean over
-    the outcomes, ``below_best_se`` the standard error of the distance to the best, over customers drawn again. For
-    customers without groups of their own, where silhouette and the like have nothing to find.
+    the outcomes, ``below_best_se`` the standard error of the distance to the best, over customers drawn again. Where
+    revenue is there logged, that stands for it: as it is, a few large customers would decide. For customers without
+    groups of their own, where silhouette and the like have nothing to find. Raises EventsError where no outcome tells
+    100 customers apart.
     """
     from sojourn.segment_cluster import KMEANS, cluster
 
     rng = np.random.default_rng(seed)
-    kept = [name for name in outcomes.column_names if name != "customer_id"]
+    skipped = {"customer_id", REVENUE} if LOGGED in outcomes.column_names else {"customer_id"}
+    kept = [name for name in outcomes.column_names if name not in skipped]
     known = {name: np.asarray(outcomes[name].to_numpy(), dtype=float) for name in kept}
     known = {n: y for n, y in known.items() if np.isfinite(y).all() and np.ptp(y) > 0 and len(y) >= _LEAST}
+    if not known:
+        raise EventsError("nothing that happened after tells enough customers apart")
     n = len(points)
     draws = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)])
-    folds = [rng.permutation(np.arange(n) % _FOLDS) for _ in range(_REPEATS)]
+    folds = draw_folds(n, rng)
     explained = []
     numbers = list(range(2, max(3, min(k_max, n // 50) + 1)))
     for k in numbers:
         group = cluster(points, KMEANS, k, seed=seed).assign(points)[0]
         parts = []
         for y in known.values():
-            base = draws @ _predict_errors(y, np.zeros(n, np.int64), folds)
-            parts.append(1 - (draws @ _predict_errors(y, group, folds)) / base)
+            base = draws @ predict_errors(y, np.zeros(n, np.int64), folds)
+            parts.append(1 - (draws @ predict_errors(y, group, folds)) / base)
         explained.append(np.mean(parts, axis=0))
     found = np.stack(explained)
     best = int(found[:, 0].argmax())

@@ -160,17 +160,25 @@ def _find_number(
             outcomes = outcomes_after(events, table["customer_id"], then, days, meaning)
         if table.num_rows < _LEAST_CUSTOMERS:
             raise EventsError(f"only {table.num_rows} customers were known by {then:%Y-%m-%d}")
-        preparation = learn_preparation(table, used, protected=book.protected, seed=seed)
+        k, numbers = find_paying_number(table, used, outcomes, book, seed)
     except SojournError as error:
         return None, None, f"how many segments pay could not be asked of earlier data: {error}"
+    tell("number of segments by relevance", 1, 1)
+    return k, numbers, ""
+
+
+def find_paying_number(
+    table: pa.Table, inputs: Sequence[str], outcomes: pa.Table, book: Playbook, seed: int
+) -> tuple[int, pa.Table]:
+    """How many segments by these inputs pay (:func:`sojourn.segment_relevance.choose_by_relevance`), asked of a sample
+    of 50,000 customers at most. ``outcomes`` has a row for each row of the table."""
+    preparation = learn_preparation(table, inputs, protected=book.protected, seed=seed)
     rng = np.random.default_rng(seed)
     if table.num_rows > _SAMPLE:
         rows = pa.array(np.sort(rng.choice(table.num_rows, _SAMPLE, replace=False)))
         table, outcomes = table.take(rows), outcomes.take(rows)
     placed = place_in_space(learn_space(table, preparation, rng=rng), table)
-    k, numbers = choose_by_relevance(placed.coordinates, outcomes, seed=seed)
-    tell("number of segments by relevance", 1, 1)
-    return k, numbers, ""
+    return choose_by_relevance(placed.coordinates, outcomes, seed=seed)
 
 
 def _look_back(

@@ -22,7 +22,7 @@ from sojourn.segment_audit import audit_segments
 from sojourn.segment_features import foresee_outcomes
 from sojourn.segment_flavours import RECIPES, make_recipe
 from sojourn.segment_hybrid import cross_states, flow_between_cells
-from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance
+from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance, say_standing
 from sojourn.segment_study import RFM_CELLS, RFM_SEGMENTS, RFM_TOTAL, study_segments
 from sojourn.simulate import simulate
 
@@ -73,6 +73,19 @@ def test_outcomes_are_counted_strictly_after_the_instant_and_until_the_horizon()
     assert found["answered"].to_pylist() == [0, 0.5, 0, None]
 
 
+def test_touches_that_nobody_could_have_answered_yet_do_not_count():
+    days = {"a": [(37, "mail"), (38, "view"), (39, "mail")], "b": [(39, "mail")]}
+    rows = sorted((day, who, kind) for who, did in days.items() for day, kind in did)
+    table = pa.table(
+        {
+            "customer_id": [r[1] for r in rows], "event_class": [r[2] for r in rows],
+            "event_at": [at_day(r[0]) for r in rows],
+        }
+    )  # fmt: skip
+    found = count_outcomes(table, pa.array(["a", "b"]), at_day(10), 30, touches=["mail"])
+    assert found["answered"].to_pylist() == [1, None]
+
+
 def test_explained_share_is_what_was_planted_and_nothing_for_random_groups():
     rng = np.random.default_rng(0)
     group = rng.integers(0, 4, 4_000)
@@ -103,6 +116,51 @@ def test_groups_of_single_customers_explain_nothing():
     outcomes = pa.table({"customer_id": np.arange(600).astype(str), "y": rng.normal(size=600)})
     found = measure_relevance({"segments": np.arange(600)}, outcomes).to_pylist()
     assert found[0]["explained_p"] < 0.02
+
+
+def test_many_small_groups_are_neither_favoured_nor_punished():
+    rng = np.random.default_rng(4)
+    group, part = rng.integers(0, 5, 1_000), rng.integers(0, 25, 1_000)
+    ids = np.arange(1_000).astype(str)
+    planted = pa.table({"customer_id": ids, "y": group + rng.normal(0, 3.0, 1_000)})
+    noise = pa.table({"customer_id": ids, "y": rng.normal(0, 3.0, 1_000)})
+    cells = {"segments": group, "cells": group * 25 + part}
+    five, split, _ = measure_relevance(cells, planted).to_pylist()
+    assert five["explained_p"] > 0.15
+    assert 0.1 < split["explained_p"] < five["explained_p"] + 0.01
+    assert all(abs(row["explained_p"]) < 0.015 for row in measure_relevance(cells, noise).to_pylist())
+
+
+def test_a_few_large_customers_do_not_decide_the_number():
+    rng = np.random.default_rng(5)
+    x = rng.uniform(0, 1, 2_000)
+    logged = np.floor(x * 3) + rng.normal(size=2_000)
+    outcomes = pa.table({"customer_id": np.arange(2_000).astype(str), "revenue, logged": logged})
+    whale = np.where(x > 0.99, 1e6 * rng.random(2_000), 0.0)
+    both = outcomes.append_column("revenue", pa.array(whale))
+    assert choose_by_relevance(x[:, None], both)[1] == choose_by_relevance(x[:, None], outcomes)[1]
+
+
+def test_a_number_cannot_be_chosen_by_what_did_not_happen():
+    outcomes = pa.table({"customer_id": np.arange(300).astype(str), "bought": np.zeros(300)})
+    with pytest.raises(EventsError, match="nothing that happened"):
+        choose_by_relevance(np.random.default_rng(0).normal(size=(300, 2)), outcomes)
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([(0.01, 0.02), (0.01, 0.03)], "more than every use of RFM of “bought”"),
+        ([(0.01, 0.02), (-0.01, 0.03)], "Within chance segments explain as much as the best of these of “bought”"),
+        ([(0.01, 0.02), (-0.03, -0.01)], "explain less of “bought” (RFM 1)"),
+    ],
+)
+def test_more_is_said_only_where_no_use_of_rfm_may_be_as_good(differences, said):
+    names = {"segments": (0.0, 0.0), "random": (0.1, 0.2)} | {f"RFM {i}": d for i, d in enumerate(differences)}
+    rows = [{"outcome": "bought", "grouping": n, "more_low": a, "more_high": b} for n, (a, b) in names.items()]
+    found = say_standing(pa.Table.from_pylist(rows))
+    assert said in found
+    assert found.count("“") == 1
 
 
 def test_as_many_segments_are_taken_as_pay():
@@ -289,9 +347,10 @@ def test_on_online_retail_value_segments_explain_more_of_later_revenue_than_rfm_
     by = {(r["outcome"], r["grouping"]): r for r in study.relevance.to_pylist()}
     for outcome in ("revenue", "revenue, logged", "bought", "came back"):
         assert by[outcome, "segments"]["explained_p"] > by[outcome, RFM_CELLS]["explained_p"]
+        assert by[outcome, RFM_TOTAL]["more_high"] > 0
         assert by[outcome, RFM_SEGMENTS]["more_low"] > 0
         assert by[outcome, "random"]["more_low"] > 0
-    for outcome in ("revenue", "revenue, logged"):
-        assert by[outcome, RFM_CELLS]["more_low"] > 0
-        assert by[outcome, "segments"]["explained_p"] > by[outcome, RFM_TOTAL]["explained_p"]
-    assert len(study.segments.segments) <= 12
+    for way in (RFM_CELLS, RFM_TOTAL):
+        assert by["revenue", way]["more_low"] > 0
+        assert by["revenue, logged", "segments"]["explained_p"] > by["revenue, logged", way]["explained_p"]
+    assert len(study.segments.segments) <= 20

@@ -103,8 +103,8 @@ class Customers:
         return found
 
     def blank(self, rows: NDArray[np.int32]) -> None:
-        """Forget all about these customers but who they are and what was told of them."""
-        for name in self._blank.keys() - {"owner", "n_told", "folded_at"}:
+        """Forget all about these customers but who they are and what was told of them: where they are in, too."""
+        for name in self._blank.keys() - {"owner", "members", "n_told", "folded_at"}:
             getattr(self, name)[rows] = self._blank[name]
 
     def free(self, rows: NDArray[np.int32]) -> None:

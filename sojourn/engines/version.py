@@ -405,7 +405,7 @@ class Version:
     ) -> None:  # fmt: skip
         """Bring customers forward, fold those again whose past has changed, and tell what has become so."""
         facts: list[tuple[Fact, int]] = []
-        touched = redo
+        touched, fresh = redo, rows[self.customers.n_events[rows] == 0]
         classes: tuple[Rows, NDArray[np.int16]] | None = None
         if events is not None and len(rows):
             stepped_rows, mine = rows, events
@@ -418,6 +418,10 @@ class Version:
             classes = (rows, events.event_class)
         was_told = self.customers.kept[redo, TOLD_AT] > LONG_AGO
         redone = self._refold(redo) if len(redo) or freed else None
+        empty = redo[self.customers.n_events[redo] == 0]  # with an id all their events have left, or only it has come
+        if len(empty):
+            touched = np.setdiff1d(touched, empty)
+            freed = [*freed, *self.customers.owner[empty].tolist()]
         people = self._rows_of_people(about)
         if len(people):
             touched = np.union1d(touched, people).astype(np.int32)
@@ -430,7 +434,10 @@ class Version:
             redone += [fact for fact, _ in self._tell_moves(ahead.moves[of_redone], None)]
             facts += self._square(redone, redo, freed, outcome)
         why = np.full(len(touched), BY_BELIEF | BY_MOVE, np.uint8)
-        why[is_redone] |= BY_ALL
+        # Of whom no rule was looked at yet: one may hold of whoever has done nothing else.
+        why[is_redone | np.isin(touched, fresh) | self.customers.is_held[touched]] |= BY_ALL
+        self.customers.is_held[touched] = False
+        why[self.customers.rule_due[touched] <= self.now] |= BY_TIME  # no later look would find them due
         if len(people):
             why[np.isin(touched, people)] |= BY_TRAIT
         facts += self._evaluate(touched, np.full(len(touched), self.now), why, classes, ahead)
@@ -582,7 +589,8 @@ class Version:
     def row(self, node: int) -> int:
         """The row of the customer who has this id; -1 where they have no events."""
         owner = int(self.known.graph.owner[node])
-        return int(self._row_of[owner]) if owner < len(self._row_of) else -1
+        row = int(self._row_of[owner]) if owner < len(self._row_of) else -1
+        return row if row >= 0 and self.customers.n_events[row] else -1
 
     def find_rows(self, nodes: NDArray[np.int32]) -> Rows:
         """The row of the customer of each id; -1 for unknown ids (-1), and where they have no events."""

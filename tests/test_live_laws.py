@@ -173,6 +173,27 @@ def test_ids_that_meet_are_one_customer_with_both_pasts(tmp_path: Path) -> None:
             assert found["activity"]["n_events"] == 6
 
 
+def test_what_people_decided_about_the_erased_is_erased_and_a_refusal_holds_nothing_up(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", SHOP)
+    with open_engine(project, START) as engine:
+        engine.send([track("ann@x.org"), track("bob"), track("cyd"), track("dan")])
+        engine.live.command("merge", {"a": "ann@x.org", "b": "bob"})
+        engine.live.command("merge", {"a": "cyd", "b": "dan"})
+        with pytest.raises(SojournError, match="neither merged nor split"):
+            engine.live.command("undo", {"a": "ann@x.org", "b": "cyd"})
+        engine.settle()
+        assert engine.live.command("erase", {"id": "bob"})["n_ids"] == 2
+        engine.settle()
+        told = [record.payload for record in engine.store.read_log() if record.kind == "command"]
+        assert len(told) == 4
+        assert not any(id in payload for payload in told for id in (b"ann", b"bob"))
+        assert sum(b"dan" in payload for payload in told) == 1
+    (project / "live" / "snapshot.arrow").unlink()
+    with open_engine(project, START) as engine:
+        assert engine.live.customer("ann@x.org") is None
+        assert engine.live.customer("dan")["customer_id"] == "cyd"  # type: ignore[index]
+
+
 def test_people_merge_users_and_take_it_back(tmp_path: Path) -> None:
     with open_engine(make_project(tmp_path / "p", SHOP), START) as engine:
         engine.send([track("u1"), track("u2"), track("u2")])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sojourn.archive import erase_calls
+from sojourn.engines.commands import read_command, spell_command
 from sojourn.engines.recovery import ARCHIVE, SNAPSHOT, save_snapshot
 from sojourn.engines.version import PLACE_BITS, Version, Whose
 from sojourn.errors import SojournError
@@ -69,6 +70,7 @@ def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
     calls = {(int(seq) >> PLACE_BITS, int(seq) & ((1 << PLACE_BITS) - 1)) for seq in seqs}
     calls |= _find_calls(live, version, set(whose.ids))
     _erase_in_log(live, calls)
+    _erase_commands(live.store, {*whose.names, *(id[1:] for id in whose.ids)})
     erase_calls(folder / ARCHIVE, calls)
     n_files = _erase_in_results(live, whose.names)
     gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
@@ -137,6 +139,13 @@ def _names(raw: bytes, ids: Collection[str]) -> bool:
     if not isinstance(call, dict):
         return True
     return any(str(call.get(name)) in ids for name in ("userId", "anonymousId", "previousId"))
+
+
+def _erase_commands(store: Store, texts: Set[str]) -> None:
+    """Leave nothing in the log of what people decided about these ids: it does nothing when the log is read again."""
+    for record in store.read_log(store.first_position() - 1):
+        if record.kind == "command" and not texts.isdisjoint(map(str, read_command(record.payload)[1].values())):
+            store.rewrite_record(record.position, spell_command("erase", {}), record.n)
 
 
 def _erase_in_log(live: Live, calls: Collection[Place]) -> None:

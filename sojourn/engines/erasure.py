@@ -7,11 +7,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Set
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sojourn.archive import erase_calls
+from sojourn.archive import erase_calls, rewrite_commands
 from sojourn.engines.commands import read_command, spell_command
 from sojourn.engines.recovery import ARCHIVE, SNAPSHOT, save_snapshot
 from sojourn.engines.version import PLACE_BITS, Version, Whose
@@ -70,7 +71,7 @@ def _finish(live: Live, version: Version, whose: Whose) -> dict[str, Any]:
     calls = {(int(seq) >> PLACE_BITS, int(seq) & ((1 << PLACE_BITS) - 1)) for seq in seqs}
     calls |= _find_calls(live, version, set(whose.ids))
     _erase_in_log(live, calls)
-    _erase_commands(live.store, {*whose.names, *(id[1:] for id in whose.ids)})
+    _erase_commands(store, folder / ARCHIVE, {*whose.names, *(id[1:] for id in whose.ids)})
     erase_calls(folder / ARCHIVE, calls)
     n_files = _erase_in_results(live, whose.names)
     gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
@@ -141,11 +142,17 @@ def _names(raw: bytes, ids: Collection[str]) -> bool:
     return any(str(call.get(name)) in ids for name in ("userId", "anonymousId", "previousId"))
 
 
-def _erase_commands(store: Store, texts: Set[str]) -> None:
-    """Leave nothing in the log of what people decided about these ids: it does nothing when the log is read again."""
+def _erase_commands(store: Store, archive: Path, texts: Set[str]) -> None:
+    """Leave nothing of what people decided about these ids: it does nothing when the log is read again."""
+
+    def rewrite(payload: bytes) -> bytes:
+        is_about = not texts.isdisjoint(map(str, read_command(payload)[1].values()))
+        return spell_command("erase", {}) if is_about else payload
+
     for record in store.read_log(store.first_position() - 1):
-        if record.kind == "command" and not texts.isdisjoint(map(str, read_command(record.payload)[1].values())):
-            store.rewrite_record(record.position, spell_command("erase", {}), record.n)
+        if record.kind == "command" and (payload := rewrite(record.payload)) != record.payload:
+            store.rewrite_record(record.position, payload, record.n)
+    rewrite_commands(archive, rewrite)
 
 
 def _erase_in_log(live: Live, calls: Collection[Place]) -> None:

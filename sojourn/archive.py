@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -29,6 +29,7 @@ from sojourn.archive_files import (
     list_parts,
     read_pieces,
     rename_file,
+    rewrite_marks,
 )
 from sojourn.errors import Problem
 from sojourn.store import Record, Store
@@ -163,6 +164,16 @@ def erase_calls(folder: Path, calls: Collection[tuple[int, int]]) -> int:
             with explain_file(part.path):
                 n_erased += erase_rows(part, is_chosen)
     return n_erased
+
+
+def rewrite_commands(folder: Path, rewrite: Callable[[bytes], bytes]) -> int:
+    """Put something else in the place of commands of the archive, given by their payloads; returns of how many."""
+    n = 0
+    for part in list_parts(folder):
+        if not part.is_calls:
+            with explain_file(part.path):
+                n += rewrite_marks(part, lambda kind, payload: rewrite(payload) if kind == "command" else payload)
+    return n
 
 
 def _merge_parts(parts: list[Part], after: int, until: int | None) -> Iterator[tuple[int, list[pa.RecordBatch]]]:

@@ -255,3 +255,20 @@ def erase_rows(part: Part, is_chosen: Callable[[NDArray[np.int64], NDArray[np.in
             writer.write(pa.table(columns).cast(COLUMNS))
         writer.close()
     return n_erased
+
+
+def rewrite_marks(part: Part, rewrite: Callable[[str, bytes], bytes]) -> int:
+    """Write a file of records that hold no calls anew, with what becomes of each kind and payload; of how many that is
+    something else."""
+    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+        table = file.read()
+    before = table["payload"].to_pylist()
+    after = [rewrite(kind, payload) for kind, payload in zip(table["kind"].to_pylist(), before, strict=True)]
+    n: int = sum(old != new for old, new in zip(before, after, strict=True))
+    if n:
+        writer = _Writer(part.path, _MARKS)
+        writer.write(
+            table.set_column(_MARKS.names.index("payload"), _MARKS.field("payload"), pa.array(after, pa.binary()))
+        )
+        writer.close()
+    return n

@@ -180,6 +180,11 @@ class Store:
         """
         return store_log.read_records(self._reading, after, until, self._where)
 
+    def find_kind(self, kind: str) -> list[int]:
+        """The positions of the log's records of a kind, rising."""
+        found: list[int] = self._read(store_log.find_kind, kind)
+        return found
+
     def first_position(self) -> int:
         """The first position that the log still has; 1 until records were dropped."""
         return int(self._read(store_log.read_first))

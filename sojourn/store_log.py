@@ -171,6 +171,12 @@ def rewrite_record(connection: sa.Connection, position: int, payload: bytes, n: 
     return True
 
 
+def find_kind(connection: sa.Connection, kind: str) -> list[int]:
+    """The positions of the log's records of a kind; what the others hold is not read."""
+    chosen = sa.select(log.c.position).where(log.c.kind == kind).order_by(log.c.position)
+    return list(connection.execute(chosen).scalars())
+
+
 def drop_records(connection: sa.Connection, until: int, most: int) -> bool:
     """Drop the first ``most`` records, up to ``until`` at most; True when there are none left to drop."""
     first, last = read_first(connection), read_last(connection)

@@ -18,6 +18,7 @@ from live_engine import SECOND, Engine, make_project, open_engine
 from postgres import run_postgres
 
 from sojourn import deploy
+from sojourn.archive import compact_log, read_records
 from sojourn.engines import erasure
 from sojourn.engines.recovery import note_active
 from sojourn.engines.service import Overloaded
@@ -26,7 +27,7 @@ from sojourn.fold.audience_kernel import BY_ALL
 from sojourn.playbook import load_playbook
 from sojourn.replay_calls import Calls, read_calls
 from sojourn.simulate import simulate
-from sojourn.store import StoreFull
+from sojourn.store import StoreFull, open_store
 
 START = 1_760_000_000 * SECOND
 SHOP = load_playbook("shop").text
@@ -172,6 +173,50 @@ def test_ids_that_meet_are_one_customer_with_both_pasts(tmp_path: Path) -> None:
             assert found is not None
             assert found["customer_id"] == "u1"
             assert found["activity"]["n_events"] == 6
+
+
+def test_what_people_decided_about_the_erased_is_erased_and_a_refusal_holds_nothing_up(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", SHOP)
+    with open_engine(project, START) as engine:
+        engine.send([track("ann@x.org"), track("bob"), track("cyd"), track("dan")])
+        engine.live.command("merge", {"a": "ann@x.org", "b": "bob"})
+        engine.live.command("merge", {"a": "cyd", "b": "dan"})
+        with pytest.raises(SojournError, match="neither merged nor split"):
+            engine.live.command("undo", {"a": "ann@x.org", "b": "cyd"})
+        engine.settle()
+        assert engine.live.command("erase", {"id": "bob"})["n_ids"] == 2
+        engine.settle()
+        told = [record.payload for record in engine.store.read_log() if record.kind == "command"]
+        assert len(told) == 4
+        assert not any(id in payload for payload in told for id in (b"ann", b"bob"))
+        assert sum(b"dan" in payload for payload in told) == 1
+    (project / "live" / "snapshot.arrow").unlink()
+    with open_engine(project, START) as engine:
+        assert engine.live.customer("ann@x.org") is None
+        assert engine.live.customer("dan")["customer_id"] == "cyd"  # type: ignore[index]
+
+
+def test_what_people_decided_about_the_erased_is_erased_from_the_archive(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", SHOP)
+    day = 86_400 * SECOND
+    with open_engine(project, START) as engine:
+        engine.send([track("ann@x.org"), track("bob"), track("cyd"), track("dan")])
+        engine.live.command("merge", {"a": "ann@x.org", "b": "bob"})
+        engine.live.command("merge", {"a": "cyd", "b": "dan"})
+        engine.pass_time(3 * 86_400)
+    folder = project / "live" / "archive"
+    with open_store(f"sqlite:///{project}/live/store.sqlite") as store:
+        compact_log(store, folder, before_at=START + 2 * day)
+    with open_engine(project, START + 4 * day) as engine:
+        assert engine.live.command("erase", {"id": "bob"})["n_ids"] == 2
+        told = [one.payload for one in read_records(engine.store, folder, 0) if one.kind == "command"]
+        assert engine.store.first_position() > 3
+    assert not any(id in payload for payload in told for id in (b"ann", b"bob"))
+    assert sum(b"dan" in payload for payload in told) == 1
+    (project / "live" / "snapshot.arrow").unlink()
+    with open_engine(project, START + 5 * day) as engine:
+        assert engine.live.customer("dan")["customer_id"] == "cyd"  # type: ignore[index]
+        assert engine.live.customer("bob") is None
 
 
 def test_people_merge_users_and_take_it_back(tmp_path: Path) -> None:

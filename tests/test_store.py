@@ -206,6 +206,11 @@ class TestLog:
         with pytest.raises(StoreError, match="no record 4"):
             store.rewrite_record(4, b"", 0)
 
+    def test_records_of_a_kind_are_found(self, store: Store) -> None:
+        store.append([record(1), NewRecord(2, "command", 0, b"x"), record(3), NewRecord(4, "command", 0, b"y")])
+        assert store.find_kind("command") == [2, 4]
+        assert store.find_kind("clock") == []
+
     def test_records_are_dropped_a_few_at_a_time(self, store: Store) -> None:
         store.append([record(i) for i in range(25)])
         found = []

@@ -6,14 +6,16 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sojourn.archive import erase_calls
+from sojourn.archive import erase_calls, rewrite_commands
 from sojourn.calls import CallReader
+from sojourn.engines.commands import read_command, spell_command
 from sojourn.engines.recovery import ARCHIVE, SNAPSHOT
 from sojourn.engines.version import PLACE_BITS, Version, Whose
 from sojourn.errors import SojournError
@@ -110,6 +112,7 @@ def _finish(live: Live, version: Version, whose: Whose, looked: Looked | None = 
     for record in live.read_all(after):
         calls |= _find_calls(record, version.reader, version.known.n_customer_levels, set(whose.ids))
     _erase_in_log(live, calls)
+    _erase_commands(store, folder / ARCHIVE, {*whose.names, *(id[1:] for id in whose.ids)})
     erase_calls(folder / ARCHIVE, calls)
     n_files = _erase_in_results(live, whose.names)
     gone = Forgotten(customer_ids=whose.names, nodes=whose.keys, calls=sorted(calls))
@@ -166,6 +169,21 @@ def _names(raw: bytes, ids: Collection[str]) -> bool:
     if not isinstance(call, dict):
         return True
     return any(str(call.get(name)) in ids for name in ("userId", "anonymousId", "previousId"))
+
+
+def _erase_commands(store: Store, archive: Path, texts: Set[str]) -> None:
+    """Leave nothing of what people decided about these ids: it does nothing when the log is read again."""
+
+    def rewrite(payload: bytes) -> bytes:
+        is_about = not texts.isdisjoint(map(str, read_command(payload)[1].values()))
+        return spell_command("erase", {}) if is_about else payload
+
+    for position in store.find_kind("command"):
+        [record] = store.read_log(position - 1, until=position)
+        payload = rewrite(record.payload)
+        if payload != record.payload:
+            store.rewrite_record(position, payload, record.n)
+    rewrite_commands(archive, rewrite)
 
 
 def _erase_in_log(live: Live, calls: Collection[Place]) -> None:

@@ -185,11 +185,11 @@ class Version:
     def take_command(self, position: int, at: int, name: str, arguments: dict[str, Any]) -> Outcome:
         """What people decide about ids: merge, split, undo. Raises SojournError where it cannot be done."""
         outcome = Outcome()
+        self.position, self.now = position, max(self.now, at)  # of what is refused too: it is in the log
         a, b = self.known.find(str(arguments["a"])), self.known.find(str(arguments["b"]))
         changed = {"merge": self.known.graph.merge, "split": self.known.graph.split, "undo": self.known.graph.undo}[
             name
         ](a, b)
-        self.position, self.now = position, max(self.now, at)
         redo, freed = self._join(changed, outcome)
         self._carry_on(np.empty(0, np.int32), None, redo, freed, np.empty(0, np.int32), outcome)
         return outcome

@@ -326,12 +326,47 @@ def table_at(folder):
         (["--method", "gm"], "Did you mean 'gmm'"),
         (["--previous", "nowhere"], "no segments that can be read"),
         (["--at", "soon"], "is not a date or time"),
+        (["--seed", "9000000000"], "9000000000 is too large"),
     ],
 )
 def test_wrong_options_are_named_before_anything_is_read(options, what, tmp_path):
     done = CliRunner().invoke(app, ["segments", "none.csv", "-p", "shop", "--out", str(tmp_path / "o"), *options])
     assert done.exit_code == 2
     assert what in done.output.replace("\n", " ")
+
+
+def test_traits_without_protected_attributes_and_with_markup_are_segmented(rows, events, tmp_path):
+    ids = events["customer_id"].unique().cast(pa.string())
+    rng = np.random.default_rng(0)
+    plan = pa.array(np.where(rng.random(len(ids)) < 0.5, "[/bold]<b>gold", "plain"))
+    pq.write_table(rows, tmp_path / "events.parquet")
+    pq.write_table(pa.table({"customer_id": ids, "plan": plan}), tmp_path / "traits.parquet")
+    asked = ["--recipe", "demographic", "--method", "kmeans", "--k", "2", "--input", "plan"]
+    where = ["--traits", str(tmp_path / "traits.parquet"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["segments", str(tmp_path / "events.parquet"), "-p", "shop", *asked, *where])
+    assert done.exit_code == 0, done.output
+    assert "[/bold]<b>gold" in done.output
+    assert json.loads((tmp_path / "out" / "segments.json").read_text())["audit"] == {}
+    assert "<b>gold" not in (tmp_path / "out" / "segments.html").read_text(encoding="utf-8")
+
+
+def test_a_feature_that_nobody_had_yet_is_no_reason_to_foresee_nothing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=600)
+    empty = pa.array([None] * 600, pa.float64())
+    then = pa.table({"customer_id": np.arange(600).astype(str), "x": x, "mood": empty})
+    now = then.set_column(2, "mood", pa.array(rng.normal(size=600)))
+    outcomes = pa.table({"customer_id": then["customer_id"], "bought": (x > 0).astype(float)})
+    table, _ = foresee_outcomes(now, then, outcomes, ["x", "mood"], seed=0)
+    assert np.corrcoef(table["expected_bought"].to_numpy(), x > 0)[0, 1] > 0.9
+
+
+def test_a_horizon_before_the_calendar_leaves_relevance_out(events, shop):
+    study = study_segments(events, shop, "lifecycle", horizon_days=10_000_000)
+    assert study.relevance is None
+    assert "there is no date" in study.why_not
+    with pytest.raises(EventsError, match="there is no date"):
+        make_recipe("predictive", events, shop, at_day(90), horizon_days=10_000_000)
 
 
 # -- real data --------------------------------------------------------------------------------------------

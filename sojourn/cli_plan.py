@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,13 @@ from sojourn.errors import Problem, SojournError
 
 _NEEDED = ("customers", "history", "transitions", "matrix", "precedes")
 _USED = ("triggers", "value", "predictions", "send_times")
-_COLUMNS = {"history": ["customer_id", "event_at", "event_class", "state"]}
+_READ = {"history": ["customer_id", "event_at", "event_class", "state"]}
+_COLUMNS = {
+    "customers": ("customer_id", "state", "state_p", "first_at"),
+    "transitions": ("customer_id", "at", "to_state"),
+    "matrix": ("from_state", "to_state", "n", "p", "median_dwell_s"),
+    "precedes": ("from_state", "to_state", "event_class", "is_touch", "lift", "low", "high", "n_with", "q"),
+}
 
 
 def plan_command(
@@ -77,7 +84,13 @@ def read_results(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     command = f"sojourn run EVENTS --playbook P --out {folder}"
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        tables = {name: pq.read_table(folder / f"{name}.parquet", columns=_COLUMNS.get(name)) for name in _NEEDED}
+        if not isinstance(run, dict):
+            raise ValueError("run.json holds no facts of a run")
+        datetime.fromisoformat(str(run.get("now")))
+        tables = {name: pq.read_table(folder / f"{name}.parquet", columns=_READ.get(name)) for name in _NEEDED}
+        for name, columns in _COLUMNS.items():
+            if lacking := sorted({*columns} - {*tables[name].column_names}):
+                raise ValueError(f"{name}.parquet has no column '{lacking[0]}'")
         for name in _USED:
             if (folder / f"{name}.parquet").exists():
                 tables[name] = pq.read_table(folder / f"{name}.parquet")

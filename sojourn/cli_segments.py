@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sojourn.segment_study import Study
 
+_MOST_SEED = 4_000_000_000  # clustering takes 32 bits, and a few seeds beyond this one
 _RULES = ("behavioural", "demographic", "predictive", "lifecycle", "value")
 
 
@@ -58,7 +59,12 @@ def segments_command(
     days: Annotated[
         int | None,
         typer.Option(
-            "--days", min=1, metavar="N", show_default="90, at most a quarter", help="How far later outcomes reach."
+            "--days",
+            min=1,
+            max=36_500,
+            metavar="N",
+            show_default="90, at most a quarter",
+            help="How far later outcomes reach.",
         ),
     ] = None,
     previous: Annotated[
@@ -88,7 +94,7 @@ def segments_command(
     from sojourn.segment_hybrid import cross_states, flow_between_cells
     from sojourn.segment_study import study_segments
 
-    _check_choices(recipe, method)
+    _check_choices(recipe, method, seed)
     instant = parse_instant("--at", at)
     before = read_before(previous) if previous is not None else None
     past = read_past(previous) if previous is not None else None
@@ -118,16 +124,20 @@ def segments_command(
     _print_study(study, out)
 
 
-def _check_choices(recipe: str, method: str) -> None:
+def _check_choices(recipe: str, method: str, seed: int) -> None:
     from sojourn.segment_cluster import METHODS
 
     for option, given, known in (("--recipe", recipe, _RULES), ("--method", method, ("auto", *METHODS))):
         if given not in known:
             what = f"'{given}' is none; there are {', '.join(known)}"
             raise SojournError(Problem(option, what, nearest(given, known)))
+    if seed > _MOST_SEED:
+        raise SojournError(Problem("--seed", f"{seed} is too large; {_MOST_SEED:,} is the most"))
 
 
 def _print_study(study: Study, out: Path) -> None:
+    from rich.text import Text
+
     found = study.segments
     output.say(
         f"{output.show_count(found.customers.num_rows, 'customer')} in "
@@ -137,7 +147,7 @@ def _print_study(study: Study, out: Path) -> None:
     table = output.make_grid(("", "right"), ("segment", "left"), ("customers", "right"), ("share", "right"))
     for one in sorted(found.segments, key=lambda one: one.number):
         share = output.show_share(one.n_customers, found.customers.num_rows)
-        table.add_row(str(one.number), one.name, f"{one.n_customers:,}", share)
+        table.add_row(str(one.number), Text(one.name), f"{one.n_customers:,}", share)
     output.open_console().print(table)
     agreement = found.rules.agreement_p
     if agreement == agreement:

@@ -42,6 +42,7 @@ from sojourn.rules import format_duration
 
 GOALS = ("retention", "upsell", "onboarding")
 _LEAST_STATE_P = 0.6
+_MOST_FALSE = 0.05  # share of claims that may be chance
 _N_CUTS = 6  # instants at which new customers are looked at
 
 
@@ -123,7 +124,8 @@ def make_plan(
     activation = next((a for a in playbook.activations if audience and a.audience == audience.name), None)
     about = next((s for s in playbook.states if s.name == state), None)
     n_per_week = count_entries(tables["transitions"], state, now) * share_of(is_now, customers, state)
-    state_p = rates[state] or base_p
+    own_p = rates[state]
+    state_p = base_p if own_p is None else own_p
     signed = -effect if is_loss else effect
     tests, more = _plan_tests(state_p, signed, activation, n_audience or 0, n_per_week, window_s / 86400)
     return Plan(
@@ -136,7 +138,7 @@ def make_plan(
         destination=activation.destination if activation else None,
         creative=activation.creative if activation else (about.creative if about else ""), effect=signed,
         n_per_week=n_per_week, tests=tests, protected=playbook.protected,
-        foresight=next((f for f in run.get("foresight", ()) if f["outcome"] == chosen.name), None),
+        foresight=next((f for f in run.get("foresight") or () if f.get("outcome") == chosen.name), None),
         also=_read_others(tables, state, chosen.name, customers, playbook, rule, now),
         doubts=(*doubts, *more, *(() if activation else (_say_no_activation(state),))),
     )  # fmt: skip
@@ -238,9 +240,13 @@ def _list_precedes(precedes: pa.Table, moves: tuple[Move, ...]) -> tuple[Mapping
             for key in ("from_state", "to_state", "event_class", "is_touch", "lift", "low", "high", "n_with")
         }
         for row in precedes.to_pylist()
-        if (row["from_state"], row["to_state"]) in wanted and (row["q"] or 1.0) < 0.05 and (row["low"] or 0.0) > 1
+        if (row["from_state"], row["to_state"]) in wanted and _is_sure(row["q"]) and (row["low"] or 0.0) > 1
     ]
     return tuple(sorted(rows, key=lambda row: (not row["is_touch"], -row["low"]))[:6])
+
+
+def _is_sure(q: float | None) -> bool:
+    return q is not None and q < _MOST_FALSE
 
 
 def _read_others(
@@ -266,26 +272,36 @@ def _read_others(
         rows = [
             r
             for r in triggers.to_pylist()
-            if r["from_state"] == state and r["kind"] == "touch" and (r["q"] or 1) < 0.05
+            if r["from_state"] == state and r["kind"] == "touch" and r["hazard_ratio"] is not None and _is_sure(r["q"])
         ]
         keys = ("to_state", "event_class", "hazard_ratio", "low", "high")
         found["triggers"] = [
             {key: row[key] for key in keys} for row in sorted(rows, key=lambda r: -r["hazard_ratio"])[:5]
         ]
     value = tables.get("value")
-    if value is not None and {"customer_id", "value"} <= set(value.column_names):
+    if value is not None and _has(value, "customer_id", number="value"):
         worth = value["value"].filter(pc.is_in(value["customer_id"].cast(pa.string()), ids.cast(pa.string())))
+        worth = worth.drop_null()
         found["value"] = {"n": len(worth), "total": pc.sum(worth).as_py(), "mean": pc.mean(worth).as_py()}
     predictions = tables.get("predictions")
-    if predictions is not None and {"customer_id", "outcome", "p"} <= set(predictions.column_names):
+    if predictions is not None and _has(predictions, "customer_id", "outcome", number="p"):
         theirs = pc.is_in(predictions["customer_id"].cast(pa.string()), ids.cast(pa.string()))
         asked = pc.and_(theirs, pc.equal(predictions["outcome"].cast(pa.string()), outcome))
         found["predicted_p"] = pc.mean(predictions["p"].filter(asked)).as_py()
     times = tables.get("send_times")
-    if times is not None and {"customer_id", "channel", "gain_observed"} <= set(times.column_names):
-        mine = times.filter(pc.is_in(times["customer_id"], ids.cast(pa.string())))
+    if times is not None and _has(times, "customer_id", "channel", number="gain_observed"):
+        known = times.filter(pc.is_valid(times["gain_observed"]))
+        mine = known.filter(pc.is_in(known["customer_id"].cast(pa.string()), ids.cast(pa.string())))
         by = mine.group_by("channel").aggregate([("gain_observed", "mean"), ("customer_id", "count")]).to_pylist()
         found["send_times"] = [
             {"channel": row["channel"], "n": row["customer_id_count"], "gain": row["gain_observed_mean"]} for row in by
         ]
     return found
+
+
+def _has(table: pa.Table, *columns: str, number: str) -> bool:
+    """Whether a table of that name is the one that is meant: it has the columns, and numbers where they are."""
+    if not {*columns, number} <= set(table.column_names):
+        return False
+    kind = table[number].type
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))

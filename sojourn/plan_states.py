@@ -146,13 +146,16 @@ def list_moves(goal: str, matrix: pa.Table, state: str, rates: Mapping[str, floa
 
 
 def count_entries(transitions: pa.Table, state: str, now: datetime) -> float:
-    """Customers who enter a state per week, over the last eight."""
+    """Customers who enter a state per week, over the last eight, or as many as there are since the first transition."""
     at = transitions["at"].cast(pa.int64())
+    first = pc.min(at).as_py()
+    known = 0.0 if first is None else (instant_us(now) - first) / (7 * DAY_US)
     recent = pc.and_(
         pc.greater(at, instant_us(now) - _WEEKS * 7 * DAY_US),
         pc.equal(transitions["to_state"].cast(pa.string()), state),
     )
-    return float(pc.count_distinct(transitions["customer_id"].filter(recent)).as_py()) / _WEEKS
+    n = float(pc.count_distinct(transitions["customer_id"].filter(recent)).as_py())
+    return n / min(_WEEKS, max(known, 1.0))
 
 
 def choose_customers(

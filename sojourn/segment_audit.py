@@ -10,6 +10,19 @@ import pyarrow.compute as pc
 
 UNKNOWN = "unknown"
 
+AUDIT = pa.schema(
+    [
+        ("attribute", pa.string()),
+        ("level", pa.string()),
+        ("segment", pa.int64()),
+        ("n_customers", pa.int64()),
+        ("share_p", pa.float64()),
+        ("share_all_p", pa.float64()),
+        ("ratio", pa.float64()),
+        ("association", pa.float64()),
+    ]
+)
+
 
 def audit_segments(customers: pa.Table, traits: pa.Table, protected: Sequence[str]) -> pa.Table:
     """One row per protected attribute, its level and segment: ``attribute, level, segment, n_customers, share_p`` of the
@@ -53,7 +66,7 @@ def audit_segments(customers: pa.Table, traits: pa.Table, protected: Sequence[st
             for i, level in enumerate(coded.dictionary.to_pylist())
             for j, number in enumerate(numbers)
         ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, schema=AUDIT)
 
 
 def _associate(counts: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

@@ -21,6 +21,7 @@ from sojourn.segment_cluster import (
     WARD,
     Clusters,
     cluster,
+    count_kinds,
     cut_tree,
     draw,
     fit_mixture,
@@ -35,6 +36,7 @@ SAMPLE = 3_000
 N_DRAWS = 12
 _SILHOUETTES = 2_000
 _MOST_POWER = 8
+_TIGHT = 1e-9  # where groups are single points, nothing is left to be inside of
 _WEAK = 0.25  # Kaufman and Rousseeuw 1990: "no substantial structure" below it
 _UNSTABLE = 0.75  # Hennig 2007: a cluster found again less than so is none to rely on
 CRITERIA = ("silhouette", "elbow", "bic", "stability")
@@ -79,14 +81,14 @@ def choose_number(
     3
     """
     few = draw(points, SAMPLE, seed).astype(float)
-    k_max = max(2, min(k_max, len(few) // 10)) if k is None else k
+    k_max = max(2, min(k_max, len(few) // 10, count_kinds(few, k_max))) if k is None else k
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(few), len(few)) for _ in range(n_draws)]
     measured = _Measures(few, method, seed, draws)
-    for n in range(1, k_max + 2):
+    for n in range(1, k_max + 1):
         measured.add(n)
         if progress:
-            progress(f"number of segments, {method}", n, k_max + 1)
+            progress(f"number of segments, {method}", n, k_max)
     return _decide(measured, method, k_max, k)
 
 
@@ -211,7 +213,7 @@ def _find_jumps(inertia: F8, n_directions: int) -> F8:
     10.1198/016214503000000666).
     """
     power = -min(n_directions, _MOST_POWER) / 2
-    return np.asarray(np.diff((inertia / inertia[0]) ** power, axis=0))
+    return np.asarray(np.diff(np.maximum(inertia / inertia[0], _TIGHT) ** power, axis=0))
 
 
 def _scale(part: F8) -> F8:

@@ -30,6 +30,7 @@ N_TWIGS = 30
 _DENSITY_DIRECTIONS = 5
 _NEAR = 5
 _CHUNK = 100_000
+_LOOKED_AT = 3_000
 _FLOOR = 1e-3  # least variance of a group, where every input has about 1
 
 
@@ -265,6 +266,19 @@ def find_centres(points: F8, group: I8) -> tuple[F8, float]:
     centres = np.stack([np.bincount(group, column) / n for column in points.T], axis=1)
     spread = float(((points - centres[group]) ** 2).sum()) / max((len(points) - len(n)) * points.shape[1], 1)
     return centres, max(spread, _FLOOR)
+
+
+def count_kinds(points: NDArray[np.floating], most: int) -> int:
+    """How many different points there are, or ``most`` where there are more.
+
+    >>> count_kinds(np.array([[0.0, 1], [0, 1], [2, 1]]), 10)
+    2
+    """
+    for part in (draw(points, _LOOKED_AT, 0), points):
+        n = len(np.unique(part, axis=0))
+        if n >= most or len(part) == len(points):
+            break
+    return min(n, most)
 
 
 def draw(points: NDArray[np.floating], most: int, seed: int) -> NDArray[np.floating]:

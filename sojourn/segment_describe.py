@@ -134,7 +134,7 @@ def find_rules(table: pa.Table, preparation: Preparation, group: I8, k: int, *, 
     if len(rows) > _SAMPLE:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _SAMPLE, replace=False))
     part, own = table.take(pa.array(rows)), group[rows]
-    used = [one for one in preparation.inputs if one.kind in (NUMBER, LOG, FLAG, LEVEL)]
+    used = [one for one in preparation.inputs if one.kind in (NUMBER, LOG, FLAG, LEVEL)] or preparation.inputs
     columns = [_read_raw(part, one.column, one.kind, one.level) for one in used]
     matrix = np.stack(columns, axis=1)
     tree = DecisionTreeClassifier(max_depth=_DEPTH, min_samples_leaf=max(5, len(own) // 200), random_state=seed)
@@ -179,6 +179,8 @@ def _list_paths(tree: Any, inputs: Sequence[tuple[str, str]]) -> dict[int, str]:
 def _say_bounds(name: str, kind: str, low: float, high: float) -> str:
     if kind == LEVEL:
         return name if low > 0 else name.replace(" = ", " is not ")
+    if kind == MISSING:
+        return name if low > 0 else name.removesuffix(" unknown") + " known"
     if np.isinf(low):
         return f"{name} <= {high:.4g}"
     if np.isinf(high):

@@ -112,18 +112,20 @@ def _expect(inputs: F8, values: F8, has: NDArray[np.bool_], target: F8, *, is_sa
     """Additive boosting: each input's part can be read by itself, and it ranks as well as any here."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    def fit(rows: NDArray[np.bool_]) -> HistGradientBoostingRegressor:
-        return HistGradientBoostingRegressor(
+    def expect(rows: NDArray[np.bool_], of: F8) -> F8:
+        is_known = ~np.isnan(inputs[rows]).all(axis=0)  # a feature that nobody has yet cannot be learned from
+        model = HistGradientBoostingRegressor(
             max_iter=120, learning_rate=0.06, min_samples_leaf=max(20, int(rows.sum()) // 100),
             interaction_cst="no_interactions", random_state=seed, early_stopping=False,
-        ).fit(inputs[rows], values[rows])  # fmt: skip
+        )  # fmt: skip
+        return np.asarray(model.fit(inputs[rows][:, is_known], values[rows]).predict(of[:, is_known]))
 
     if not is_same:
-        return np.asarray(fit(has).predict(target))
+        return expect(has, target)
     fold = np.random.default_rng(seed).permutation(np.arange(len(values)) % _FOLDS)
     found = np.empty(len(values))
     for i in range(_FOLDS):
-        found[fold == i] = fit(has & (fold != i)).predict(target[fold == i])
+        found[fold == i] = expect(has & (fold != i), target[fold == i])
     return found
 
 
@@ -136,5 +138,8 @@ def outcomes_after(events: pa.Table, ids: pa.ChunkedArray, at: datetime, days: f
 
 
 def days_before(at: datetime, days: float) -> datetime:
-    """The instant so many days earlier."""
-    return at - timedelta(days=days)
+    """The instant so many days earlier. Raises EventsError where the calendar does not reach so far."""
+    try:
+        return at - timedelta(days=days)
+    except OverflowError:
+        raise EventsError(Problem("--days", f"{days:g} days before {at:%Y-%m-%d} there is no date")) from None

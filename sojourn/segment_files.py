@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,10 @@ def read_before(folder: Path) -> Before:
         customers = pq.read_table(folder / "segments.parquet", columns=["customer_id", "segment"])
         told: Mapping[str, Any] = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
         names = {int(one["number"]): str(one["name"]) for one in told["segments"]}
+        if not pa.types.is_integer(customers["segment"].type):
+            raise ValueError(f"segments are numbered, and not {customers['segment'].type}")
         return Before(customers, names, int(told["last_number"]))
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         what = f"there are no segments that can be read: {error}"
         raise SojournError(
             Problem(str(folder), what, command=f"sojourn segments EVENTS -p PLAYBOOK --out {folder}")
@@ -127,9 +129,10 @@ def read_past(path: Path) -> Past:
     history = path / "segment_history.parquet"
     try:
         if history.exists():
-            return Past(pq.read_table(history).select(EXPORTS.names).cast(EXPORTS), names, told.get("descriptions", ()))
+            said = add_descriptions(told.get("descriptions", ()), (), datetime.max.replace(tzinfo=UTC))
+            return Past(pq.read_table(history).select(EXPORTS.names).cast(EXPORTS), names, said)
         return Past(add_export(None, before.customers, datetime.fromisoformat(told["at"])), names, ())
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise SojournError(Problem(str(path), f"the history of the segments cannot be read: {error}")) from None
 
 
@@ -137,10 +140,12 @@ def read_run(folder: Path) -> tuple[pa.Table, pa.Table, datetime]:
     """Customers, transitions and the instant of a ``sojourn run`` folder. Raises SojournError where it is none."""
     try:
         customers = pq.read_table(folder / "customers.parquet", columns=["customer_id", "state", "first_at"])
-        transitions = pq.read_table(folder / "transitions.parquet")
+        transitions = pq.read_table(
+            folder / "transitions.parquet", columns=["customer_id", "at", "from_state", "to_state"]
+        )
         told: Mapping[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return customers, transitions, datetime.fromisoformat(told["now"])
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         what = f"these are no results of a run that can be read: {error}"
         raise SojournError(
             Problem(str(folder), what, command=f"sojourn run EVENTS -p PLAYBOOK --out {folder}")

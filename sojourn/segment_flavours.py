@@ -116,7 +116,7 @@ def _make_demographic(table: pa.Table, book: Playbook, traits: pa.Table | None) 
         what = "there is nothing to segment by: no --traits, or only protected ones, and no feature that tells a mood"
         raise EventsError(Problem("--recipe demographic", what))
     doubts = () if own else ("no traits were given: only psychographic features make these segments.",)
-    return Recipe(DEMOGRAPHIC, table, (*own, *feelings), doubts=doubts)
+    return Recipe(DEMOGRAPHIC, table, tuple(dict.fromkeys((*own, *feelings))), doubts=doubts)
 
 
 def _make_predictive(
@@ -175,7 +175,7 @@ def _make_value(table: pa.Table, events: pa.Table, book: Playbook, at: datetime,
 def join_columns(table: pa.Table, other: pa.Table, names: Sequence[str]) -> pa.Table:
     """The table with columns of another looked up by ``customer_id``, null where it does not have the customer.
 
-    Order is kept. Raises EventsError where the other has a customer twice, or a column is there already.
+    Order is kept; a column that is there already is replaced. Raises EventsError where the other has a customer twice.
     """
     ids = other["customer_id"].combine_chunks().cast(pa.string())
     if pc.count_distinct(ids).as_py() < len(ids):

@@ -28,6 +28,9 @@ _MOST_FENCED = 0.05  # a fence that would cut more customers than this is no fen
 _SAME = 0.97  # rank correlation above which two inputs say the same
 _RARE = 0.01  # a level or a gap that fewer customers have makes no input
 _MOST_LEVELS = 12
+_MOST = 1e100  # beyond it no moment of third order is a number any more
+_FAR = 1e15  # spreads; an outlier is one at less, and its square must stay a number
+_PER_S = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _SAMPLE = 50_000
 
 
@@ -77,7 +80,7 @@ class Preparation:
     def apply(self, table: pa.Table, *, is_clipped: bool = True) -> F4:
         """The matrix ``[customers, inputs]``; with ``is_clipped`` off, tails stay as long as they are."""
         matrix = np.empty((table.num_rows, len(self.inputs)), np.float32)
-        column, known = "", np.empty(0)
+        column, known = None, np.empty(0)
         for j, one in enumerate(self.inputs):
             if one.kind == LEVEL:
                 matrix[:, j] = _is_level(table[one.column], one.level)
@@ -89,12 +92,21 @@ class Preparation:
 
 
 def read_numbers(column: Any) -> F8:
-    """A column as float64 with NaN where it is null, infinite or no number; instants as seconds, durations too."""
+    """A column as float64 with NaN where it is null, infinite or beyond 1e100; instants, durations and times of day as
+    seconds, dates as those of their midnight.
+
+    >>> from datetime import date
+    >>> read_numbers(pa.array([date(1970, 1, 2), None])).tolist()
+    [86400.0, nan]
+    """
     kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
-        column = pc.divide(column.cast(pa.int64()).cast(pa.float64()), 1e6)
-    values: F8 = np.array(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=float)
-    values[~np.isfinite(values)] = np.nan
+    if pa.types.is_date(kind):
+        column, kind = column.cast(pa.timestamp("ms")), pa.timestamp("ms")
+    per_s = _PER_S[kind.unit] if pa.types.is_temporal(kind) else 1.0
+    if pa.types.is_temporal(kind):
+        column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    values: F8 = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=float) / per_s
+    values[~(np.abs(values) <= _MOST)] = np.nan
     return values
 
 
@@ -113,7 +125,8 @@ def learn_preparation(
     [('spend', 'signed log'), ('same', 'left out')]
     """
     forbidden = set(protected)
-    names = list(inputs) if inputs is not None else [n for n in table.column_names if n not in {*KEYS, *forbidden}]
+    asked = table.column_names if inputs is None else inputs
+    names = [n for n in dict.fromkeys(asked) if inputs is not None or n not in {*KEYS, *forbidden}]
     _check_inputs(names, table, forbidden)
     if table.num_rows > _SAMPLE:
         rows = np.sort(np.random.default_rng(seed).choice(table.num_rows, _SAMPLE, replace=False))
@@ -140,14 +153,20 @@ def _check_inputs(names: Sequence[str], table: pa.Table, forbidden: set[str]) ->
         raise EventsError(*problems)
 
 
+_NUMBERS = (
+    pa.types.is_temporal, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean,
+    pa.types.is_null,
+)  # fmt: skip
+
+
 def _learn_column(name: str, column: Any) -> list[Input]:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _learn_levels(name, column)
-    if not (pa.types.is_temporal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            or pa.types.is_boolean(kind) or pa.types.is_null(kind)):  # fmt: skip
+    is_number = any(is_kind(kind) for is_kind in _NUMBERS) and not pa.types.is_interval(kind)
+    if not is_number:
         return [Input(name, LEFT_OUT, f"a column of {kind} is no number")]
     values = read_numbers(column)
     known = values[~np.isnan(values)]
@@ -225,7 +244,7 @@ def _make(one: Input, values: F8, is_clipped: bool) -> F8:
         values = _signed_log(values, one.unit)
     if is_clipped:
         values = np.clip(values, one.low, one.high)
-    return np.nan_to_num((values - one.centre) / one.scale)
+    return np.clip(np.nan_to_num((values - one.centre) / one.scale), -_FAR, _FAR)
 
 
 def _is_level(column: Any, level: str) -> NDArray[np.bool_]:

@@ -260,7 +260,7 @@ def choose_by_relevance(
     groups of their own, where silhouette and the like have nothing to find. Raises EventsError where no outcome tells
     100 customers apart.
     """
-    from sojourn.segment_cluster import KMEANS, cluster
+    from sojourn.segment_cluster import KMEANS, cluster, count_kinds
 
     rng = np.random.default_rng(seed)
     skipped = {"customer_id", REVENUE} if LOGGED in outcomes.column_names else {"customer_id"}
@@ -273,7 +273,7 @@ def choose_by_relevance(
     draws = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)])
     folds = draw_folds(n, rng)
     explained = []
-    numbers = list(range(2, max(3, min(k_max, n // 50) + 1)))
+    numbers = list(range(2, max(2, min(k_max, n // 50, count_kinds(points, k_max))) + 1))
     for k in numbers:
         group = cluster(points, KMEANS, k, seed=seed).assign(points)[0]
         parts = []

@@ -146,9 +146,9 @@ def _find_number(
 ) -> tuple[int | None, pa.Table | None, str]:  # fmt: skip
     """How many segments paid two horizons ago, over the horizon that followed."""
     tell("number of segments by relevance", 0, 1)
-    then = days_before(at, 2 * days)
     meaning = read_meaning(book)
     try:
+        then = days_before(at, 2 * days)
         if made.name == PREDICTIVE:
             table = features_at(events, book, then, n_threads=n_threads)
             outcomes = outcomes_after(events, table["customer_id"], then, days, meaning)
@@ -187,9 +187,9 @@ def _look_back(
 ) -> tuple[pa.Table | None, str]:  # fmt: skip
     """The recipe as of a horizon ago, with the same method and number, and what its segments knew of the time since."""
     tell("relevance", 0, 1)
-    then, meaning = days_before(at, days), read_meaning(book)
-    past = cut_events(events, at)
+    past, meaning = cut_events(events, at), read_meaning(book)
     try:
+        then = days_before(at, days)
         made = follow(then)
         if made.table.num_rows < _LEAST_CUSTOMERS:
             raise EventsError(f"only {made.table.num_rows} customers were known by {then:%Y-%m-%d}")

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
 from sojourn.segment_choose import Choice, choose_method, choose_number
-from sojourn.segment_cluster import COUNTED, GMM, KMEANS, MOST_TREE, WARD, Clusters, cluster, draw, find_centres
+from sojourn.segment_cluster import (
+    COUNTED,
+    GMM,
+    KMEANS,
+    MOST_TREE,
+    WARD,
+    Clusters,
+    cluster,
+    count_kinds,
+    draw,
+    find_centres,
+)
 from sojourn.segment_describe import Rules, describe_segments, find_rules, name_segments
 from sojourn.segment_map import Map, learn_map
 from sojourn.segment_match import Match, match_segments
@@ -134,6 +145,7 @@ def segment_customers(
     placed = place_in_space(space, table)
     tell("prepare inputs", 1, 1)
     points = placed.coordinates[~placed.is_outlier]
+    _check_kinds(points, k or 2)
     choices = _choose(points, method, k, k_max, seed, tell)
     chosen = choose_method(choices) if choices else None
     method = chosen.method if chosen else (KMEANS if method == AUTO else method)
@@ -181,7 +193,12 @@ def segment_by_rule(
 
 
 def fit_clusters(points: NDArray[np.floating], method: str, k: int, *, seed: int) -> Clusters:
-    """Groups of all points: k-means starts from the best of ten fits on a sample, then takes all customers."""
+    """Groups of all points: k-means starts from the best of ten fits on a sample, then takes all customers.
+
+    Raises EventsError where there are fewer different points than groups.
+    """
+    if method in COUNTED:
+        _check_kinds(points, k)
     if method != KMEANS:
         return cluster(points, method, k, seed=seed)
     few = draw(points, 20_000, seed)
@@ -201,6 +218,13 @@ def _check_table(table: pa.Table) -> None:
         raise EventsError(Problem("table", "there is no column 'customer_id'"))
     if table.num_rows < _LEAST:
         raise EventsError(Problem("customers", f"{table.num_rows} are too few for segments; {_LEAST} are needed"))
+
+
+def _check_kinds(points: NDArray[np.floating], k: int) -> None:
+    kinds = count_kinds(points, k)
+    if kinds < k:
+        what = f"outliers aside, these inputs tell {kinds} kind{'s' if kinds > 1 else ''} of them apart"
+        raise EventsError(Problem("customers", f"{what}: too few for {k} segments"))
 
 
 def _choose(

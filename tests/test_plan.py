@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -216,7 +217,10 @@ def test_states_at_an_instant_are_the_last_published() -> None:
         days: find_states(moves, history, known, instant_us(NOW - timedelta(days=days))).tolist() for days in (8, 4, 0)
     }
     assert at == {8: ["calm", None, None], 4: ["tired", None, None], 0: ["keen", None, None]}
-    assert count_entries(moves.append_column("from_state", pa.array(["calm", "tired"])), "tired", NOW) == 1 / 8
+    assert count_entries(moves, "tired", NOW) == 1  # no more than a week is known
+    for days, n in ((27, 1 / 4), (14 * 7 - 1, 1 / 8)):
+        first = _table(("customer_id", "at", "to_state"), [("b", NOW - timedelta(days=days + 1), "calm")])
+        assert count_entries(pa.concat_tables([first, moves]), "tired", NOW) == n
 
 
 def test_touches_are_no_sign_of_life() -> None:
@@ -273,6 +277,58 @@ def test_other_tables_of_the_folder_are_used() -> None:
     assert "1.8 times as likely" in text
 
 
+def test_what_is_surest_of_all_is_not_left_out() -> None:
+    names = ("from_state", "to_state", "event_class", "kind", "hazard_ratio", "low", "high", "q")
+    rows = [
+        ("tired", "calm", "mail", "touch", 3.0, 2.5, 3.5, 0.0),
+        ("tired", "keen", "mail", "touch", None, None, None, 0.0),
+        ("tired", "keen", "look", "touch", 2.0, 0.5, 3.0, None),
+    ]
+    plan = make_plan("retention", parse_playbook(BOOK), {**make_tables(), "triggers": _table(names, rows)}, RUN)
+    assert [(row["to_state"], row["hazard_ratio"]) for row in plan.also["triggers"]] == [("calm", 3.0)]
+    tables = make_tables()
+    columns = {name: tables["precedes"][name].to_pylist()[:1] for name in tables["precedes"].column_names}
+    sure = {
+        "from_state": ["tired"],
+        "to_state": ["calm"],
+        "event_class": ["mail"],
+        "q": [0.0],
+        "low": [1.5],
+        "lift": [2.0],
+    }
+    tables["precedes"] = pa.table(columns | sure | {"is_touch": [True], "high": [3.0], "n_with": [9]})
+    assert [row["event_class"] for row in make_plan("retention", parse_playbook(BOOK), tables, RUN).precedes] == [
+        "mail"
+    ]
+
+
+def test_tables_of_others_that_know_nothing_are_left_out() -> None:
+    tables = make_tables()
+    ids = tables["customers"]["customer_id"]
+    nothing = pa.nulls(len(ids), pa.float64())
+    for worth in (nothing, pa.array(["x"] * len(ids))):
+        more = {
+            "value": pa.table({"customer_id": ids, "value": worth}),
+            "predictions": pa.table({"customer_id": ids, "outcome": ["churn"] * len(ids), "p": worth}),
+            "send_times": pa.table({"customer_id": ids, "channel": ["email"] * len(ids), "gain_observed": worth}),
+        }
+        plan = make_plan("retention", parse_playbook(BOOK), {**tables, **more}, RUN)
+        bare = make_plan("retention", parse_playbook(BOOK), tables, RUN)
+        assert write_plan(plan) == write_plan(bare)
+
+
+def test_a_state_without_the_outcome_is_not_given_the_share_of_all() -> None:
+    tables = make_tables()
+    keen = tables["customers"].filter(pc.equal(tables["customers"]["state"], "keen"))["customer_id"].to_pylist()
+    bought = _table(tables["history"].column_names, [(who, NOW - timedelta(days=10), "buy", "keen") for who in keen])
+    tables["history"] = pa.concat_tables([tables["history"], bought.cast(tables["history"].schema)])
+    plan = make_plan("onboarding", parse_playbook(BOOK), tables, RUN, new_days=50.0)
+    assert plan.base_p > 0.1
+    assert {share.state: share.outcome_p for share in plan.states}[plan.state] == 0
+    assert plan.tests == ()
+    assert "No test can be planned: a share of 0 cannot change" in write_plan(plan)
+
+
 def test_nothing_to_say_is_said() -> None:
     with pytest.raises(SojournError, match="customers could be watched"):
         make_plan("retention", parse_playbook(BOOK), make_tables(n=20), RUN)
@@ -294,3 +350,30 @@ def test_the_command_reads_a_folder_and_writes_the_plan(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, ["plan", "retention", "--results", str(tmp_path / "none")])
     assert missing.exit_code == 2
     assert "no whole folder of results" in missing.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("run.json", "[]", "no facts of a run"),
+        ("run.json", "{}", "Invalid isoformat"),
+        ("run.json", '{"now": "soon"}', "Invalid isoformat"),
+        ("matrix.parquet", pa.table({"n": [1]}), "matrix.parquet has no column 'from_state'"),
+        ("customers.parquet", pa.table({"customer_id": ["a"]}), "customers.parquet has no column 'first_at'"),
+        ("transitions.parquet", pa.table({"at": [1]}), "transitions.parquet has no column 'customer_id'"),
+        ("precedes.parquet", b"zz", "no whole folder of results"),
+        ("history.parquet", pa.table({"x": [1]}), "no whole folder of results"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_named(tmp_path: Path, name: str, content: Any, what: str) -> None:
+    for key, table in make_tables().items():
+        pq.write_table(table, tmp_path / f"{key}.parquet")
+    (tmp_path / "playbook.yaml").write_text(BOOK)
+    (tmp_path / "run.json").write_text(json.dumps(RUN))
+    if isinstance(content, pa.Table):
+        pq.write_table(content, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = CliRunner().invoke(app, ["plan", "retention", "--results", str(tmp_path)])
+    assert done.exit_code == 2
+    assert what in done.output.replace("\n", " ")

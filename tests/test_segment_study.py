@@ -15,11 +15,12 @@ from scipy.stats.contingency import association
 from typer.testing import CliRunner
 
 from sojourn.cli import app
-from sojourn.errors import EventsError
+from sojourn.errors import EventsError, SojournError
 from sojourn.events import read_events
 from sojourn.playbook import load_playbook
 from sojourn.segment_audit import audit_segments
 from sojourn.segment_features import foresee_outcomes
+from sojourn.segment_files import read_past, read_run
 from sojourn.segment_flavours import RECIPES, make_recipe
 from sojourn.segment_hybrid import cross_states, flow_between_cells
 from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance, say_standing
@@ -326,12 +327,101 @@ def table_at(folder):
         (["--method", "gm"], "Did you mean 'gmm'"),
         (["--previous", "nowhere"], "no segments that can be read"),
         (["--at", "soon"], "is not a date or time"),
+        (["--seed", "9000000000"], "9000000000 is too large"),
     ],
 )
 def test_wrong_options_are_named_before_anything_is_read(options, what, tmp_path):
     done = CliRunner().invoke(app, ["segments", "none.csv", "-p", "shop", "--out", str(tmp_path / "o"), *options])
     assert done.exit_code == 2
     assert what in done.output.replace("\n", " ")
+
+
+def test_traits_without_protected_attributes_and_with_markup_are_segmented(rows, events, tmp_path):
+    ids = events["customer_id"].unique().cast(pa.string())
+    rng = np.random.default_rng(0)
+    plan = pa.array(np.where(rng.random(len(ids)) < 0.5, "[/bold]<b>gold", "plain"))
+    pq.write_table(rows, tmp_path / "events.parquet")
+    pq.write_table(pa.table({"customer_id": ids, "plan": plan}), tmp_path / "traits.parquet")
+    asked = ["--recipe", "demographic", "--method", "kmeans", "--k", "2", "--input", "plan"]
+    where = ["--traits", str(tmp_path / "traits.parquet"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["segments", str(tmp_path / "events.parquet"), "-p", "shop", *asked, *where])
+    assert done.exit_code == 0, done.output
+    assert "[/bold]<b>gold" in done.output
+    assert json.loads((tmp_path / "out" / "segments.json").read_text())["audit"] == {}
+    assert "<b>gold" not in (tmp_path / "out" / "segments.html").read_text(encoding="utf-8")
+
+
+def test_a_feature_that_nobody_had_yet_is_no_reason_to_foresee_nothing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=600)
+    empty = pa.array([None] * 600, pa.float64())
+    then = pa.table({"customer_id": np.arange(600).astype(str), "x": x, "mood": empty})
+    now = then.set_column(2, "mood", pa.array(rng.normal(size=600)))
+    outcomes = pa.table({"customer_id": then["customer_id"], "bought": (x > 0).astype(float)})
+    table, _ = foresee_outcomes(now, then, outcomes, ["x", "mood"], seed=0)
+    assert np.corrcoef(table["expected_bought"].to_numpy(), x > 0)[0, 1] > 0.9
+
+
+def test_a_horizon_before_the_calendar_leaves_relevance_out(events, shop):
+    study = study_segments(events, shop, "lifecycle", horizon_days=10_000_000)
+    assert study.relevance is None
+    assert "there is no date" in study.why_not
+    with pytest.raises(EventsError, match="there is no date"):
+        make_recipe("predictive", events, shop, at_day(90), horizon_days=10_000_000)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    ids = pa.array([f"c{i}" for i in range(40)])
+    pq.write_table(pa.table({"customer_id": ids, "segment": [1] * 20 + [2] * 20}), tmp_path / "segments.parquet")
+    told = {"segments": [{"number": 1, "name": "one"}], "last_number": 2, "at": "2025-05-01T00:00:00+00:00"}
+    (tmp_path / "segments.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [], None, {}, {"segments": 3}, {"segments": [{}]}, {"last_number": None}, {"at": 3}, {"at": "soon"},
+        pa.table({"customer_id": ["a"], "segment": ["gold"]}), pa.table({"x": [1]}),
+    ],
+)  # fmt: skip
+def test_segments_of_last_time_that_are_broken_are_named(folder, broken):
+    assert read_past(folder).names == {"1": "one"}
+    told = json.loads((folder / "segments.json").read_text())
+    if isinstance(broken, pa.Table):
+        pq.write_table(broken, folder / "segments.parquet")
+    else:
+        (folder / "segments.json").write_text(json.dumps(told | broken if broken else broken))
+    with pytest.raises(SojournError, match=r"cannot be read|can be read"):
+        read_past(folder)
+
+
+def test_a_history_of_words_that_is_broken_is_named(folder):
+    told = json.loads((folder / "segments.json").read_text())
+    pq.write_table(read_past(folder).exports, folder / "segment_history.parquet")
+    said = [{"number": 1, "described_as": "low spend", "from_at": "2025-05-01T00:00:00+00:00"}]
+    (folder / "segments.json").write_text(json.dumps(told | {"descriptions": said}))
+    assert list(read_past(folder).told) == said
+    for wrong in (4, ["x"], [{"number": 1}], [{"from_at": 3}]):
+        (folder / "segments.json").write_text(json.dumps(told | {"descriptions": wrong}))
+        with pytest.raises(SojournError, match="history of the segments cannot be read"):
+            read_past(folder)
+
+
+@pytest.mark.parametrize("run", ["[]", "null", "{}", '{"now": 3}', '{"now": "soon"}', "transitions"])
+def test_results_that_are_no_run_are_named(tmp_path, run):
+    _, customers, transitions = cells_world()
+    pq.write_table(customers, tmp_path / "customers.parquet")
+    pq.write_table(transitions, tmp_path / "transitions.parquet")
+    (tmp_path / "run.json").write_text(f'{{"now": "{START.isoformat()}"}}')
+    assert read_run(tmp_path)[2] == START
+    if run == "transitions":
+        pq.write_table(transitions.drop_columns(["at"]), tmp_path / "transitions.parquet")
+    else:
+        (tmp_path / "run.json").write_text(run)
+    with pytest.raises(SojournError, match="no results of a run"):
+        read_run(tmp_path)
 
 
 # -- real data --------------------------------------------------------------------------------------------

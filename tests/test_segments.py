@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from datetime import date
+from decimal import Decimal
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from sojourn.segment_choose import choose_number
 from sojourn.segment_cluster import cluster, cut_merges, cut_tree, grow_tree
 from sojourn.segment_describe import describe_segments, find_rules, name_segments
 from sojourn.segment_match import match_segments
-from sojourn.segment_prepare import learn_preparation
+from sojourn.segment_prepare import learn_preparation, read_numbers
 from sojourn.segment_space import learn_space, place_in_space
 from sojourn.segments import Before, segment_customers
 from sojourn.value_purchases import merge_days, trace_histories
@@ -103,6 +105,57 @@ def test_inputs_that_cannot_be_are_named(people, inputs, what):
 
 
 # -- the space --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (pa.array([date(1970, 1, 3)]), 2 * 86_400.0),
+        (pa.array([date(1970, 1, 3)], pa.date64()), 2 * 86_400.0),
+        (pa.array([1_500], pa.timestamp("ms")), 1.5),
+        (pa.array([2**62 + 1], pa.timestamp("ns")), 2**62 / 1e9),
+        (pa.array([90], pa.time32("s")), 90.0),
+        (pa.array([3_000_000], pa.duration("us")), 3.0),
+        (pa.array([Decimal("2.50")]), 2.5),
+        (pa.array([2**62 + 1]), 2.0**62),
+        (pa.array([1e300]), np.nan),
+        (pa.array([np.inf]), np.nan),
+        (pa.array([True]), 1.0),
+    ],
+)
+def test_every_kind_of_number_is_read(column, read):
+    np.testing.assert_allclose(read_numbers(pa.chunked_array([column])), [read])
+
+
+def test_far_out_values_stay_numbers_and_an_input_named_twice_counts_once():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    x[0], x[1] = 1e90, -1e90
+    found = learn_preparation(pa.table({"": x}), ["", ""])
+    assert found.names == ("",)
+    for is_clipped in (True, False):
+        made = found.apply(pa.table({"": x}), is_clipped=is_clipped).astype(float)
+        assert np.isfinite(made**2).all()
+
+
+def test_who_is_known_is_a_rule_where_it_is_all_there_is():
+    rng = np.random.default_rng(0)
+    x = pa.array(np.where(rng.random(80) < 0.4, 1.0, np.nan), from_pandas=True)
+    found = segment_customers(pa.table({"customer_id": np.arange(80).astype(str), "x": x}))
+    assert {one.rule for one in found.segments} == {"x unknown", "x known"}
+    assert found.rules.agreement_p == 1.0
+
+
+def test_no_more_segments_than_kinds_of_customers():
+    rng = np.random.default_rng(0)
+    table = pa.table({"customer_id": np.arange(90).astype(str), "plan": rng.integers(0, 3, 90).astype(float)})
+    found = segment_customers(table, method="kmeans", k_max=10)
+    assert len(found.segments) <= 3
+    assert found.choice["score"].null_count == 0
+    assert np.isfinite(found.choice["score"].to_numpy()).all()
+    for method in ("auto", "kmeans", "gmm", "ward"):
+        with pytest.raises(EventsError, match="tell 3 kinds of them apart: too few for 4 segments"):
+            segment_customers(table, method=method, k=4)
 
 
 def test_principal_components_are_those_of_scikit_learn():

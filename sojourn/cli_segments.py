@@ -96,7 +96,7 @@ def segments_command(
 
     _check_choices(recipe, method, seed)
     instant = parse_instant("--at", at)
-    before = read_before(previous) if previous is not None else None
+    before = read_before(previous, recipe) if previous is not None else None
     past = read_past(previous) if previous is not None else None
     run = read_run(results) if results is not None else None
     known = read_plain(traits, ["customer_id"]) if traits is not None else None

@@ -20,7 +20,8 @@ CHOICE_ABOUT = (
 )
 NUMBERS_ABOUT = (
     "Share of what customers differ in later that so many segments explain, asked of an earlier time; the mean over "
-    "what is measured. Bars are one standard error of the distance to the best. The fewest within one of it are taken."
+    "what is measured, revenue as its logarithm. Bars are one standard error of the distance to the best. The fewest "
+    "within one of it are taken."
 )
 _CRITERIA = ("silhouette", "elbow", "bic", "stability")
 

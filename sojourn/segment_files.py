@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from sojourn.errors import Problem, SojournError
 from sojourn.output import open_output, write_json, write_table
 from sojourn.plain_table import read_plain
+from sojourn.segment_flavours import LIFECYCLE
 from sojourn.segment_page import render_segments
 from sojourn.segment_study import Study
 from sojourn.segments import Before
@@ -99,14 +100,24 @@ def _list_associations(audit: pa.Table | None) -> dict[str, float] | None:
     )
 
 
-def read_before(folder: Path) -> Before:
-    """The segments that an earlier ``sojourn segments --out`` wrote. Raises SojournError where there are none."""
+def read_before(folder: Path, recipe: str | None = None) -> Before:
+    """The segments that an earlier ``sojourn segments --out`` wrote, to be continued by a recipe.
+
+    Raises SojournError where there are none, and where only one of the two recipes goes by rule: a stage of the life
+    cycle has its number for ever, and cannot be taken for a segment found by clustering.
+    """
     try:
         customers = pq.read_table(folder / "segments.parquet", columns=["customer_id", "segment"])
         told: Mapping[str, Any] = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
         names = {int(one["number"]): str(one["name"]) for one in told["segments"]}
         if not pa.types.is_integer(customers["segment"].type):
             raise ValueError(f"segments are numbered, and not {customers['segment'].type}")
+        earlier = told.get("recipe", recipe)
+        if recipe is not None and earlier != recipe and LIFECYCLE in (earlier, recipe):
+            what = f"holds '{earlier}' segments, which '{recipe}' ones cannot continue"
+            raise SojournError(
+                Problem(str(folder), f"{what}; leave --previous out or name a folder of the same recipe")
+            )
         return Before(customers, names, int(told["last_number"]))
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         what = f"there are no segments that can be read: {error}"

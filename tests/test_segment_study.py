@@ -20,7 +20,7 @@ from sojourn.events import read_events
 from sojourn.playbook import load_playbook
 from sojourn.segment_audit import audit_segments
 from sojourn.segment_features import foresee_outcomes
-from sojourn.segment_files import read_past, read_run
+from sojourn.segment_files import read_before, read_past, read_run
 from sojourn.segment_flavours import RECIPES, make_recipe
 from sojourn.segment_hybrid import cross_states, flow_between_cells
 from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance, say_standing
@@ -395,6 +395,15 @@ def test_segments_of_last_time_that_are_broken_are_named(folder, broken):
         (folder / "segments.json").write_text(json.dumps(told | broken if broken else broken))
     with pytest.raises(SojournError, match=r"cannot be read|can be read"):
         read_past(folder)
+
+
+@pytest.mark.parametrize(("earlier", "now"), [("lifecycle", "value"), ("value", "lifecycle")])
+def test_stages_and_found_segments_do_not_continue_each_other(folder, earlier, now):
+    told = json.loads((folder / "segments.json").read_text())
+    (folder / "segments.json").write_text(json.dumps(told | {"recipe": earlier}))
+    assert read_before(folder, earlier).last_number == 2
+    with pytest.raises(SojournError, match=f"'{earlier}' segments, which '{now}' ones cannot continue"):
+        read_before(folder, now)
 
 
 def test_a_history_of_words_that_is_broken_is_named(folder):

@@ -21,8 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sojourn.fold import IdTable, Observe, build_layout, choose_cuts, fold_events, make_batch, read_features
-from sojourn.playbook import Playbook, parse_playbook
+from sojourn.fold.batch import Observe, fold_events, make_batch, read_features
+from sojourn.fold.cuts import choose_cuts
+from sojourn.fold.ids import IdTable
+from sojourn.fold.layout import build_layout
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Playbook
 
 CLASSES = tuple(f"class_{i:02d}" for i in range(16))
 HALF_LIVES_S = {"1d": 86_400, "7d": 604_800, "30d": 2_592_000}

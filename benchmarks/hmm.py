@@ -14,8 +14,8 @@ from time import process_time
 import numpy as np
 from hmmlearn.hmm import CategoricalHMM
 
-from sojourn.hmm import model as hm
-from sojourn.hmm.textbook import flat_prior, symbol_sequences, textbook_model
+from sojourn.states.hmm import model as hm
+from sojourn.states.hmm.textbook import flat_prior, symbol_sequences, textbook_model
 
 STATES, SYMBOLS, LENGTH = 6, 40, 250
 

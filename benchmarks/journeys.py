@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from _timing import time_best
 
-from sojourn.journeys import Limits, mine_patterns
+from sojourn.transitions.journeys.patterns import Limits, mine_patterns
 
 Sequences = list[list[int]]
 CASES = (("kosarak", 0.02, 20), ("kosarak", 0.01, 20), ("msweb", 0.01, 20), ("ecom_v5", 0.02, 5))
@@ -58,7 +58,8 @@ READERS: dict[str, Callable[[Path], Sequences]] = {"kosarak": read_kosarak, "msw
 
 
 def as_arrays(rows: Sequences) -> tuple[Any, Any, Any]:
-    """Customer, item and instant per row, as :func:`sojourn.journeys.mine_patterns` takes them; no instants matter."""
+    """Customer, item and instant per row, as :func:`sojourn.transitions.journeys.patterns.mine_patterns` takes them;
+    no instants matter."""
     who = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     item = np.concatenate([np.array(row, np.int64) for row in rows])
     return who, item, np.zeros(len(item), np.int64)

@@ -33,16 +33,21 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from live_server import LiveServer, open_server
 from load import choose_probe
 
-from sojourn.config import load_settings
-from sojourn.engines.live import Live
-from sojourn.engines.recovery import apply_record, recover, save_snapshot
-from sojourn.engines.service import Change, Request
-from sojourn.engines.version import Version
-from sojourn.live import open_live, set_pace
-from sojourn.playbook import load_playbook, parse_playbook
-from sojourn.replay_calls import read_calls
-from sojourn.simulate import simulate
-from sojourn.store import NOTHING, NewRecord, decode_calls, encode_calls, open_store
+from sojourn.act.changes import Change
+from sojourn.live.engine.live import Live
+from sojourn.live.engine.recovery import apply_record, recover, save_snapshot
+from sojourn.live.engine.service import Request
+from sojourn.live.engine.version import Version
+from sojourn.live.open import open_live
+from sojourn.live.replay.calls import read_calls
+from sojourn.live.settings import load_settings
+from sojourn.live.store.calls import decode_calls, encode_calls
+from sojourn.live.store.changes import NOTHING
+from sojourn.live.store.log import NewRecord
+from sojourn.live.store.store import open_store
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.server.serve import set_pace
+from sojourn.simulation.simulate import simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 START_US = 1_780_000_000_000_000

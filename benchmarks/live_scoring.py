@@ -27,21 +27,21 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live import head, make_version, say
 
-from sojourn.engines.predictions import Deployed, fit_model, score_rows, show_predictions
-from sojourn.engines.version import Version
-from sojourn.events import read_events
-from sojourn.learning import find_outcome, horizon_of, make_learning_table
-from sojourn.playbook import load_playbook
-from sojourn.predict import describe_reader
-from sojourn.predict_events import choose_instants
-from sojourn.predict_explain import read_model
-from sojourn.predict_fit import list_candidates
-from sojourn.predict_table import Encoding
-from sojourn.registry import Card
-from sojourn.replay_calls import Calls, read_calls
-from sojourn.simulate import simulate
-from sojourn.state_model import draft_state_model
-from sojourn.store import decode_calls, encode_calls
+from sojourn.events.read import read_events
+from sojourn.live.engine.predictions import Deployed, fit_model, score_rows, show_predictions
+from sojourn.live.engine.version import Version
+from sojourn.live.replay.calls import Calls, read_calls
+from sojourn.live.store.calls import decode_calls, encode_calls
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.candidates import list_candidates
+from sojourn.predict.encoding import Encoding
+from sojourn.predict.from_events import choose_instants
+from sojourn.predict.learning import find_outcome, horizon_of, make_learning_table
+from sojourn.predict.outcome import describe_reader
+from sojourn.predict.reasons import read_model
+from sojourn.predict.registry import Card
+from sojourn.simulation.simulate import simulate
+from sojourn.states.model import draft_state_model
 
 SIZES = (500, 100, 20, 1)
 OUTCOME = "conversion"

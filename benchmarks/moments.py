@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 from fold import CLASSES, make_playbook, scan, write_events
 
-from sojourn.engines.steps import Steps
-from sojourn.fold import Batch, build_layout, fold_events, make_batch
-from sojourn.fold.layout import moments_layout
-from sojourn.past import PastEvents
-from sojourn.playbook import Playbook, parse_playbook
-from sojourn.primitives import Event, Pattern, find_completions
-from sojourn.state_model import draft_state_model
+from sojourn.fold.batch import Batch, fold_events, make_batch
+from sojourn.fold.layout import build_layout, moments_layout
+from sojourn.fold.primitives import Event, Pattern, find_completions
+from sojourn.live.engine.event_files import PastEvents
+from sojourn.live.engine.steps import Steps
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.states.model import draft_state_model
 
 WINDOWS = ("1h", "2h", "12h", "1d", "2d", "7d")
 STATES = "".join(f"  s{i}: {{about: One., job: One., typical: {{{CLASSES[i + 2]}: 1}}}}\n" for i in range(4))

@@ -22,14 +22,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from sojourn.events import read_events
-from sojourn.leaks import find_leaks
-from sojourn.playbook import Playbook, load_playbook
-from sojourn.predict_choose import Choice, compare_candidates, plain_folds, price_of_reading, say_price
-from sojourn.predict_events import choose_instants, fit_states_until, predict_outcomes, say_added
-from sojourn.predict_next import predict_next_state
-from sojourn.predict_table import learn_encoding, read_label
-from sojourn.simulate import START, simulate
+from sojourn.events.read import read_events
+from sojourn.pages.words.predictions import say_added
+from sojourn.playbook.load import load_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.predict.choose import Choice, compare_candidates, plain_folds, price_of_reading, say_price
+from sojourn.predict.encoding import learn_encoding, read_label
+from sojourn.predict.from_events import choose_instants, fit_states_until, predict_outcomes
+from sojourn.predict.leaks import find_leaks
+from sojourn.predict.next import predict_next_state
+from sojourn.simulation.simulate import START, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {

@@ -22,15 +22,16 @@ import numpy as np
 import pyarrow as pa
 from predict import ROOT, read_journey
 
-from sojourn.events import read_events
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.segment_cluster import KMEANS
-from sojourn.segment_features import feature_columns, outcomes_after, read_meaning
-from sojourn.segment_flavours import VALUE, make_recipe
-from sojourn.segment_prepare import learn_preparation
-from sojourn.segment_relevance import RANDOM, SEGMENTS, draw_folds, predict_errors
-from sojourn.segment_study import find_groups, find_paying_number, rfm_groups
-from sojourn.simulate import simulate
+from sojourn.events.read import read_events
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.segments.cluster import KMEANS
+from sojourn.segments.features import feature_columns, outcomes_after, read_meaning
+from sojourn.segments.prepare import learn_preparation
+from sojourn.segments.recipes import VALUE, make_recipe
+from sojourn.segments.relevance import RANDOM, SEGMENTS, draw_folds, predict_errors
+from sojourn.segments.study import find_groups, find_paying_number, rfm_groups
+from sojourn.simulation.simulate import simulate
 
 LEARNED = "learned model"
 DRAWS = 500

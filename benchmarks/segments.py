@@ -25,13 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 
-from sojourn.segment_choose import choose_number
-from sojourn.segment_cluster import GMM, KMEANS, MINI_BATCH
-from sojourn.segment_describe import describe_segments, find_rules
-from sojourn.segment_map import learn_map
-from sojourn.segment_prepare import learn_preparation
-from sojourn.segment_space import learn_space, place_in_space
-from sojourn.segments import draw_rows, fit_clusters
+from sojourn.segments.choose import choose_number
+from sojourn.segments.cluster import GMM, KMEANS, MINI_BATCH
+from sojourn.segments.describe import describe_segments, find_rules
+from sojourn.segments.find import draw_rows, fit_clusters
+from sojourn.segments.map import learn_map
+from sojourn.segments.prepare import learn_preparation
+from sojourn.segments.space import learn_space, place_in_space
 
 GROUPS = 6
 
@@ -126,8 +126,8 @@ def count_right(n_worlds: int) -> None:
 
 def time_predictions(table: pa.Table, time_step: Callable[..., Any]) -> None:
     """All kinds of model learned on as many as `sojourn predict` learns from, then everybody predicted."""
-    from sojourn.predict import predict_table
-    from sojourn.predict_events import MOST_CUSTOMERS
+    from sojourn.predict.from_events import MOST_CUSTOMERS
+    from sojourn.predict.outcome import predict_table
 
     rng = np.random.default_rng(1)
     log_odds = table["n1"].to_numpy() - 0.02 * table["n0"].to_numpy() - 1.0

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from sojourn import sentiment
-from sojourn.language import find_language
-from sojourn.sentiment import measure_polarity, score_text, score_texts
-from sojourn.sentiment_model import compare_labels, correlate, train_sentiment
+from sojourn.playbook.text import sentiment
+from sojourn.playbook.text.language import find_language
+from sojourn.playbook.text.lexicon import measure_polarity
+from sojourn.playbook.text.sentiment import score_text, score_texts
+from sojourn.playbook.text.train import compare_labels, correlate, train_sentiment
 
 SOURCES = ("amazon_cells_labelled.txt", "imdb_labelled.txt.gz", "yelp_labelled.txt")
 

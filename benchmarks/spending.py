@@ -24,22 +24,17 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from value_world import buy_by_bgnbd
 
-from sojourn.duck import connect
-from sojourn.events import read_events
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.simulate import simulate
-from sojourn.value_draws import foresee_spending
-from sojourn.value_holdout import compare_models
-from sojourn.value_models import fit_buying, fit_spend
-from sojourn.value_purchases import (
-    choose_purchases,
-    count_purchases,
-    day_of,
-    find_purchases,
-    trace_histories,
-)
-from sojourn.value_revenue import Coverage, RevenueHoldout, compare_revenue, measure_coverage
-from sojourn.value_rows import watch_behaviour
+from sojourn.events.read import read_events
+from sojourn.frames.duck import connect
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.predict.value.buying import fit_buying, fit_spend
+from sojourn.predict.value.draws import foresee_spending
+from sojourn.predict.value.holdout import compare_models
+from sojourn.predict.value.purchases import choose_purchases, count_purchases, day_of, find_purchases, trace_histories
+from sojourn.predict.value.revenue import Coverage, RevenueHoldout, compare_revenue, measure_coverage
+from sojourn.predict.value.rows import watch_behaviour
+from sojourn.simulation.simulate import simulate
 
 BOOK = """
 playbook: orders

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from sojourn.instants import instant_us
-from sojourn.simulate import simulate, true_state_at
-from sojourn.stability_audit import METHODS, Audit, audit_stability
-from sojourn.stays import DAY_US
+from sojourn.frames.instants import DAY_US, instant_us
+from sojourn.prove.stability.audit import METHODS, Audit, audit_stability
+from sojourn.simulation.simulate import simulate, true_state_at
 
 ROOT = Path(__file__).resolve().parent.parent
 

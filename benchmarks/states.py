@@ -23,18 +23,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sojourn import hmm
-from sojourn.events import read_events
-from sojourn.fitting import fit_states
-from sojourn.fold import Batch, Observe, build_layout, choose_cuts, fold_events, make_batch
-from sojourn.hmm.kernel import smooth
-from sojourn.hmm.model import Model, Sequences, emission_table, silence_matrices, step_matrices
-from sojourn.hmm.textbook import symbol_sequences, textbook_model
-from sojourn.pipeline import run
-from sojourn.playbook import Playbook, load_playbook
-from sojourn.results import Results
-from sojourn.simulate import STATES, Simulation, simulate, true_state_at
-from sojourn.states import Rows, arrange_rows, label_symbols, plan_channels
+from sojourn.events.read import read_events
+from sojourn.fold.batch import Batch, Observe, fold_events, make_batch
+from sojourn.fold.cuts import choose_cuts
+from sojourn.fold.layout import build_layout
+from sojourn.pages.results import Results
+from sojourn.pipelines.run import run
+from sojourn.playbook.load import load_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.simulation.simulate import Simulation, simulate, true_state_at
+from sojourn.simulation.world import STATES
+from sojourn.states import hmm
+from sojourn.states.channels import label_symbols, plan_channels
+from sojourn.states.fit import fit_states
+from sojourn.states.hmm.kernel import smooth
+from sojourn.states.hmm.model import Model, Sequences, emission_table, silence_matrices, step_matrices
+from sojourn.states.hmm.textbook import symbol_sequences, textbook_model
+from sojourn.states.rows import Rows, arrange_rows
 
 F8 = NDArray[np.float64]
 Start = tuple[F8, F8, F8]

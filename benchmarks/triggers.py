@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest
 
-from sojourn.frames import INSTANT
-from sojourn.simulate import EFFECTS, START, STATES, Simulation, simulate
-from sojourn.simulate_world import TOUCHES
-from sojourn.triggers import find_triggers
+from sojourn.frames.schemas import INSTANT
+from sojourn.simulation.simulate import START, Simulation, simulate
+from sojourn.simulation.world import EFFECTS, STATES, TOUCHES
+from sojourn.transitions.triggers.hazards import find_triggers
 
 DAYS = 180
 LOST = "lost"

@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 from _timing import time_best
 
-from sojourn.value_bgnbd import MODEL as BG_NBD
-from sojourn.value_bgnbd import rows_likelihood as bg_rows
-from sojourn.value_fitting import Likelihood, fit_likelihood
-from sojourn.value_pareto import MODEL as PARETO_NBD
-from sojourn.value_pareto import rows_likelihood as pareto_rows
-from sojourn.value_purchases import Histories, merge_days, trace_histories
+from sojourn.predict.value.bgnbd import MODEL as BG_NBD
+from sojourn.predict.value.bgnbd import rows_likelihood as bg_rows
+from sojourn.predict.value.likelihood import Likelihood, fit_likelihood
+from sojourn.predict.value.pareto_nbd import MODEL as PARETO_NBD
+from sojourn.predict.value.pareto_nbd import rows_likelihood as pareto_rows
+from sojourn.predict.value.purchases import Histories, merge_days, trace_histories
 
 EPOCH = date(1970, 1, 1).toordinal()
 CUT = date(1997, 9, 30).toordinal() - EPOCH

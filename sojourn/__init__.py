@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sojourn.errors import EventsError, PlaybookError, Problem, SojournError
-    from sojourn.events import read_events
-    from sojourn.explanation import explain
-    from sojourn.pipeline import run
-    from sojourn.playbook import Playbook, load_playbook
-    from sojourn.results import Results
-    from sojourn.simulate import simulate
+    from sojourn.events.read import read_events
+    from sojourn.pages.results import Results
+    from sojourn.pipelines.explain import explain
+    from sojourn.pipelines.run import run
+    from sojourn.playbook.load import load_playbook
+    from sojourn.playbook.objects import Playbook
+    from sojourn.simulation.simulate import simulate
 
 __version__ = "0.1.0"
 
@@ -37,26 +38,26 @@ __all__ = [
 
 _HOME = {
     "EventsError": "sojourn.errors",
-    "Playbook": "sojourn.playbook",
+    "Playbook": "sojourn.playbook.objects",
     "PlaybookError": "sojourn.errors",
     "Problem": "sojourn.errors",
-    "Results": "sojourn.results",
+    "Results": "sojourn.pages.results",
     "SojournError": "sojourn.errors",
-    "explain": "sojourn.explanation",
-    "load_playbook": "sojourn.playbook",
-    "read_events": "sojourn.events",
-    "run": "sojourn.pipeline",
-    "simulate": "sojourn.simulate",
+    "explain": "sojourn.pipelines.explain",
+    "load_playbook": "sojourn.playbook.load",
+    "read_events": "sojourn.events.read",
+    "run": "sojourn.pipelines.run",
+    "simulate": "sojourn.simulation.simulate",
 }
 
 
-_SUBPACKAGES = ("fold", "hmm")
+_SUBPACKAGES = {"fold": "sojourn.fold", "hmm": "sojourn.states.hmm"}
 """Also reached as attributes: ``sojourn.hmm.fit``."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
-        return import_module(f"sojourn.{name}")
+        return import_module(_SUBPACKAGES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'sojourn' has no attribute {name!r}")
     found = getattr(import_module(_HOME[name]), name)

@@ -55,3 +55,15 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     found = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+class StoreError(SojournError):
+    """The database does not do what was asked of it; nothing was half done."""
+
+
+class StoreFull(StoreError):
+    """There is no room for what should be written. Nothing of it was; later writes succeed once there is room."""
+
+
+class StoreBusy(StoreError):
+    """Another process writes to this store."""

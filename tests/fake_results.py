@@ -14,21 +14,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.channels import find_channels
 from sojourn.fold.completions import find_completions
-from sojourn.frames import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
-from sojourn.journey_outcomes import find_journeys
-from sojourn.moments import measure_moments, read_streams
-from sojourn.move_values import value_moves
-from sojourn.paths import find_paths
-from sojourn.playbook import EventClass, ModelSettings, Moment, Outcome, Playbook, Source, Stability, State, Target
-from sojourn.results import Results
-from sojourn.segment_grid import cross_segments
-from sojourn.stays import read_stays
-from sojourn.transitions import analyse_moves
-from sojourn.triggers import find_triggers
-from sojourn.value_growth import Landmarks, grow_by_move
-from sojourn.value_purchases import Purchases, day_of, merge_days
+from sojourn.frames.schemas import HISTORY, INSTANT, NAME, QUARANTINE, REASONS, TRANSITIONS, customers_schema
+from sojourn.pages.results import Results
+from sojourn.playbook.objects import (
+    EventClass,
+    ModelSettings,
+    Moment,
+    Outcome,
+    Playbook,
+    Source,
+    Stability,
+    State,
+    Target,
+)
+from sojourn.predict.value.growth import Landmarks, grow_by_move
+from sojourn.predict.value.purchases import Purchases, day_of, merge_days
+from sojourn.segments.grid import cross_segments
+from sojourn.transitions.journeys.channels import find_channels
+from sojourn.transitions.journeys.outcomes import find_journeys
+from sojourn.transitions.journeys.paths import find_paths
+from sojourn.transitions.matrix import analyse_moves
+from sojourn.transitions.moments.measure import measure_moments, read_streams
+from sojourn.transitions.stays import read_stays
+from sojourn.transitions.triggers.hazards import find_triggers
+from sojourn.transitions.values import value_moves
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DAY_S = 86_400.0

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sojourn.config import Settings
-from sojourn.engines.service import Change, Request
+from sojourn.act.changes import Change
+from sojourn.live.engine.service import Request
+from sojourn.live.settings import Settings
+from sojourn.live.store.rows import Key
 from sojourn.server.access import create_key
 from sojourn.server.app import build_app, run_server
-from sojourn.store import Key
 
 
 def make_change(seq: int, kind: str = "moment", **more: Any) -> Change:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from sojourn.fold import Batch, CodedEvent
-from sojourn.frames import CLASS, INSTANT, NAME, OTHER
-from sojourn.playbook import Moment, Playbook, parse_playbook
-from sojourn.primitives import Event, Pattern, Setting, read_primitive
-from sojourn.rules import Program, run_program
+from sojourn.fold.batch import Batch
+from sojourn.fold.primitives import Event, Pattern, Setting, read_primitive
+from sojourn.fold.steps import CodedEvent
+from sojourn.frames.schemas import CLASS, INSTANT, NAME, OTHER
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Moment, Playbook
+from sojourn.playbook.rules.meaning import run_program
+from sojourn.playbook.rules.nodes import Program
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -82,7 +82,7 @@ def _start(arguments: Sequence[str], log: str) -> int:
         os.dup2(file, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.argv = ["sojourn", *arguments]
-    from sojourn.cli import main
+    from sojourn.cli.main import main
 
     main()
     os._exit(0)
@@ -95,14 +95,15 @@ def _poll(pid: int) -> str:
 
 def _warm_up() -> None:
     """Import what a server imports, and load what it has compiled."""
-    import sojourn.cli_live
-    import sojourn.live
-    import sojourn.server.app  # noqa: F401
-    from sojourn.engines.version import Version
-    from sojourn.engines.view import show_customer
-    from sojourn.playbook import load_playbook
-    from sojourn.state_model import draft_state_model
-    from sojourn.store import decode_calls, encode_calls
+    import sojourn.cli.commands.live.serve
+    import sojourn.live.open
+    import sojourn.server.app
+    import sojourn.server.serve  # noqa: F401
+    from sojourn.live.engine.version import Version
+    from sojourn.live.engine.view import show_customer
+    from sojourn.live.store.calls import decode_calls, encode_calls
+    from sojourn.playbook.load import load_playbook
+    from sojourn.states.model import draft_state_model
 
     book, now = load_playbook("shop"), 1_760_000_000_000_000
     call = {"type": "track", "userId": "u", "event": "Product Viewed", "messageId": "m"}

@@ -1,6 +1,6 @@
 """Write golden/fold.json: playbooks, events and what must come out, for every language that has a fold.
 
-Features are what the oracle says (:mod:`sojourn.primitives`), vectors what single steps say. Missing is null.
+Features are what the oracle says (:mod:`sojourn.fold.primitives`), vectors what single steps say. Missing is null.
 Run ``python tests/golden_fold.py`` to write it anew; a test fails when it is not what would be written.
 """
 
@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sojourn.fold import build_layout, make_batch, step
-from sojourn.fold.layout import Layout, Programs
-from sojourn.fold.steps import exp2
-from sojourn.playbook import Playbook
-from sojourn.primitives import Event, hash_text
+from sojourn.fold.batch import make_batch
+from sojourn.fold.layout import Layout, Programs, build_layout
+from sojourn.fold.primitives import Event, hash_text
+from sojourn.fold.steps import exp2, step
+from sojourn.playbook.objects import Playbook
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fold_world import (

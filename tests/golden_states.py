@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sojourn.playbook import Playbook
-from sojourn.primitives import Event, Setting
+from sojourn.fold.primitives import Event, Setting
+from sojourn.playbook.objects import Playbook
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fold_world import ask_oracle

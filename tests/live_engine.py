@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.config import load_settings
-from sojourn.engines.live import Live
-from sojourn.engines.service import Change, Request
-from sojourn.live import open_live
-from sojourn.store import Store, StoredChange, open_store
+from sojourn.act.changes import Change
+from sojourn.live.engine.live import Live
+from sojourn.live.engine.service import Request
+from sojourn.live.open import open_live
+from sojourn.live.settings import load_settings
+from sojourn.live.store.changes import StoredChange
+from sojourn.live.store.store import Store, open_store
 
 SECOND = 1_000_000
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from sojourn.playbook import Playbook, parse_playbook
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Playbook
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CLASSES = ("look", "buy", "help", "mail", "Unknown")

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sojourn.hmm import fit
-from sojourn.hmm.model import Channel, Sequences, fit_em, index_starts
-from sojourn.hmm.textbook import flat_prior, textbook_model
+from sojourn.states.hmm.model import Channel, Sequences, fit_em, index_starts
+from sojourn.states.hmm.textbook import fit, flat_prior, textbook_model
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,17 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.archive import (
-    ArchiveDamaged,
-    compact_log,
-    drop_days,
-    erase_calls,
-    read_archive,
-    read_records,
-)
-from sojourn.events import read_events
-from sojourn.playbook import load_playbook
-from sojourn.store import NO_INSTANT, NewRecord, Record, Store, StoreError, decode_calls, encode_calls, open_store
+from sojourn.errors import StoreError
+from sojourn.events.read import read_events
+from sojourn.live.archive.archive import compact_log, drop_days, erase_calls, read_archive, read_records
+from sojourn.live.archive.files import ArchiveDamaged
+from sojourn.live.store.calls import NO_INSTANT, decode_calls, encode_calls
+from sojourn.live.store.log import NewRecord, Record
+from sojourn.live.store.store import Store, open_store
+from sojourn.playbook.load import load_playbook
 
 DAY = 86_400_000_000
 DAY_0 = 20_000  # 2024-10-04

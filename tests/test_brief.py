@@ -21,11 +21,11 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from fake_results import STATES, make_results
 
-from sojourn.brief import TABLES, render_brief, write_brief
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.playbook import load_playbook
-from sojourn.results import Results
+from sojourn.pages.brief import TABLES, render_brief, write_brief
+from sojourn.pages.results import Results
+from sojourn.playbook.load import load_playbook
 
 BROWSER = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
 TRIGGERS = pa.table(

@@ -17,24 +17,26 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from sojourn.call_instants import make_instant_reader
-from sojourn.call_plan import KINDS, is_segment_source
-from sojourn.call_rules import make_condition, make_measure
-from sojourn.call_shape import decode_calls, make_shape, read_first
-from sojourn.call_values import print_value, read_id, read_number, read_text
-from sojourn.calls import LONGEST_CALL, NO_INSTANT, CallReader, ReadCalls
-from sojourn.duck import connect, run_query
-from sojourn.event_columns import Columns
-from sojourn.event_mapping import Places, place_source
-from sojourn.event_rows import Piece, Reading, read_rows
-from sojourn.event_values import read_ids, read_instants, read_numbers, read_texts
-from sojourn.fold import Layout, build_layout, hash_strings
+from sojourn.events.calls.instants import make_instant_reader
+from sojourn.events.calls.plan import KINDS, is_segment_source
+from sojourn.events.calls.read import LONGEST_CALL, NO_INSTANT, CallReader, ReadCalls
+from sojourn.events.calls.rules import make_condition, make_measure
+from sojourn.events.calls.shape import decode_calls, make_shape, read_first
+from sojourn.events.calls.values import print_value, read_id, read_number, read_text
+from sojourn.events.columns import Columns
+from sojourn.events.identity.batch import spell_identifier
+from sojourn.events.mapping import Places, place_source
+from sojourn.events.rows import Piece, Reading, read_rows
+from sojourn.events.sources.files import open_stream
+from sojourn.events.values import read_ids, read_instants, read_numbers, read_texts
 from sojourn.fold.batch import hash_sessions
-from sojourn.identity import spell_identifier
-from sojourn.playbook import Playbook, Source, load_playbook, parse_playbook
-from sojourn.rule_rows import compile_row_rule
-from sojourn.rules import read_row
-from sojourn.source_files import open_stream
+from sojourn.fold.ids import hash_strings
+from sojourn.fold.layout import Layout, build_layout
+from sojourn.frames.duck import connect, run_query
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook, Source
+from sojourn.playbook.rules.meaning import read_row
+from sojourn.playbook.rules.rows import compile_row_rule
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sojourn.channels import compare_shares, find_channels
-from sojourn.frames import INSTANT
-from sojourn.playbook import State
+from sojourn.frames.schemas import INSTANT
+from sojourn.playbook.objects import State
+from sojourn.transitions.journeys.channels import compare_shares, find_channels
 
 STATES = ["looking", "choosing", "gone"]
 

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sojourn.checks import check_log, check_playbook, describe_values, find_all, list_unmapped
 from sojourn.errors import EventsError, PlaybookError
-from sojourn.frames import CLASS, NAME, QUARANTINE, events_schema
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.starter import init_project
+from sojourn.frames.schemas import CLASS, NAME, QUARANTINE, events_schema
+from sojourn.pipelines.check import check_log, check_playbook, describe_values, find_all, list_unmapped
+from sojourn.pipelines.start import init_project
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
 
 BOOK = """\
 playbook: bikes

@@ -18,8 +18,8 @@ import typer
 from typer.testing import CliRunner
 
 import sojourn
-from sojourn import cli_output
-from sojourn.cli import app
+from sojourn.cli import print as cli_output
+from sojourn.cli.main import app
 from sojourn.errors import Problem, SojournError
 
 FILES = [
@@ -149,7 +149,7 @@ def test_every_problem_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fail(*args: Any, **options: Any) -> None:
         raise SojournError(Problem("a.yaml:1", "first"), Problem("a.yaml:2", "second", near="2nd"))
 
-    monkeypatch.setattr("sojourn.pipeline.run", fail)
+    monkeypatch.setattr("sojourn.pipelines.run.run", fail)
     result = call("run", "x", "-p", "shop", "-o", tmp_path)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
@@ -162,7 +162,7 @@ def test_a_fault_says_how_to_report_it(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(*args: Any, **options: Any) -> None:
         raise ZeroDivisionError("of course")
 
-    monkeypatch.setattr("sojourn.pipeline.run", fail)
+    monkeypatch.setattr("sojourn.pipelines.run.run", fail)
     plain = call("run", "x", "-p", "shop", "-o", tmp_path)
     assert plain.exit_code == 1
     assert "ZeroDivisionError: of course" in plain.stderr
@@ -180,7 +180,7 @@ def test_ctrl_c_is_one_line_and_exit_130(tmp_path: Path, monkeypatch: pytest.Mon
     def stop(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sojourn.pipeline.run", stop)
+    monkeypatch.setattr("sojourn.pipelines.run.run", stop)
     result = call("run", "x", "-p", "shop", "-o", tmp_path)
     assert result.exit_code == 130
     assert result.stderr == "error: Stopped by Ctrl-C.\n"
@@ -201,7 +201,7 @@ def test_now_is_read_as_utc(text: str, instant: str, tmp_path: Path, monkeypatch
         seen.update(options, events=events, playbook=playbook)
         raise SojournError("enough")
 
-    monkeypatch.setattr("sojourn.pipeline.run", remember)
+    monkeypatch.setattr("sojourn.pipelines.run.run", remember)
     call("run", "a", "b", "-p", "shop", "-o", tmp_path, "--now", text, "--seed", "3", "--threads", "2")
     assert seen["now"].isoformat() == instant
     assert (seen["events"], seen["playbook"]) == (["a", "b"], "shop")

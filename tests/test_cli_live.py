@@ -20,11 +20,15 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from tracking_proxy import open_proxy
 
-from sojourn import deploy
-from sojourn.cli import app as whole_app
-from sojourn.cli_live import register
+from sojourn.act.outbox import OutboxRow
+from sojourn.cli.commands.live.serve import register
+from sojourn.cli.main import app as whole_app
 from sojourn.errors import SojournError
-from sojourn.store import NOTHING, Derived, NewRecord, OutboxRow, encode_calls, open_store
+from sojourn.live import deploy
+from sojourn.live.store.calls import encode_calls
+from sojourn.live.store.changes import NOTHING, Derived
+from sojourn.live.store.log import NewRecord
+from sojourn.live.store.store import open_store
 
 app = typer.Typer()
 register(app)
@@ -219,7 +223,7 @@ def test_a_column_without_a_kind_is_refused(tmp_path: Path) -> None:
 def test_what_other_libraries_say_is_in_lines_of_json_too_without_what_they_quote() -> None:
     code = """
 import logging
-from sojourn.live import start_log
+from sojourn.server.log import start_log
 start_log()
 logging.getLogger("sojourn.server").info("ready")
 logging.getLogger("asyncio").error("Task was never retrieved\\nfuture: <ann@x.org>")

@@ -29,7 +29,8 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from live_server import LiveServer, open_server
 from tracking_proxy import Fault, TrackingProxy, open_proxy
 
-from sojourn.store import decode_calls, open_store
+from sojourn.live.store.calls import decode_calls
+from sojourn.live.store.store import open_store
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
 PYTHON = CLIENTS / ".venv" / "bin" / "python"

@@ -13,14 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sojourn.fold import (
-    VectorsError,
-    build_layout,
-    decode_vectors,
-    encode_vectors,
-    vectors_from_table,
-    vectors_to_table,
-)
+from sojourn.fold.codec import VectorsError, decode_vectors, encode_vectors, vectors_from_table, vectors_to_table
+from sojourn.fold.layout import build_layout
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fold_world import make_playbook

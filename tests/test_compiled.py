@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.hmm import kernel, publish
+from sojourn.states.hmm import kernel, publish
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.config import DESCRIPTIONS, Settings, load_settings, parse_settings
 from sojourn.errors import SojournError
+from sojourn.live.settings import DESCRIPTIONS, Settings, load_settings, parse_settings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings.md"
 ALL = """

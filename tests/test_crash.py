@@ -23,15 +23,17 @@ from live_engine import make_project
 from live_server import LiveServer, find_port
 from test_delivery import SECRET, Receiver, open_receiver
 
-from sojourn.config import load_settings
-from sojourn.engines.recovery import apply_record
-from sojourn.engines.version import Version
-from sojourn.engines.view import show_customer
-from sojourn.live import open_live
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import read_calls
-from sojourn.simulate import simulate
-from sojourn.store import NOTHING, NewRecord, open_store
+from sojourn.live.engine.recovery import apply_record
+from sojourn.live.engine.version import Version
+from sojourn.live.engine.view import show_customer
+from sojourn.live.open import open_live
+from sojourn.live.replay.calls import read_calls
+from sojourn.live.settings import load_settings
+from sojourn.live.store.changes import NOTHING
+from sojourn.live.store.log import NewRecord
+from sojourn.live.store.store import open_store
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation.simulate import simulate
 
 N_KILLS = 50
 SETTINGS = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sojourn.engines.customers import Customers
-from sojourn.fold import build_layout
-from sojourn.playbook import load_playbook
+from sojourn.fold.layout import build_layout
+from sojourn.live.engine.customers import Customers
+from sojourn.playbook.load import load_playbook
 
 
 def make_customers() -> Customers:

@@ -17,14 +17,15 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from sojourn.config import Destination
-from sojourn.destinations.delivery import SCHEDULE_S, Delivery
-from sojourn.destinations.routing import route_changes
-from sojourn.destinations.webhook import open_client, read_secret, send
-from sojourn.engines.service import Change
-from sojourn.errors import SojournError
-from sojourn.store import Derived, OutboxRow, Store, StoreFull, open_store
-from sojourn.store_outbox import OutboxItem
+from sojourn.act.changes import Change
+from sojourn.act.destinations.delivery import SCHEDULE_S, Delivery
+from sojourn.act.destinations.port import Destination
+from sojourn.act.destinations.routing import route_changes
+from sojourn.act.destinations.webhook import open_client, read_secret, send
+from sojourn.act.outbox import OutboxItem, OutboxRow
+from sojourn.errors import SojournError, StoreFull
+from sojourn.live.store.changes import Derived
+from sojourn.live.store.store import Store, open_store
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
 SECOND = 1_000_000
@@ -220,7 +221,7 @@ def test_a_message_arrives_once_and_its_signature_is_right(store: Store) -> None
 
 
 def test_tries_follow_the_schedule_and_end_as_a_dead_letter(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sojourn.destinations.delivery.PROBE_S", 0.02)
+    monkeypatch.setattr("sojourn.act.destinations.delivery.PROBE_S", 0.02)
     clock = Clock()
     with open_receiver() as receiver:
         destination = to(receiver.url, is_private_allowed=True, max_age_s=None)
@@ -382,7 +383,7 @@ def test_one_that_fails_is_not_asked_for_every_new_message(store: Store) -> None
 
 
 def test_an_error_of_ours_with_one_destination_is_its_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sojourn.destinations import delivery as module
+    from sojourn.act.destinations import delivery as module
 
     original = module.send
 
@@ -427,7 +428,7 @@ def test_what_could_not_be_marked_is_sent_again(store: Store, monkeypatch: pytes
         original(marks)
 
     monkeypatch.setattr(store, "mark", mark)
-    monkeypatch.setattr("sojourn.destinations.delivery.STORE_AGAIN_S", 0.05)
+    monkeypatch.setattr("sojourn.act.destinations.delivery.STORE_AGAIN_S", 0.05)
     with open_receiver() as receiver:
         destination = to(receiver.url, is_private_allowed=True)
         put(store, destination, 1)

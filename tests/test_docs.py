@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 import typer
 
-from sojourn import frames
-from sojourn.cli import app
+from sojourn.cli.main import app
+from sojourn.frames import schemas as frames
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -113,7 +113,7 @@ def run_block(block: Block, folder: Path) -> None:
     elif block.language == "python":
         run([sys.executable, "-c", block.body], folder, block)
     elif block.language == "yaml" and block.body.startswith("playbook:"):
-        from sojourn.playbook import parse_playbook
+        from sojourn.playbook.load import parse_playbook
 
         parse_playbook(block.body, f"{block.page}:{block.line}")
     else:

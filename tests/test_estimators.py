@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sojourn.estimators import AdditiveClassifier, CustomerSegmenter
-from sojourn.predict_models import model_from_json, model_to_json, score_rows
+from sojourn.predict.estimators import AdditiveClassifier
+from sojourn.predict.models import model_from_json, model_to_json, score_rows
+from sojourn.segments.estimator import CustomerSegmenter
 
 
 @parametrize_with_checks([AdditiveClassifier(), CustomerSegmenter(n_clusters=2)])

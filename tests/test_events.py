@@ -21,19 +21,21 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sojourn import source_tables, source_text
-from sojourn.duck import connect
 from sojourn.errors import EventsError
-from sojourn.event_columns import Columns
-from sojourn.event_coverage import number_sessions, sort_stably
-from sojourn.event_order import find_repeats
-from sojourn.event_rules import match_rows, measure_rows
-from sojourn.events import EventLog, read_events
-from sojourn.frames import QUARANTINE, events_schema
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.rule_rows import compile_row_rule
-from sojourn.rules import read_row
-from sojourn.source_rows import Chunk
+from sojourn.events.columns import Columns
+from sojourn.events.coverage import number_sessions, sort_stably
+from sojourn.events.log import find_repeats
+from sojourn.events.read import EventLog, read_events
+from sojourn.events.rules import match_rows, measure_rows
+from sojourn.events.sources import tables as source_tables
+from sojourn.events.sources import text as source_text
+from sojourn.events.sources.chunks import Chunk
+from sojourn.frames.duck import connect
+from sojourn.frames.schemas import QUARANTINE, events_schema
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.playbook.rules.meaning import read_row
+from sojourn.playbook.rules.rows import compile_row_rule
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 STATES = "states: {keen: {about: Keen.}, away: {about: Away.}}\n"

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from sojourn.events import EventLog, read_events
-from sojourn.playbook import load_playbook
-from sojourn.primitives import Event, Pattern, Setting, read_primitive
+from sojourn.events.read import EventLog, read_events
+from sojourn.fold.primitives import Event, Pattern, Setting, read_primitive
+from sojourn.playbook.load import load_playbook
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
@@ -232,7 +232,7 @@ def test_mailings_are_touches_at_the_start_of_their_campaign(journey_log: EventL
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_run_gives_every_customer_a_state(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    from sojourn.pipeline import run
+    from sojourn.pipelines.run import run
 
     events: Path = request.getfixturevalue(name)
     playbook = load_playbook(playbook_of(name))

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sojourn import explain, run
-from sojourn.describe import load_model
 from sojourn.errors import SojournError
-from sojourn.hmm.model import Model, channel_logs, event_matrices, silence_matrices
-from sojourn.reasons import name_symbol
+from sojourn.states.hmm.model import Model, channel_logs, event_matrices, silence_matrices
+from sojourn.states.model_file import load_model
+from sojourn.states.reasons import name_symbol
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import START, draw_events, make_book, make_rows

@@ -17,12 +17,12 @@ import itertools
 
 from fake_results import CLASSES, PLANTED, STATES, UNUSUAL, make_results
 
-from sojourn.figure_people import find_marks, say_mark, strength_of
-from sojourn.figure_precedes import find_signals
-from sojourn.figure_style import COLORS, color_states, draw_nothing, duration_axis, plain
-from sojourn.figure_trust import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
-from sojourn.figures import count_now_and_before, draw_all
-from sojourn.results import Results
+from sojourn.pages.figures.quality import draw_event_classes, draw_likelihood, draw_rows, draw_tradeoff
+from sojourn.pages.figures.report import count_now_and_before, draw_all
+from sojourn.pages.figures.style import COLORS, color_states, draw_nothing, duration_axis, plain
+from sojourn.pages.results import Results
+from sojourn.pages.words.states import find_marks, say_mark, strength_of
+from sojourn.pages.words.transitions import find_signals
 
 MARKUP = re.compile(r"<(?!br>|b>|/b>|extra></extra>|/extra>|span style=\"font-size:10px\">|/span>)")
 NASTY = ("<script>alert(1)</script>", "<a href='javascript:alert(1)'>x</a>", "%{customdata[0]}", "a & b", "x" * 300)

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sojourn.events import read_events
-from sojourn.fit_until import fit_until, read_labels, set_boundaries
-from sojourn.fold import build_layout, make_batch, slice_events
-from sojourn.instants import instant_us
-from sojourn.playbook import Playbook, load_playbook
-from sojourn.predict_events import fit_states_until
-from sojourn.simulate import START, simulate
+from sojourn.events.read import read_events
+from sojourn.fold.batch import make_batch, slice_events
+from sojourn.fold.layout import build_layout
+from sojourn.frames.instants import instant_us
+from sojourn.playbook.load import load_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.predict.from_events import fit_states_until
+from sojourn.simulation.simulate import START, simulate
+from sojourn.states.fit_until import fit_until, read_labels, set_boundaries
 
 AT = START + timedelta(days=40)
 

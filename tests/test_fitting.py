@@ -11,23 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.evidence import measure_dispersion, weigh_by_change
-from sojourn.fitting import (
+from sojourn.playbook.objects import Playbook
+from sojourn.states.channels import ChannelPlan, label_kinds, label_symbols, plan_channels
+from sojourn.states.fit import (
     DERIVED_SCALES,
     disturb_model,
     fit_states,
     learn_tables,
+    measure_dispersion,
     merge_codes,
     reorder_states,
     split_held_out,
+    weigh_by_change,
 )
-from sojourn.guidance import draft_model, draft_prior
-from sojourn.hmm import fit
-from sojourn.hmm import model as hm
-from sojourn.hmm.textbook import flat_prior
-from sojourn.playbook import Playbook
-from sojourn.scoring import only_classes, predict_classes, score_chain
-from sojourn.states import ChannelPlan, arrange_rows, decode_paths, label_kinds, label_symbols, plan_channels
+from sojourn.states.held_out import only_classes, predict_classes, score_chain
+from sojourn.states.hmm import model as hm
+from sojourn.states.hmm.textbook import fit, flat_prior
+from sojourn.states.prior import draft_model, draft_prior
+from sojourn.states.rows import arrange_rows, decode_paths
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import make_book

@@ -18,28 +18,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn import rules as r
 from sojourn.errors import EventsError
-from sojourn.fold import (
-    Batch,
-    CodedEvent,
-    Folded,
-    IdTable,
-    Layout,
-    Observe,
-    build_layout,
-    choose_cuts,
-    fold_events,
-    make_batch,
-    order_events,
-    read_features,
-    step,
-    take_events,
-)
+from sojourn.fold.batch import Batch, Folded, Observe, fold_events, make_batch, order_events, read_features, take_events
 from sojourn.fold.cells import HALF, Cell
-from sojourn.fold.steps import exp2, read_programs
-from sojourn.playbook import Feature, Playbook, load_playbook, parse_playbook
-from sojourn.primitives import Event
+from sojourn.fold.cuts import choose_cuts
+from sojourn.fold.ids import IdTable
+from sojourn.fold.layout import Layout, build_layout
+from sojourn.fold.primitives import Event
+from sojourn.fold.steps import CodedEvent, exp2, read_programs, step
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Feature, Playbook
+from sojourn.playbook.rules import nodes as r
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fold_world import (
@@ -326,7 +315,7 @@ def test_a_full_bucket_stays_full() -> None:
 
 
 def test_exp2_is_exact_enough_and_the_same_everywhere() -> None:
-    from sojourn.fold import kernel
+    from sojourn.fold.kernels import fold as kernel
 
     getcontext().prec = 40
     chance = random.Random(20)
@@ -373,7 +362,7 @@ def with_nan(numbers: list[float | None]) -> list[float]:
 
 
 def test_a_new_playbook_compiles_nothing() -> None:
-    from sojourn.fold import kernel
+    from sojourn.fold.kernels import fold as kernel
 
     for name in ("shop", "saas"):
         playbook = load_playbook(name)
@@ -539,6 +528,6 @@ def test_cuts_give_point_masses_a_level_of_their_own() -> None:
 
 
 def test_all_calls_of_the_tests_are_all_primitives() -> None:
-    from sojourn.rule_signatures import SIGNATURES
+    from sojourn.playbook.rules.calls import SIGNATURES
 
     assert set(SIGNATURES) == {text.split("(")[0] for text in CALLS}

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sojourn.foresight import Foresight, area_under_curve, measure_foresight, say_foresight
-from sojourn.hmm import model as hm
-from sojourn.states import arrange_rows, restart_rows
+from sojourn.pages.words.predictions import say_foresight
+from sojourn.predict.foresight import Foresight, measure_foresight
+from sojourn.predict.scores import area_under_curve
+from sojourn.states.hmm import model as hm
+from sojourn.states.rows import arrange_rows, restart_rows
 
 DAY_S = 86_400
 DAY = DAY_S * 1_000_000

@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sojourn.describe import load_model
-from sojourn.fold import Observe, build_layout, fold_events, make_batch
-from sojourn.frames import events_schema
-from sojourn.hmm import publish
-from sojourn.hmm.model import event_matrices, silence_matrices
-from sojourn.playbook import parse_playbook
-from sojourn.published import Thresholds, infer_states
-from sojourn.states import Rows, arrange_rows
+from sojourn.fold.batch import Observe, fold_events, make_batch
+from sojourn.fold.layout import build_layout
+from sojourn.frames.schemas import events_schema
+from sojourn.playbook.load import parse_playbook
+from sojourn.states.hmm import publish
+from sojourn.states.hmm.model import event_matrices, silence_matrices
+from sojourn.states.model_file import load_model
+from sojourn.states.published import Thresholds, infer_states
+from sojourn.states.rows import Rows, arrange_rows
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from golden_fold import print_golden

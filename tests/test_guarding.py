@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from live_server import find_port
 from test_server_stream import SERVER, connect
 
-from sojourn.server.guarding import ARRIVES_WITHIN_S, MOST_HEAD, MOST_REQUEST, GuardedProtocol, cut_late
+from sojourn.server.connections import ARRIVES_WITHIN_S, MOST_HEAD, MOST_REQUEST, GuardedProtocol, cut_late
 
 HEAD = b"POST /v1/t HTTP/1.1\r\nHost: x\r\n"
 
@@ -186,7 +186,7 @@ def server() -> Iterator[SimpleNamespace]:
     code = f"""
 import sys
 sys.path.insert(0, {str(SERVER.parent)!r})
-from sojourn.server import app, guarding
+from sojourn.server import app, connections as guarding
 app.cut_late = lambda state, now, within_s=1.0: guarding.cut_late(state, now, within_s)
 from fake_service import serve_endless_feed
 serve_endless_feed({port})

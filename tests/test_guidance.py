@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn import run
-from sojourn.describe import load_model
-from sojourn.fitting import disturb_model, reorder_states
-from sojourn.guidance import LIFT_OF_STRENGTH, align_states, count_bins, draft_model, draft_prior, pool_symbols
-from sojourn.hmm import model as hm
-from sojourn.output import write_json
-from sojourn.states import arrange_rows, label_kinds, plan_channels
+from sojourn.frames.files import write_json
+from sojourn.states.channels import label_kinds, plan_channels
+from sojourn.states.fit import disturb_model, reorder_states
+from sojourn.states.hmm import model as hm
+from sojourn.states.model_file import load_model
+from sojourn.states.prior import LIFT_OF_STRENGTH, align_states, count_bins, draft_model, draft_prior, pool_symbols
+from sojourn.states.rows import arrange_rows
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import draw_events, make_book, make_rows
@@ -136,11 +137,11 @@ SETTINGS: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("changed", SETTINGS, ids=str)
 def test_a_model_comes_back_from_json_as_it_was(changed, tmp_path, monkeypatch):
-    from sojourn import pipeline
+    from sojourn.pipelines import run as pipeline
 
     kept = []
     monkeypatch.setattr(pipeline, "describe_model", lambda fit, *a: kept.append(fit) or describe(fit, *a))
-    from sojourn.describe import describe_model as describe
+    from sojourn.states.model_file import describe_model as describe
 
     results = run(make_rows(draw_events(1, 15, 30)), make_book(**changed), n_threads=1)
     model = kept[0].model

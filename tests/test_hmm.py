@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.errors import SojournError
-from sojourn.hmm import fit
-from sojourn.hmm import model as hm
+from sojourn.states.hmm import model as hm
+from sojourn.states.hmm.textbook import fit
 
 
 def random_model(rng: np.random.Generator, n_states=3, n_bins=3, n_touches=1) -> hm.Model:

@@ -14,10 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.coded import code_texts
 from sojourn.errors import PlaybookError
-from sojourn.events import EventLog, read_events
-from sojourn.identity import (
+from sojourn.events.identity.batch import (
     IdPiece,
     find_distinct,
     link_customers,
@@ -27,8 +25,10 @@ from sojourn.identity import (
     recode_identifiers,
     spell_identifier,
 )
-from sojourn.identity_graph import IdentityGraph, make_pairs
-from sojourn.playbook import parse_playbook
+from sojourn.events.identity.graph import IdentityGraph, make_pairs
+from sojourn.events.read import EventLog, read_events
+from sojourn.frames.text_codes import code_texts
+from sojourn.playbook.load import parse_playbook
 
 Row = tuple[str | None, ...]
 NAMES = ["user", "anonymous", "device"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sojourn.errors import SojournError
-from sojourn.identity_graph import IdentityGraph, make_pairs
-from sojourn.identity_rule import Owned, Seen, find_owners
+from sojourn.events.identity.graph import IdentityGraph, make_pairs
+from sojourn.events.identity.rule import Owned, Seen, find_owners
 
 N = 16
 """Ids of the state machine: few, so that they meet."""

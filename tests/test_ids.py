@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sojourn.errors import EventsError
 from sojourn.fold.ids import IdTable, hash_strings, number_codes
-from sojourn.primitives import hash_text
+from sojourn.fold.primitives import hash_text
 
 LAW = settings(max_examples=60, deadline=None, print_blob=True)
 names = st.lists(st.one_of(st.text(max_size=40), st.sampled_from(["", "a", "ab", "abcdefgh", "abcdefgh\0", "é"])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sojourn.server.joining import _Joined
+from sojourn.server.connections import _Joined
 
 
 class Kept:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from sojourn.frames import INSTANT
-from sojourn.journey_outcomes import (
+from sojourn.frames.schemas import INSTANT
+from sojourn.playbook.objects import Outcome
+from sojourn.transitions.journeys.outcomes import (
     WINDOW_US,
     count_steps,
     cut_at_event,
@@ -23,8 +24,7 @@ from sojourn.journey_outcomes import (
     share_ratio,
     take_steps,
 )
-from sojourn.journeys import Limits, contrast_patterns
-from sojourn.playbook import Outcome
+from sojourn.transitions.journeys.patterns import Limits, contrast_patterns
 
 DAY = 86_400_000_000
 CLASSES = ("view", "compare", "review", "cart", "help", "email_sent", "other", "purchase", "thanks")

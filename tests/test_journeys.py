@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.fold.pattern_kernel import match_pattern
-from sojourn.journeys import Limits, contrast_patterns, mine_patterns
+from sojourn.fold.kernels.patterns import match_pattern
+from sojourn.transitions.journeys.patterns import Limits, contrast_patterns, mine_patterns
 
 ROWS = st.lists(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=7), min_size=1, max_size=6

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.errors import EventsError, PlaybookError
-from sojourn.events import read_events
-from sojourn.learning import HABITS, make_learning_table, read_features_at
-from sojourn.playbook import load_playbook
-from sojourn.simulate import START, simulate
-from sojourn.state_model import draft_state_model
+from sojourn.events.read import read_events
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.learning import HABITS, make_learning_table, read_features_at
+from sojourn.simulation.simulate import START, simulate
+from sojourn.states.model import draft_state_model
 
 DAY = timedelta(days=1)
 

@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from sojourn import linking
 from sojourn.errors import SojournError
-from sojourn.linking import Linked, guess_kinds, link_records, measure_quality
+from sojourn.events.identity import linking
+from sojourn.events.identity.linking import Linked, guess_kinds, link_records, measure_quality
 
 pytest.importorskip("splink", reason="linking needs sojourn[link]")
 

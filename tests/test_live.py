@@ -14,11 +14,11 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, cut, make_project, open_engine, shuffle
 
-from sojourn.pipeline import run
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import Calls, read_calls
-from sojourn.results import Results
-from sojourn.simulate import simulate
+from sojourn.live.replay.calls import Calls, read_calls
+from sojourn.pages.results import Results
+from sojourn.pipelines.run import run
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation.simulate import simulate
 
 DAY = 86_400 * SECOND
 

@@ -16,9 +16,9 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, make_project, open_engine
 
-from sojourn.fold.audience_kernel import BY_ALL
-from sojourn.instants import show_instant
-from sojourn.playbook import load_playbook
+from sojourn.fold.kernels.audiences import BY_ALL
+from sojourn.frames.instants import show_instant
+from sojourn.playbook.load import load_playbook
 
 NOW = 1_795_000_000 * SECOND
 HOUR = 3_600 * SECOND

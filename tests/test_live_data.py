@@ -16,9 +16,9 @@ from live_engine import SECOND, cut, make_project, open_engine, shuffle
 from test_live import compare
 from test_server import Web
 
-from sojourn.pipeline import run
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import read_calls
+from sojourn.live.replay.calls import read_calls
+from sojourn.pipelines.run import run
+from sojourn.playbook.load import load_playbook
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

@@ -17,17 +17,17 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from live_engine import SECOND, Engine, make_project, open_engine
 from postgres import run_postgres
 
-from sojourn import deploy
-from sojourn.archive import compact_log, read_records
-from sojourn.engines import erasure
-from sojourn.engines.recovery import note_active
-from sojourn.engines.service import Overloaded
-from sojourn.errors import Problem, SojournError
-from sojourn.fold.audience_kernel import BY_ALL
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import Calls, read_calls
-from sojourn.simulate import simulate
-from sojourn.store import StoreFull, open_store
+from sojourn.errors import Problem, SojournError, StoreFull
+from sojourn.fold.kernels.audiences import BY_ALL
+from sojourn.live import deploy
+from sojourn.live.archive.archive import compact_log, read_records
+from sojourn.live.engine import erasure
+from sojourn.live.engine.recovery import note_active
+from sojourn.live.engine.service import Overloaded
+from sojourn.live.replay.calls import Calls, read_calls
+from sojourn.live.store.store import open_store
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation.simulate import simulate
 
 START = 1_760_000_000 * SECOND
 SHOP = load_playbook("shop").text
@@ -450,7 +450,7 @@ def test_what_comes_while_the_engine_ends_is_refused_and_never_waits(tmp_path: P
 
 
 def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sojourn.engines.live.MOST_WAITING_BYTES", 10_000)
+    monkeypatch.setattr("sojourn.live.engine.live.MOST_WAITING_BYTES", 10_000)
     with open_engine(make_project(tmp_path / "p", SHOP), START) as engine:
         with engine.live.lock:  # nothing is applied meanwhile
             taken = []

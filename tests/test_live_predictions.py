@@ -21,32 +21,33 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, cut, make_project, open_engine, shuffle
 
-from sojourn import deploy as versions
-from sojourn.cli import app
-from sojourn.config import Destination, Settings
-from sojourn.engines.predictions import list_inputs, predict_customers, read_inputs
-from sojourn.engines.service import Change
+from sojourn.act.changes import Change
+from sojourn.act.destinations.port import Destination
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.events import read_events
-from sojourn.fold.past_kernel import count_recent
-from sojourn.learning import find_outcome, hash_meaning, table_matrix
-from sojourn.live import _route_to
-from sojourn.past import Past, example_events
-from sojourn.pipeline import run
-from sojourn.playbook import load_playbook, parse_playbook
-from sojourn.predict import describe_reader, load_reader
-from sojourn.predict_compiled import compile_score
-from sojourn.predict_events import input_table
-from sojourn.predict_explain import read_model, reasons_of
-from sojourn.predict_fit import fit_additive, fit_boosting, fit_logistic, list_candidates
-from sojourn.predict_models import Additive, Trees, score_rows
-from sojourn.predict_scores import to_p
-from sojourn.predict_table import Encoding
-from sojourn.registry import Card, add_model, put_into_use
-from sojourn.registry import read_model as read_registered
-from sojourn.replay_calls import Calls, read_calls
-from sojourn.simulate import simulate
-from sojourn.state_model import draft_state_model, read_state_model
+from sojourn.events.read import read_events
+from sojourn.fold.kernels.past import count_recent
+from sojourn.live import deploy as versions
+from sojourn.live.engine.event_files import Past, example_events
+from sojourn.live.engine.predictions import list_inputs, predict_customers, read_inputs
+from sojourn.live.replay.calls import Calls, read_calls
+from sojourn.live.settings import Settings
+from sojourn.pipelines.run import run
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.predict.candidates import fit_additive, fit_boosting, fit_logistic, list_candidates
+from sojourn.predict.compiled import compile_score
+from sojourn.predict.encoding import Encoding
+from sojourn.predict.from_events import input_table
+from sojourn.predict.learning import find_outcome, hash_meaning, table_matrix
+from sojourn.predict.models import Additive, Trees, score_rows
+from sojourn.predict.outcome import describe_reader, load_reader
+from sojourn.predict.reasons import read_model, reasons_of
+from sojourn.predict.registry import Card, add_model, put_into_use
+from sojourn.predict.registry import read_model as read_registered
+from sojourn.predict.scores import to_p
+from sojourn.server.serve import _route_to
+from sojourn.simulation.simulate import simulate
+from sojourn.states.model import draft_state_model, read_state_model
 
 DAY = 86_400 * SECOND
 BOOK = load_playbook("shop")

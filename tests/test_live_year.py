@@ -13,10 +13,11 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, make_project, open_engine
 
-from sojourn.events import read_events
-from sojourn.fold import build_layout, fold_events, make_batch, read_features
-from sojourn.playbook import parse_playbook
-from sojourn.replay_calls import read_calls
+from sojourn.events.read import read_events
+from sojourn.fold.batch import fold_events, make_batch, read_features
+from sojourn.fold.layout import build_layout
+from sojourn.live.replay.calls import read_calls
+from sojourn.playbook.load import parse_playbook
 
 DAY = 86_400 * SECOND
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.fold.completions import find_completions
-from sojourn.moment_miner import propose_moments, write_moments
-from sojourn.moments import Streams, measure_moments, read_streams, say_moment
-from sojourn.playbook import Moment, Playbook, parse_playbook
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Moment, Playbook
+from sojourn.transitions.moments.measure import Streams, measure_moments, read_streams, say_moment
+from sojourn.transitions.moments.mine import propose_moments, write_moments
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR, DAY = 3_600_000_000, 86_400_000_000

@@ -19,11 +19,14 @@ from fold_world import DAY, HOUR, START, Sent, code_events, make_pattern, make_t
 from live_engine import make_project, open_engine
 
 from sojourn.errors import PlaybookError
-from sojourn.fold import IdTable, build_layout, fold_events, make_batch, step
-from sojourn.fold.layout import moments_layout
-from sojourn.playbook import Playbook, parse_playbook
-from sojourn.primitives import Event, Pattern, find_completions
-from sojourn.replay_calls import read_calls
+from sojourn.fold.batch import fold_events, make_batch
+from sojourn.fold.ids import IdTable
+from sojourn.fold.layout import build_layout, moments_layout
+from sojourn.fold.primitives import Event, Pattern, find_completions
+from sojourn.fold.steps import step
+from sojourn.live.replay.calls import read_calls
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Playbook
 
 LAW = settings(max_examples=120, deadline=None, print_blob=True)
 CLASSES = ("view", "cart", "ship", "buy", "mail")

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sojourn.frames import INSTANT
-from sojourn.move_effect import estimate_effects
-from sojourn.move_values import VALUES, say_value, value_moves
-from sojourn.playbook import Outcome
+from sojourn.frames.schemas import INSTANT
+from sojourn.pages.words.value import say_value
+from sojourn.playbook.objects import Outcome
+from sojourn.transitions.effect import estimate_effects
+from sojourn.transitions.values import VALUES, value_moves
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 DAY = 86_400_000_000

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sojourn.errors import SojournError
-from sojourn.frames import HISTORY
-from sojourn.output import open_output, read_history, write_alone, write_json, write_table
+from sojourn.frames.files import open_output, read_history, write_alone, write_json, write_table
+from sojourn.frames.schemas import HISTORY
 
 
 def write_old(folder: Path) -> dict[str, str]:
@@ -73,7 +73,9 @@ def test_a_table_alone_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_alone(pa.table({"a": [1]}), file)
     with pytest.raises(SojournError, match="cannot be written"):
         write_alone(pa.table({"a": [1]}), tmp_path / "nowhere" / "t.parquet")
-    monkeypatch.setattr("sojourn.output.write_table", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(
+        "sojourn.frames.files.write_table", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+    )
     with pytest.raises(SojournError, match="No space left"):
         write_alone(pa.table({"a": [2]}), file)
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]

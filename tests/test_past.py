@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sojourn.past
+import sojourn.live.engine.event_files as event_files
 from sojourn.errors import SojournError
-from sojourn.past import Past, PastError, PastEvents, example_events
+from sojourn.live.engine.event_files import Past, PastError, PastEvents, example_events
 
 
 def make_past(folder: Path) -> Past:
@@ -35,7 +35,7 @@ def test_checksums_follow_whatever_was_appended_and_erased(
 ) -> None:
     """In pieces of a few rows, so that appends begin and end inside of them and across them."""
     print(f"seed {seed}")
-    monkeypatch.setattr(sojourn.past, "_CHECKED", 7)
+    monkeypatch.setattr(event_files, "_CHECKED", 7)
     rng = np.random.default_rng(seed)
     past = make_past(tmp_path)
     for _ in range(30):

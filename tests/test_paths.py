@@ -15,8 +15,8 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from fake_results import CLASSES, STATES, TOUCHES, Moves, make_moves
 
-from sojourn.paths import GONE_S, choose_silence, find_paths
-from sojourn.playbook import Outcome
+from sojourn.playbook.objects import Outcome
+from sojourn.transitions.journeys.paths import GONE_S, choose_silence, find_paths
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sojourn import pipeline, run
 from sojourn.errors import SojournError
-from sojourn.frames import HISTORY, QUARANTINE, TRANSITIONS, customers_schema
-from sojourn.playbook import Playbook
-from sojourn.results import Results
-from sojourn.simulate import simulate
+from sojourn.frames.schemas import HISTORY, QUARANTINE, TRANSITIONS, customers_schema
+from sojourn.pages.results import Results
+from sojourn.pipelines import run as pipeline
+from sojourn.pipelines.run import run
+from sojourn.playbook.objects import Playbook
+from sojourn.simulation.simulate import simulate
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import START, draw_events, make_book, make_rows
@@ -355,7 +356,7 @@ def test_unusual_playbooks(name, tmp_path):
 
 def make_states(n: int) -> Playbook:
     """The small shop with n states."""
-    from sojourn.playbook import parse_playbook
+    from sojourn.playbook.load import parse_playbook
 
     text = make_book().text
     head, tail = text.split("states:\n")[0], "stability:" + text.split("stability:")[1]

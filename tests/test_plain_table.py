@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sojourn.errors import SojournError
-from sojourn.plain_table import read_plain
+from sojourn.frames.files import read_plain
 
 ROWS = [("007", "big", 3, None), ("8", None, 4, "a\tb")]
 

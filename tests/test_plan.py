@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sojourn.cli import app
+from sojourn.act.plan.audience import find_members, read_vocabulary
+from sojourn.act.plan.plan import GOALS, make_plan
+from sojourn.act.plan.states import choose_outcome, count_entries, find_states, watch_outcome
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.instants import instant_us
-from sojourn.plan import GOALS, make_plan
-from sojourn.plan_audience import find_members, read_vocabulary
-from sojourn.plan_power import count_needed, find_detectable, plan_test
-from sojourn.plan_states import choose_outcome, count_entries, find_states, watch_outcome
-from sojourn.plan_words import write_plan
-from sojourn.playbook import load_playbook, parse_playbook
-from sojourn.rule_compile import compile_audience
+from sojourn.frames.instants import instant_us
+from sojourn.pages.words.plan import write_plan
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.rules.compile import compile_audience
+from sojourn.prove.power import count_needed, find_detectable, plan_test
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BOOK = """

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.errors import PlaybookError, Problem
-from sojourn.playbook import Playbook, list_ready_playbooks, load_playbook, parse_playbook
-from sojourn.playbook_reader import KEYS, RESERVED, STRENGTHS
-from sojourn.playbook_yaml import MAX_BYTES, read_yaml
+from sojourn.playbook.load import list_ready_playbooks, load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.playbook.reader import KEYS, RESERVED, STRENGTHS
+from sojourn.playbook.yaml import MAX_BYTES, read_yaml
 
 READY = ("finance", "health", "media", "saas", "shop")
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "playbook.md"

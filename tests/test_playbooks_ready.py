@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from fold_world import make_pattern
 
-from sojourn.events import read_events
-from sojourn.playbook import Playbook, State, list_ready_playbooks, load_playbook
-from sojourn.primitives import Event, Setting, read_primitive
-from sojourn.rules import Program, run_program
+from sojourn.events.read import read_events
+from sojourn.fold.primitives import Event, Setting, read_primitive
+from sojourn.playbook.load import list_ready_playbooks, load_playbook
+from sojourn.playbook.objects import Playbook, State
+from sojourn.playbook.rules.meaning import run_program
+from sojourn.playbook.rules.nodes import Program
 
 READY = ("finance", "health", "media", "saas", "shop")
 SENSITIVE = ("finance", "health")

@@ -13,28 +13,28 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import EventsError
-from sojourn.events import read_events
-from sojourn.learning import find_outcome, make_learning_table
-from sojourn.playbook import load_playbook
-from sojourn.predict import load_reader
-from sojourn.predict_ahead import say_warning
-from sojourn.predict_churn import warn_early
-from sojourn.predict_events import (
+from sojourn.events.read import read_events
+from sojourn.pages.words.predictions import say_added, say_warning
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.early_warning import warn_early
+from sojourn.predict.from_events import (
     INPUTS,
     Cuts,
     choose_instants,
     input_table,
     label_of,
     predict_outcomes,
-    say_added,
     score_rfm,
 )
-from sojourn.predict_next import predict_next_state, predict_next_time
-from sojourn.predict_scores import to_p
-from sojourn.simulate import START, simulate
-from sojourn.state_model import draft_state_model
+from sojourn.predict.learning import find_outcome, make_learning_table
+from sojourn.predict.next import predict_next_state
+from sojourn.predict.next_purchase import predict_next_time
+from sojourn.predict.outcome import load_reader
+from sojourn.predict.scores import to_p
+from sojourn.simulation.simulate import START, simulate
+from sojourn.states.model import draft_state_model
 
 DAY = timedelta(days=1)
 CUTS = Cuts((START + 60 * DAY, START + 80 * DAY), START + 100 * DAY, START + 120 * DAY, 0.0, 20 * 86_400.0)
@@ -93,7 +93,7 @@ def test_churn_is_foreseen_on_later_time_and_the_table_says_what_states_add(chur
 
 
 def test_predictions_have_reasons_and_the_saved_model_scores_the_same(churn, events, book, states):
-    from sojourn.predict import describe_prediction
+    from sojourn.predict.outcome import describe_prediction
 
     assert (churn.rows["outcome"].to_pylist()[0], churn.rows.column_names[:2]) == ("churn", ["customer_id", "outcome"])
     reader = load_reader(json.loads(json.dumps(describe_prediction(churn.prediction)["model"])))

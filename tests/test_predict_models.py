@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sojourn.predict_fit as predict_fit
+import sojourn.predict.candidates as predict_fit
 from sojourn.errors import SojournError
-from sojourn.predict_fit import Candidate, list_candidates
-from sojourn.predict_models import model_from_json, model_to_json, score_rows, split_score, with_marks
+from sojourn.predict.candidates import Candidate, list_candidates
+from sojourn.predict.models import model_from_json, model_to_json, score_rows, split_score, with_marks
 
 
 def make_rows(rng: np.random.Generator, n: int) -> tuple[Any, Any]:

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sojourn.figure_hybrid import NOTHING, draw_hybrid, find_telling_cells, say_hybrid
-from sojourn.figure_predictions import draw_ranking, draw_signals, draw_warning, wilson_interval
-from sojourn.figure_segment_choice import draw_choice, draw_numbers
-from sojourn.playbook import load_playbook
-from sojourn.predict import describe_prediction, predict_table
-from sojourn.predict_page import draw_predictions, render_predictions
-from sojourn.predict_scores import set_threshold, trace_curve
-from sojourn.segment_grid import HYBRID, LIFECYCLE, NONE_YET, VALUE, cross_segments, read_purchases
-from sojourn.value_purchases import merge_days
+from sojourn.pages.figures.predictions import draw_ranking, draw_signals, draw_warning, wilson_interval
+from sojourn.pages.figures.segments import draw_choice, draw_hybrid, draw_numbers
+from sojourn.pages.predictions import draw_predictions, render_predictions
+from sojourn.pages.words.segments import NOTHING, find_telling_cells, say_hybrid
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.outcome import describe_prediction, predict_table
+from sojourn.predict.scores import set_threshold, trace_curve
+from sojourn.predict.value.purchases import merge_days
+from sojourn.segments.grid import HYBRID, LIFECYCLE, NONE_YET, VALUE, cross_segments, read_purchases
 
 HOSTILE = "</script><script>document.title='owned'</script>"
 BROWSER = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
@@ -200,7 +200,7 @@ def test_chance_is_not_told_and_what_is_planted_is():
 
 def test_large_runs_are_sampled_and_without_purchases_it_says_why(monkeypatch):
     book = load_playbook("shop")
-    monkeypatch.setattr("sojourn.segment_grid.MOST_CUSTOMERS", 100)
+    monkeypatch.setattr("sojourn.segments.grid.MOST_CUSTOMERS", 100)
     states = [book.state_names[0]] * 900
     one, two = (
         cross_segments(bought(600, 3), people(states), book, NOW, rng=np.random.default_rng(5)) for _ in range(2)

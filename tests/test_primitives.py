@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sojourn.primitives import Event, Pattern, Setting, bucket_width_us, hash_text, read_primitive
+from sojourn.fold.primitives import Event, Pattern, Setting, bucket_width_us, hash_text, read_primitive
 
 S = 1_000_000
 MINUTE = 60 * S

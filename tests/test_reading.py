@@ -18,10 +18,10 @@ from live_engine import Engine, make_project, open_engine
 from test_live import compare, shop  # noqa: F401
 from test_live_laws import wait_until
 
-from sojourn.engines.reading import FEWEST, Reading
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import Calls
-from sojourn.results import Results
+from sojourn.live.engine.reading import FEWEST, Reading
+from sojourn.live.replay.calls import Calls
+from sojourn.pages.results import Results
+from sojourn.playbook.load import load_playbook
 
 SHOP = load_playbook("shop").text
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.hmm import model as hm
-from sojourn.reasons import (
+from sojourn.states.hmm import model as hm
+from sojourn.states.reasons import (
     BELIEF,
     MOVE,
     REST,

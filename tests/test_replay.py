@@ -22,14 +22,16 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from tracking_proxy import TrackingProxy, open_proxy
 
-from sojourn.calls import NO_INSTANT, CallReader
 from sojourn.errors import EventsError, SojournError
-from sojourn.events import read_events
-from sojourn.fold import build_layout, make_batch
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.replay import Clock, Replayed, ReplayError, Target, parse_speed, replay
-from sojourn.replay_calls import read_calls
-from sojourn.simulate import simulate
+from sojourn.events.calls.read import NO_INSTANT, CallReader
+from sojourn.events.read import read_events
+from sojourn.fold.batch import make_batch
+from sojourn.fold.layout import build_layout
+from sojourn.live.replay.calls import read_calls
+from sojourn.live.replay.send import Clock, Replayed, ReplayError, Target, parse_speed, replay
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.simulation.simulate import simulate
 
 STATES = "states: {keen: {about: Keen.}, away: {about: Away.}}"
 KEY = "sj_w_test"

@@ -22,9 +22,9 @@ import itertools
 
 from fake_results import CLASSES, PLANTED, STATES, UNUSUAL, make_quarantine, make_results
 
-from sojourn.report import LOADER, render_report
-from sojourn.report_words import write_page
-from sojourn.results import Results
+from sojourn.pages.html import LOADER
+from sojourn.pages.report import render_report, write_page
+from sojourn.pages.results import Results
 
 BROWSER = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
 HOSTILE = (

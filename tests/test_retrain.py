@@ -13,16 +13,24 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sojourn.cli import app
-from sojourn.drift import describe_shares, measure_drift, stability_index
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.events import read_events
-from sojourn.playbook import load_playbook
-from sojourn.registry import Card, add_model, find_champion, list_decisions, put_into_use, read_model, write_card
-from sojourn.retrain import Gap, decide, measure_gain, measure_gaps
-from sojourn.retrain_events import PREDICTED, Asked, retrain_outcome
-from sojourn.simulate import simulate
-from sojourn.state_model import draft_state_model
+from sojourn.events.read import read_events
+from sojourn.pipelines.retrain import PREDICTED, Asked, retrain_outcome
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.drift import describe_shares, measure_drift, stability_index
+from sojourn.predict.registry import (
+    Card,
+    add_model,
+    find_champion,
+    list_decisions,
+    put_into_use,
+    read_model,
+    write_card,
+)
+from sojourn.predict.retrain import Gap, decide, measure_gain, measure_gaps
+from sojourn.simulation.simulate import simulate
+from sojourn.states.model import draft_state_model
 
 CARD = Card(
     "churn", "logistic", "2026-01-05T00:00:00Z", "2025-01-01", "2026-01-01", 9, "0.1.0", "ab", ("x",), {"auc": 0.8}

@@ -13,14 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sojourn.errors import PlaybookError
-from sojourn.rule_compile import compile_audience, compile_condition, compile_feature
-from sojourn.rule_print import print_node
-from sojourn.rule_ranges import explain_constant, find_range, range_of_call
-from sojourn.rule_rows import ROW_FUNCTIONS, compile_row_rule
-from sojourn.rule_signatures import SIGNATURES
-from sojourn.rule_syntax import parse_rule
-from sojourn.rule_typing import FUNCTIONS, Vocabulary
-from sojourn.rules import (
+from sojourn.playbook.rules.calls import SIGNATURES
+from sojourn.playbook.rules.compile import compile_audience, compile_condition, compile_feature
+from sojourn.playbook.rules.meaning import read_row, run_program
+from sojourn.playbook.rules.nodes import (
     MAX_DEPTH,
     MAX_LENGTH,
     MAX_TEXT,
@@ -35,9 +31,12 @@ from sojourn.rules import (
     Program,
     Reading,
     format_duration,
-    read_row,
-    run_program,
 )
+from sojourn.playbook.rules.print import print_node
+from sojourn.playbook.rules.ranges import explain_constant, find_range, range_of_call
+from sojourn.playbook.rules.rows import ROW_FUNCTIONS, compile_row_rule
+from sojourn.playbook.rules.syntax import parse_rule
+from sojourn.playbook.rules.types import FUNCTIONS, Vocabulary
 
 WORDS = Vocabulary(
     classes=("view", "purchase", "email_sent", "other"),

@@ -18,12 +18,12 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, make_project, open_engine
 
-from sojourn.engines import saving
-from sojourn.engines.recovery import SNAPSHOT
-from sojourn.engines.snapshot import read_snapshot, write_snapshot
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import read_calls
-from sojourn.simulate import simulate
+from sojourn.live.engine import saving
+from sojourn.live.engine.recovery import SNAPSHOT
+from sojourn.live.engine.snapshot import read_snapshot, write_snapshot
+from sojourn.live.replay.calls import read_calls
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not saving.IS_COPIED, reason="this system does not copy processes")
 BOOK = load_playbook("shop")

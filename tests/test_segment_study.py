@@ -14,18 +14,20 @@ import pytest
 from scipy.stats.contingency import association
 from typer.testing import CliRunner
 
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import EventsError, SojournError
-from sojourn.events import read_events
-from sojourn.playbook import load_playbook
-from sojourn.segment_audit import audit_segments
-from sojourn.segment_features import foresee_outcomes
-from sojourn.segment_files import read_before, read_past, read_run
-from sojourn.segment_flavours import RECIPES, make_recipe
-from sojourn.segment_hybrid import cross_states, flow_between_cells
-from sojourn.segment_relevance import choose_by_relevance, count_outcomes, measure_relevance, say_standing
-from sojourn.segment_study import RFM_CELLS, RFM_SEGMENTS, RFM_TOTAL, study_segments
-from sojourn.simulate import simulate
+from sojourn.events.read import read_events
+from sojourn.pages.words.segments import say_standing
+from sojourn.pipelines.folder import read_run
+from sojourn.pipelines.segments import read_before, read_past
+from sojourn.playbook.load import load_playbook
+from sojourn.segments.features import foresee_outcomes
+from sojourn.segments.hybrid import cross_states, flow_between_cells
+from sojourn.segments.recipes import RECIPES, make_recipe
+from sojourn.segments.relevance import choose_by_relevance, count_outcomes, measure_relevance
+from sojourn.segments.study import RFM_CELLS, RFM_SEGMENTS, RFM_TOTAL, study_segments
+from sojourn.simulation.simulate import simulate
+from sojourn.trust.fairness import audit_segments
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parent.parent

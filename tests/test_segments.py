@@ -20,16 +20,16 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from sojourn.errors import EventsError
-from sojourn.lifecycle import Rhythm, stage_customers
-from sojourn.rfm import BOXES, name_rfm, score_quintiles, score_rfm
-from sojourn.segment_choose import choose_number
-from sojourn.segment_cluster import cluster, cut_merges, cut_tree, grow_tree
-from sojourn.segment_describe import describe_segments, find_rules, name_segments
-from sojourn.segment_match import match_segments
-from sojourn.segment_prepare import learn_preparation, read_numbers
-from sojourn.segment_space import learn_space, place_in_space
-from sojourn.segments import Before, segment_customers
-from sojourn.value_purchases import merge_days, trace_histories
+from sojourn.predict.value.purchases import merge_days, trace_histories
+from sojourn.segments.choose import choose_number
+from sojourn.segments.cluster import cluster, cut_merges, cut_tree, grow_tree
+from sojourn.segments.describe import describe_segments, find_rules, name_segments
+from sojourn.segments.find import Before, segment_customers
+from sojourn.segments.lifecycle import Rhythm, stage_customers
+from sojourn.segments.match import match_segments
+from sojourn.segments.prepare import learn_preparation, read_numbers
+from sojourn.segments.rfm import BOXES, name_rfm, score_quintiles, score_rfm
+from sojourn.segments.space import learn_space, place_in_space
 
 _SPEC = importlib.util.spec_from_file_location("segment_world", Path(__file__).with_name("segment_world.py"))
 _WORLD = importlib.util.module_from_spec(_SPEC)

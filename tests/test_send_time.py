@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sojourn.act.send_time.check import SendTimes, find_send_times
+from sojourn.act.send_time.learn import PART_HOURS, choose_times, fit_sends, fit_strength
+from sojourn.act.send_time.sends import Sends, list_sends, match_answers, read_clock
 from sojourn.errors import EventsError
-from sojourn.events import read_events
-from sojourn.playbook import Playbook, parse_playbook
-from sojourn.send_time import PART_HOURS, choose_times, fit_sends, fit_strength
-from sojourn.send_time_check import SendTimes, find_send_times
-from sojourn.sends import Sends, list_sends, match_answers, read_clock
+from sojourn.events.read import read_events
+from sojourn.playbook.load import parse_playbook
+from sojourn.playbook.objects import Playbook
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 TEXT = """
@@ -205,7 +206,7 @@ def test_messages_whose_time_is_not_over_do_not_count() -> None:
     st.integers(1, 6),
 )
 def test_answers_are_those_of_the_primitive(told: list[tuple[int, int, str]], within: int) -> None:
-    from sojourn.primitives import Event, read_primitive
+    from sojourn.fold.primitives import Event, read_primitive
 
     told = sorted(set(told), key=lambda row: row[1])
     told = [row for i, row in enumerate(told) if row[:2] not in {other[:2] for other in told[:i]}]  # no ties

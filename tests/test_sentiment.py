@@ -11,16 +11,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from sojourn.errors import SojournError
-from sojourn.language import COMMON_WORDS, find_language
-from sojourn.sentiment import clean_text, count_languages, measure_polarity, score_text, score_texts
-from sojourn.sentiment_model import (
-    compare_labels,
-    correlate,
-    list_terms,
-    load_model,
-    save_model,
-    train_sentiment,
-)
+from sojourn.playbook.text.language import COMMON_WORDS, find_language
+from sojourn.playbook.text.lexicon import clean_text, measure_polarity
+from sojourn.playbook.text.model import list_terms, load_model, save_model
+from sojourn.playbook.text.sentiment import count_languages, score_text, score_texts
+from sojourn.playbook.text.train import compare_labels, correlate, train_sentiment
 
 SOURCES = ("amazon_cells_labelled.txt", "imdb_labelled.txt.gz", "yelp_labelled.txt")
 
@@ -216,7 +211,7 @@ def test_cleaning_reads_what_people_type() -> None:
 
 
 def test_the_memory_of_scores_holds_no_text() -> None:
-    from sojourn import sentiment
+    from sojourn.playbook.text import sentiment
 
     secret = "I adore the purple elephant of Mrs Smith"
     score_text(secret)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.labelled_texts import read_texts_file
-from sojourn.simulate import simulate
+from sojourn.playbook.text.model import read_texts_file
+from sojourn.simulation.simulate import simulate
 
 ROWS = [
     ("I love it, works perfectly!", "positive"),

@@ -14,16 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.calls import NO_INSTANT, CallReader
 from sojourn.errors import PlaybookError
-from sojourn.events import EventLog, read_events
-from sojourn.fold import build_layout, fold_events, make_batch, read_features
-from sojourn.output import copy_beside
-from sojourn.playbook import Playbook, load_playbook, parse_playbook
-from sojourn.rule_rows import compile_row_rule
-from sojourn.rules import read_row
-from sojourn.sentiment import score_text
-from sojourn.sentiment_model import save_model, train_sentiment
+from sojourn.events.calls.read import NO_INSTANT, CallReader
+from sojourn.events.read import EventLog, read_events
+from sojourn.fold.batch import fold_events, make_batch, read_features
+from sojourn.fold.layout import build_layout
+from sojourn.frames.files import copy_beside
+from sojourn.playbook.load import load_playbook, parse_playbook
+from sojourn.playbook.objects import Playbook
+from sojourn.playbook.rules.meaning import read_row
+from sojourn.playbook.rules.rows import compile_row_rule
+from sojourn.playbook.text.model import save_model
+from sojourn.playbook.text.sentiment import score_text
+from sojourn.playbook.text.train import train_sentiment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000

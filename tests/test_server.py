@@ -22,13 +22,13 @@ from live_engine import SECOND, Engine, make_project, open_engine
 from live_server import LiveServer, open_server
 from test_delivery import SECRET, open_receiver
 
-from sojourn.config import Settings
-from sojourn.engines.service import Overloaded
-from sojourn.playbook import load_playbook
+from sojourn.errors import StoreFull
+from sojourn.live.engine.service import Overloaded
+from sojourn.live.settings import Settings
+from sojourn.playbook.load import load_playbook
 from sojourn.server.access import create_key
 from sojourn.server.app import build_app
-from sojourn.server.ingest import MOST_BYTES, PATHS
-from sojourn.store import StoreFull
+from sojourn.server.ingest.calls import MOST_BYTES, PATHS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOW = 1_795_000_000 * SECOND

@@ -15,8 +15,8 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from fake_service import FakeStore
 
 from sojourn.errors import SojournError
+from sojourn.live.store.rows import Key
 from sojourn.server.access import SCOPES, Access, create_key, read_basic, rotate_key
-from sojourn.store import Key
 
 
 class Keys(FakeStore):

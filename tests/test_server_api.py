@@ -20,10 +20,10 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from live_engine import SECOND, make_project, open_engine
 from test_server import NOW, Web, track
 
-from sojourn.frames import INSTANT, REASONS
-from sojourn.output import open_output, write_json, write_table
-from sojourn.playbook import load_playbook
-from sojourn.store import StoreError
+from sojourn.errors import StoreError
+from sojourn.frames.files import open_output, write_json, write_table
+from sojourn.frames.schemas import INSTANT, REASONS
+from sojourn.playbook.load import load_playbook
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_a_table_of_many_groups_is_read_a_part_at_a_time(web: Web, monkeypatch: 
     n = 1_000
     table = pa.table({"customer_id": [f"u{i}" for i in range(n)], "seven": [i % 7 for i in range(n)]})
     pq.write_table(table, folder / "segments.parquet", row_group_size=64)
-    monkeypatch.setattr("sojourn.run_tables._MOST_LOOKED_AT", 100)
+    monkeypatch.setattr("sojourn.pipelines.folder._MOST_LOOKED_AT", 100)
     found = web.get("/v1/results/segments", where="customer_id:u990").json()
     assert found["items"] == []
     assert found["next"].startswith("128.")

@@ -20,10 +20,11 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from fake_service import FakeService, FakeStore
 
-from sojourn.config import Settings
+from sojourn.errors import StoreError
+from sojourn.live.settings import Settings
 from sojourn.server.access import Access, create_key
 from sojourn.server.app import build_app
-from sojourn.server.ingest import (
+from sojourn.server.ingest.calls import (
     MOST_ARRIVING,
     MOST_BYTES,
     MOST_SHARED,
@@ -34,8 +35,7 @@ from sojourn.server.ingest import (
     read_calls,
     take_calls,
 )
-from sojourn.server.nesting import set_deep_aside
-from sojourn.store import StoreError
+from sojourn.server.ingest.deep_json import set_deep_aside
 
 GOOD = {"type": "track", "userId": "u1", "event": "Signed In"}
 

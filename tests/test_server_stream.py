@@ -20,12 +20,13 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from fake_service import FakeService, FakeStore, make_change
 from live_server import find_port
 
-from sojourn.config import Settings
-from sojourn.engines.service import Change
-from sojourn.server import access, stream
+from sojourn.act.changes import Change
+from sojourn.live.settings import Settings
+from sojourn.server import access
 from sojourn.server.access import create_key
+from sojourn.server.api import stream
+from sojourn.server.api.stream import Asked, Streams
 from sojourn.server.app import build_app
-from sojourn.server.stream import Asked, Streams
 
 SERVER = Path(__file__).resolve().parent / "fake_service.py"
 

@@ -19,22 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sojourn import simulate_world as world
 from sojourn.errors import SojournError
-from sojourn.playbook import load_playbook
-from sojourn.simulate import (
-    EFFECTS,
-    STATES,
-    Effect,
-    Simulation,
-    simulate,
-    simulate_to,
-    true_state_at,
-    write_simulation,
-)
-from sojourn.simulate_life import hazard_sum, invert_hazard
-from sojourn.simulate_people import Clock
-from sojourn.simulate_rows import RAW
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation import world
+from sojourn.simulation.life import hazard_sum, invert_hazard
+from sojourn.simulation.people import Clock
+from sojourn.simulation.rows import RAW
+from sojourn.simulation.simulate import Simulation, simulate, simulate_to, true_state_at, write_simulation
+from sojourn.simulation.world import EFFECTS, STATES, Effect
 
 N, DAYS = 3000, 180
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sojourn.engines.snapshot import SnapshotError, read_snapshot, write_snapshot
+from sojourn.live.engine.snapshot import SnapshotError, read_snapshot, write_snapshot
 
 ARRAYS = {"x": np.arange(300.0), "empty": np.empty((0, 4), np.int32), "flags": np.eye(5, dtype=bool)}
 

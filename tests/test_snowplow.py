@@ -19,9 +19,9 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import make_project, open_engine
 
-from sojourn.events import EventLog, read_events
-from sojourn.playbook import load_playbook
-from sojourn.replay_calls import read_calls
+from sojourn.events.read import EventLog, read_events
+from sojourn.live.replay.calls import read_calls
+from sojourn.playbook.load import load_playbook
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "snowplow_web"
 

@@ -25,11 +25,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sojourn import source_database, source_text
 from sojourn.errors import EventsError
-from sojourn.source_rows import Source
-from sojourn.source_tables import find_invalid_text
-from sojourn.sources import open_sources
+from sojourn.events.sources import database as source_database
+from sojourn.events.sources import text as source_text
+from sojourn.events.sources.chunks import Source
+from sojourn.events.sources.open import open_sources
+from sojourn.events.sources.tables import find_invalid_text
 
 ROWS = [{"user": f"u{i}", "event": "view" if i % 3 else 'say "hi", bye', "total": str(i)} for i in range(50)]
 
@@ -492,7 +493,7 @@ def test_a_missing_extension_is_an_error_that_says_how_to_get_it(monkeypatch: py
         load_extension = refuse
         install_extension = refuse
 
-    monkeypatch.setattr("sojourn.duck.connect", lambda **_: Refusing())
+    monkeypatch.setattr("sojourn.frames.duck.connect", lambda **_: Refusing())
     for url, extension in [
         ("s3://bucket/events/*.parquet", "httpfs"),
         ("https://example.com/e.csv", "httpfs"),

@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.instants import instant_us
-from sojourn.membership import audit_segments, measure_lasting, read_segments, spells_of_panel
-from sojourn.simulate import simulate, true_state_at
-from sojourn.stability import (
+from sojourn.frames.instants import DAY_US, WEEK_US, instant_us
+from sojourn.prove.stability.audit import METHODS, SCHEMA, audit_stability
+from sojourn.prove.stability.judge import (
     adjusted_rand,
     find_again,
     judge_segment,
@@ -33,9 +32,9 @@ from sojourn.stability import (
     rename_labels,
     split_reassigned,
 )
-from sojourn.stability_audit import METHODS, SCHEMA, audit_stability
-from sojourn.stability_methods import fit_clusters
-from sojourn.stays import DAY_US, WEEK_US
+from sojourn.prove.stability.membership import audit_segments, measure_lasting, read_segments, spells_of_panel
+from sojourn.prove.stability.methods import fit_clusters
+from sojourn.simulation.simulate import simulate, true_state_at
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from state_world import draw_events, make_book, make_rows

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import sojourn
-from sojourn.cli import app
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.membership import read_segments
-from sojourn.registry import Card, add_model, find_champion, list_cards, lock_models
-from sojourn.segment_files import read_past
-from sojourn.staleness import EXPORTS, add_descriptions, add_export, judge_staleness, say_staleness
+from sojourn.pages.words.segments import say_staleness
+from sojourn.pipelines.segments import read_past
+from sojourn.predict.registry import Card, add_model, find_champion, list_cards, lock_models
+from sojourn.prove.stability.membership import read_segments
+from sojourn.prove.stability.staleness import EXPORTS, add_descriptions, add_export, judge_staleness
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -153,8 +154,8 @@ def write_folder(folder: Path, n_weeks: int) -> None:
 
 def test_the_command_alarms_does_nothing_twice_and_finishes_what_was_cut_off(tmp_path, monkeypatch):
     """The training itself is tested in test_retrain; here it must not be reached."""
-    from sojourn.playbook import load_playbook
-    from sojourn.simulate import simulate
+    from sojourn.playbook.load import load_playbook
+    from sojourn.simulation.simulate import simulate
 
     events, models, folder = tmp_path / "e.parquet", tmp_path / "models", tmp_path / "segments"
     rows = simulate(40, days=20, seed=1).events
@@ -167,7 +168,9 @@ def test_the_command_alarms_does_nothing_twice_and_finishes_what_was_cut_off(tmp
         load_playbook("shop").hash, ("x",), {"auc": 0.8}, note="better", asked=asked, is_winner=True,
     )  # fmt: skip
     add_model(models, card, {"weights": [0.5]})  # stored, and then the power went
-    monkeypatch.setattr("sojourn.retrain_events.retrain_outcome", lambda *a, **k: pytest.fail("it was trained again"))
+    monkeypatch.setattr(
+        "sojourn.pipelines.retrain.retrain_outcome", lambda *a, **k: pytest.fail("it was trained again")
+    )
     ask = ["retrain", str(events), "-p", "shop", "--outcome", "conversion", "-m", str(models), "--budget", "0"]
     ask += ["--unaudited", "--segments", str(folder)]
     done = CliRunner().invoke(app, [*ask, "--alarm"])

@@ -21,28 +21,17 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn import archive_files, store_open, store_schema
-from sojourn.engines.service import Change
-from sojourn.store import (
-    NO_INSTANT,
-    Derived,
-    Forgotten,
-    Key,
-    LogDamaged,
-    Mark,
-    NewRecord,
-    OutboxRow,
-    Quarantined,
-    Record,
-    Store,
-    StoreBusy,
-    StoreError,
-    StoreFull,
-    Wanted,
-    decode_calls,
-    encode_calls,
-    open_store,
-)
+from sojourn.act.changes import Change
+from sojourn.act.outbox import Mark, OutboxRow
+from sojourn.errors import StoreBusy, StoreError, StoreFull
+from sojourn.live.archive import files as archive_files
+from sojourn.live.store import open as store_open
+from sojourn.live.store import schema as store_schema
+from sojourn.live.store.calls import NO_INSTANT, decode_calls, encode_calls
+from sojourn.live.store.changes import Derived, Forgotten, Quarantined, Wanted
+from sojourn.live.store.log import LogDamaged, NewRecord, Record
+from sojourn.live.store.rows import Key
+from sojourn.live.store.store import Store, open_store
 from tests.postgres import run_postgres
 
 
@@ -603,7 +592,9 @@ class TestFile:
         """A limit on the size of files that a process may write stands for a disk that is full, and gets room again."""
         program = """
 import resource, sys
-from sojourn.store import NewRecord, StoreFull, open_store
+from sojourn.live.store.log import NewRecord
+from sojourn.errors import StoreFull
+from sojourn.live.store.store import open_store
 with open_store(sys.argv[1]) as store:
     add = lambda: store.append([NewRecord(1, "calls", 1, bytes(range(256)) * 400)])
     add()
@@ -629,8 +620,11 @@ with open_store(sys.argv[1]) as store:
 
 APPENDING = """
 import sys
-from sojourn.engines.service import Change
-from sojourn.store import Derived, NewRecord, OutboxRow, open_store
+from sojourn.act.changes import Change
+from sojourn.live.store.changes import Derived
+from sojourn.live.store.log import NewRecord
+from sojourn.act.outbox import OutboxRow
+from sojourn.live.store.store import open_store
 with open_store(sys.argv[1]) as store:
     position = store.last_position()
     while True:

@@ -13,14 +13,15 @@ import pytest
 from typer.testing import CliRunner
 
 from sojourn import run
-from sojourn.cli import app
-from sojourn.describe import load_model
-from sojourn.discovery import find_substates
+from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.naming import list_substates, name_substate, read_names, show_names
-from sojourn.playbook import load_playbook
-from sojourn.simulate import STATES, simulate, true_state_at
-from sojourn.substates import (
+from sojourn.pipelines.discover import find_substates
+from sojourn.pipelines.names import list_substates, name_substate, read_names, show_names
+from sojourn.playbook.load import load_playbook
+from sojourn.simulation.simulate import simulate, true_state_at
+from sojourn.simulation.world import STATES
+from sojourn.states.model_file import load_model
+from sojourn.states.substates import (
     SAME,
     WORTH,
     Emission,

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.dwell import choose_horizon, estimate_dwell, estimate_velocity, fit_curve
-from sojourn.frames import HISTORY, TRANSITIONS, customers_schema
-from sojourn.instants import instant_us
-from sojourn.precedes import adjust_p_values, find_precursors, stable_order
-from sojourn.stays import Stays, codes_of, read_stays
-from sojourn.transitions import analyse_moves, count_states
+from sojourn.frames.instants import instant_us
+from sojourn.frames.schemas import HISTORY, TRANSITIONS, customers_schema
+from sojourn.transitions.dwell import choose_horizon, estimate_dwell, estimate_velocity, fit_curve
+from sojourn.transitions.matrix import analyse_moves, count_states
+from sojourn.transitions.precursors import adjust_p_values, find_precursors, stable_order
+from sojourn.transitions.stays import Stays, codes_of, read_stays
 
 sys.path.append(str(Path(__file__).resolve().parent))
 from fake_results import CLASSES, DAY_S, NAME, PLANTED, START, STATES, TOUCHES, Moves, instants, make_moves

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.figure_triggers import find_sure_triggers, say_trigger
-from sojourn.frames import INSTANT
-from sojourn.precedes import adjust_p_values, read_timeline
-from sojourn.stays import DAY_US, read_stays
-from sojourn.trigger_fits import fit_logit, weigh_by_chance
-from sojourn.trigger_instants import LONG_US, draw_at_events, draw_at_risk, dwell_columns, read_past
-from sojourn.triggers import TRIGGERS, find_triggers
+from sojourn.frames.instants import DAY_US
+from sojourn.frames.schemas import INSTANT
+from sojourn.pages.words.transitions import find_sure_triggers, say_trigger
+from sojourn.transitions.precursors import adjust_p_values, read_timeline
+from sojourn.transitions.stays import read_stays
+from sojourn.transitions.triggers.fits import fit_logit, weigh_by_chance
+from sojourn.transitions.triggers.hazards import TRIGGERS, find_triggers
+from sojourn.transitions.triggers.instants import LONG_US, draw_at_events, draw_at_risk, dwell_columns, read_past
 
 PROPERTY = settings(max_examples=40, deadline=None, print_blob=True)
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -387,7 +388,7 @@ def test_q_values_are_over_the_whole_table() -> None:
 def test_of_many_customers_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     made = draw_confounded(1.0, n=300, seed=12)
     whole = row_of(ask(made, days=20), "mail within 2 d")["n_moves"]
-    monkeypatch.setattr("sojourn.triggers.MAX_CUSTOMERS", 100)
+    monkeypatch.setattr("sojourn.transitions.triggers.hazards.MAX_CUSTOMERS", 100)
     some = row_of(ask(made, days=20), "mail within 2 d")["n_moves"]
     assert 0 < some < whole / 2
 

@@ -19,16 +19,19 @@ from scipy.optimize import check_grad
 from scipy.stats import gamma as gamma_distribution
 from typer.testing import CliRunner
 
-from sojourn import value_bgnbd, value_nbd, value_pareto, value_spend
-from sojourn.cli_value import register
+from sojourn.cli.commands.value import register
 from sojourn.errors import EventsError, PlaybookError
-from sojourn.playbook import load_playbook
-from sojourn.value import value_customers
-from sojourn.value_fitting import fit_likelihood
-from sojourn.value_groups import value_by_group, value_growth
-from sojourn.value_holdout import LEARNED, compare_models, tabulate_frequency
-from sojourn.value_models import collapse_rows, discount_purchases, fit_buying, fit_spend
-from sojourn.value_purchases import (
+from sojourn.playbook.load import load_playbook
+from sojourn.predict.value import bgnbd as value_bgnbd
+from sojourn.predict.value import gamma_gamma as value_spend
+from sojourn.predict.value import nbd as value_nbd
+from sojourn.predict.value import pareto_nbd as value_pareto
+from sojourn.predict.value.buying import collapse_rows, discount_purchases, fit_buying, fit_spend
+from sojourn.predict.value.customers import value_customers
+from sojourn.predict.value.groups import value_by_group, value_growth
+from sojourn.predict.value.holdout import LEARNED, compare_models, tabulate_frequency
+from sojourn.predict.value.likelihood import fit_likelihood
+from sojourn.predict.value.purchases import (
     DAY_US,
     Purchases,
     choose_purchases,
@@ -425,7 +428,7 @@ def test_cdnow_holdout_is_the_published_table_and_the_learned_model_is_no_better
 
 @pytest.mark.data
 def test_on_online_retail_no_leaving_is_seen_and_that_is_said(data_dir):
-    from sojourn.duck import connect
+    from sojourn.frames.duck import connect
 
     query = (
         'select CustomerID::bigint::varchar as who, epoch_us(InvoiceDate::timestamp) as "at", '

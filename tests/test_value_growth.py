@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sojourn.stays import Stays
-from sojourn.value_growth import GROWTH, Landmarks, choose_landmarks, grow_by_move, say_growth, states_at
+from sojourn.pages.words.value import say_growth
+from sojourn.predict.value.growth import GROWTH, Landmarks, choose_landmarks, grow_by_move, states_at
+from sojourn.transitions.stays import Stays
 
 STATES = ("new", "keen", "lost")
 

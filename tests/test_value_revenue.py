@@ -21,17 +21,19 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from value_world import buy_by_bgnbd
 
-from sojourn import value_bgnbd, value_nbd, value_pareto
-from sojourn.cli_value import register
-from sojourn.events import read_events
-from sojourn.playbook import parse_playbook
-from sojourn.value import value_customers
-from sojourn.value_boosted import LEARNERS, LINE, learn_ends
-from sojourn.value_draws import draw_purchases, foresee_spending
-from sojourn.value_holdout import compare_models
-from sojourn.value_models import fit_buying, fit_spend
-from sojourn.value_purchases import DAY_US, count_purchases, find_purchases, trace_histories
-from sojourn.value_revenue import (
+from sojourn.cli.commands.value import register
+from sojourn.events.read import read_events
+from sojourn.playbook.load import parse_playbook
+from sojourn.predict.value import bgnbd as value_bgnbd
+from sojourn.predict.value import nbd as value_nbd
+from sojourn.predict.value import pareto_nbd as value_pareto
+from sojourn.predict.value.buying import fit_buying, fit_spend
+from sojourn.predict.value.customers import value_customers
+from sojourn.predict.value.draws import draw_purchases, foresee_spending
+from sojourn.predict.value.holdout import compare_models
+from sojourn.predict.value.learners import LEARNERS, LINE, learn_ends
+from sojourn.predict.value.purchases import DAY_US, count_purchases, find_purchases, trace_histories
+from sojourn.predict.value.revenue import (
     choose_days,
     compare_revenue,
     find_gini,
@@ -39,7 +41,7 @@ from sojourn.value_revenue import (
     measure_coverage,
     score_revenue,
 )
-from sojourn.value_rows import rename_purchases, trace_rows, watch_behaviour
+from sojourn.predict.value.rows import rename_purchases, trace_rows, watch_behaviour
 
 START = 19_000
 BOOK = """

@@ -11,19 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn import simulate_world, velocity
-from sojourn.dwell import estimate_dwell, estimate_velocity
-from sojourn.figure_style import color_states
-from sojourn.figure_velocity import draw_tracked, find_pace_changes
-from sojourn.playbook import Target
-from sojourn.simulate_life import hazard_sum, invert_hazard
-from sojourn.stays import MONDAY_US, WEEK_US, Stays
-from sojourn.velocity import count_limits, count_risk, draw_stays, track_velocity
-from sojourn.velocity_changes import compare_levels, find_change, find_changes
-from sojourn.velocity_cohorts import accumulate, compare_cohorts, find_trends
-from sojourn.velocity_targets import find_standings, judge_weeks, share_limits
-from sojourn.velocity_words import say_pace_change, say_rates, say_standing
-from sojourn.wording import say_date, say_share
+from sojourn.frames.instants import MONDAY_US, WEEK_US
+from sojourn.pages.figures.style import color_states
+from sojourn.pages.figures.velocity import draw_tracked
+from sojourn.pages.words.numbers import say_date, say_share
+from sojourn.pages.words.velocity import find_pace_changes, say_pace_change, say_rates, say_standing
+from sojourn.playbook.objects import Target
+from sojourn.simulation import world as simulate_world
+from sojourn.simulation.life import hazard_sum, invert_hazard
+from sojourn.transitions.dwell import estimate_dwell, estimate_velocity
+from sojourn.transitions.stays import Stays
+from sojourn.transitions.velocity import weekly as velocity
+from sojourn.transitions.velocity.changes import compare_levels, find_change, find_changes
+from sojourn.transitions.velocity.cohorts import accumulate, compare_cohorts, find_trends
+from sojourn.transitions.velocity.targets import find_standings, judge_weeks, share_limits
+from sojourn.transitions.velocity.weekly import count_limits, count_risk, draw_stays, track_velocity
 
 PROPERTY = settings(max_examples=25, deadline=None, print_blob=True)
 DAY_S = 86_400.0
@@ -482,7 +484,7 @@ def test_dwell_and_velocity_are_the_simulators() -> None:
     """True stays of simulated customers: their dwell is log-normal, and where they lead does not depend on it."""
     from scipy.stats import norm
 
-    from sojourn.simulate import simulate
+    from sojourn.simulation.simulate import simulate
 
     days = 240
     world = simulate(2_500, days=days, seed=5, effects=())

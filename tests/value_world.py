@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sojourn.value_purchases import Purchases, merge_days
+from sojourn.predict.value.purchases import Purchases, merge_days
 
 
 def buy_by_bgnbd(

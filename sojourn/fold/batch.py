@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sojourn.errors import EventsError, Problem
 from sojourn.fold.ids import IdTable, hash_strings, number_codes
 from sojourn.fold.layout import Layout, build_layout
-from sojourn.playbook import Playbook
+from sojourn.playbook.objects import Playbook
 
 AHEAD = 8
 """Events before its turn that the memory of an event is asked for."""
@@ -89,7 +89,7 @@ def order_events(events: pa.Table) -> pa.Table:
 
 
 def _first_unordered(events: pa.Table) -> int | None:
-    from sojourn.fold.kernel import find_unordered
+    from sojourn.fold.kernels.fold import find_unordered
 
     at, seq = events["event_at"].cast(pa.int64()), events["seq"].cast(pa.int64())
     where = find_unordered(_numbers(at, np.int64), _numbers(seq, np.int64))
@@ -97,7 +97,8 @@ def _first_unordered(events: pa.Table) -> int | None:
 
 
 def make_batch(events: pa.Table, playbook: Playbook | Layout, ids: IdTable | None = None) -> Batch:
-    """The batch of an events table (see :func:`sojourn.frames.events_schema`); ids new to ``ids`` get the next rows.
+    """The batch of an events table (see :func:`sojourn.frames.schemas.events_schema`); ids new to ``ids`` get the
+    next rows.
 
     Raises EventsError when events are not in ``(event_at, seq)`` order (see :func:`order_events`), when a customer,
     instant or event class is missing or unknown, and for measures that are not finite.
@@ -172,7 +173,7 @@ def fold_events(
     ``is_in_place`` and it has a row for every customer. Raises EventsError for an event that is older than the last
     one in its customer's vector, before anything is changed: such a customer needs a refold of all events.
     """
-    from sojourn.fold.kernel import fold
+    from sojourn.fold.kernels.fold import fold
 
     work = _prepare_vectors(layout, batch, vectors, is_in_place)
     watch = observe or Observe()
@@ -231,7 +232,7 @@ def new_marks(layout: Layout, n_events: int) -> NDArray[np.uint64]:
 
 def read_marks(layout: Layout, marks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The rows (event, moment) of these bits, in this order. Moments that mean the same share a bit."""
-    from sojourn.fold.kernel import list_marks
+    from sojourn.fold.kernels.fold import list_marks
 
     found = np.empty((list_marks(marks, np.empty((0, 2), np.int64)), 2), np.int64)
     list_marks(marks, found)
@@ -253,7 +254,7 @@ def read_features(
 
     Durations in seconds, missing as NaN. Raises ValueError for an instant before a vector's last event.
     """
-    from sojourn.fold.kernel import read_rows
+    from sojourn.fold.kernels.read import read_rows
 
     now = np.ascontiguousarray(np.broadcast_to(np.asarray(now_us, dtype=np.int64), len(vectors)))
     if np.any(now < vectors[:, 0]):

@@ -24,7 +24,7 @@ class VectorsError(SojournError):
 def encode_vectors(layout: Layout, vectors: NDArray[np.float64]) -> bytes:
     """The vectors as bytes: a header of 40 bytes, then the slots, 8 bytes each, least byte first.
 
-    >>> from sojourn.playbook import load_playbook
+    >>> from sojourn.playbook.load import load_playbook
     >>> from sojourn.fold.layout import build_layout
     >>> layout = build_layout(load_playbook("shop"))
     >>> len(encode_vectors(layout, layout.new_vectors(3))) == 40 + 3 * layout.n_bytes

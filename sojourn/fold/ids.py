@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.primitives import hash_text
+from sojourn.fold.primitives import hash_text
 
 MAX_PROBES = 512
 """Entries passed on the way to a key's place before the table is built anew with another seed."""
@@ -55,7 +55,7 @@ class IdTable:
 
     def names(self) -> pa.Array:
         """The id of each row, as large strings."""
-        from sojourn.fold.id_kernel import copy_names
+        from sojourn.fold.kernels.ids import copy_names
 
         offsets = np.zeros(len(self) + 1, np.int64)
         copy_names(self._arena, offsets, np.empty(0, np.uint8))
@@ -98,7 +98,7 @@ class IdTable:
         return place, int(self._arena[place]) >> 32
 
     def _find_places(self) -> None:
-        from sojourn.fold.id_kernel import list_places
+        from sojourn.fold.kernels.ids import list_places
 
         n = len(self)
         if n > len(self._places):  # room to grow: as a rule new ids are asked for soon after they come
@@ -135,7 +135,7 @@ class IdTable:
         return self._find_texts(data, offsets, is_adding=is_adding)
 
     def _find_texts(self, data: Any, offsets: Any, *, is_adding: bool) -> NDArray[np.int32]:
-        from sojourn.fold.id_kernel import DONE, find_all
+        from sojourn.fold.kernels.ids import DONE, find_all
 
         rows = np.empty(len(offsets) - 1, np.int32)
         begin = 0
@@ -150,7 +150,7 @@ class IdTable:
 
     def _make_room(self, reason: int, n_words: int) -> None:
         """Enlarge what is full, or take a new seed where the table is crowded."""
-        from sojourn.fold.id_kernel import ARENA_FULL, CROWDED, rebuild
+        from sojourn.fold.kernels.ids import ARENA_FULL, CROWDED, rebuild
 
         if reason == ARENA_FULL:
             size = min(max(2 * len(self._arena), len(self._arena) + min(n_words, 1 << 24) + 64), _MAX_WORDS)
@@ -174,7 +174,7 @@ class IdTable:
 
 
 def hash_strings(strings: pa.Array | pa.ChunkedArray, *, seed: int = 0) -> NDArray[np.uint64]:
-    """The hash of each text (see :func:`sojourn.primitives.hash_text`), 0 for null.
+    """The hash of each text (see :func:`sojourn.fold.primitives.hash_text`), 0 for null.
 
     >>> hash_strings(pa.array(["shoe", None])).tolist() == [hash_text("shoe"), 0]
     True
@@ -191,7 +191,7 @@ def _hash_chunk(chunk: Any, seed: int) -> NDArray[np.uint64]:
         codes = chunk.indices.fill_null(0).to_numpy(zero_copy_only=False)
         hashes: NDArray[np.uint64] = np.append(_hash_chunk(chunk.dictionary, seed), np.uint64(0))[codes]
     else:
-        from sojourn.fold.id_kernel import hash_all
+        from sojourn.fold.kernels.ids import hash_all
 
         offsets, data = string_buffers(_as_text(chunk))
         hashes = np.empty(len(chunk), np.uint64)
@@ -219,7 +219,7 @@ def number_codes(codes: NDArray[Any], n_codes: int) -> tuple[NDArray[np.int32], 
     >>> [part.tolist() for part in number_codes(np.array([7, 2, 7]), 8)]
     [[0, 1, 0], [7, 2]]
     """
-    from sojourn.fold.id_kernel import list_codes
+    from sojourn.fold.kernels.ids import list_codes
 
     number_of = np.full(n_codes, -1, np.int32)
     order = np.empty(n_codes, np.int64)

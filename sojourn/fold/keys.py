@@ -45,7 +45,7 @@ class KeySet:
 
     def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which keys are new, shape (n,); all are in the set afterwards. Of equal keys in one call the first is new."""
-        from sojourn.fold.key_kernel import add_all
+        from sojourn.fold.kernels.keys import add_all
 
         keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
         self._make_room(len(keys))
@@ -57,7 +57,7 @@ class KeySet:
 
     def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which keys are in the set, shape (n,)."""
-        from sojourn.fold.key_kernel import find_keys
+        from sojourn.fold.kernels.keys import find_keys
 
         keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
         found = np.empty(len(keys), np.bool_)
@@ -110,7 +110,7 @@ class KeySet:
     def _move(self, n_places: int) -> None:
         if not len(self._old):
             return
-        from sojourn.fold.key_kernel import move_some
+        from sojourn.fold.kernels.keys import move_some
 
         end = min(self._moved + n_places, len(self._old))
         move_some(self._old, self._moved, end, self._table)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sojourn.fold import cells as c
 from sojourn.fold.cells import ANY, Cell, Reading, absent_cell, live_cells, moment_cell, plan_reading
 from sojourn.fold.moment_rows import MomentRows, make_moment_rows
-from sojourn.rules import LOAD, Call, Program
+from sojourn.playbook.rules.nodes import LOAD, Call, Program
 
 if TYPE_CHECKING:
-    from sojourn.playbook import Audience, EventClass, Playbook, Segment
+    from sojourn.playbook.objects import Audience, EventClass, Playbook, Segment
 
 FOLD_VERSION = 1
 """Raised when the same cells begin to mean something else, so that older vectors are not read."""
@@ -93,7 +93,7 @@ def build_layout(playbook: Playbook, *, is_live: bool = False) -> Layout:
 
     A live layout also keeps what segments and audiences read, and notes at each event which moments it completes.
 
-    >>> from sojourn.playbook import load_playbook
+    >>> from sojourn.playbook.load import load_playbook
     >>> layout = build_layout(load_playbook("shop"))
     >>> layout.n_slots % 8, len(layout.hash)
     (0, 32)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sojourn.fold import cells as c
 from sojourn.fold.layout import Layout, Programs
-from sojourn.rules import Program, run_program
+from sojourn.playbook.rules.meaning import run_program
+from sojourn.playbook.rules.nodes import Program
 
 GAP_US = 1_800_000_000.0
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.instants import now_us
-from sojourn.store import Key
+from sojourn.frames.instants import now_us
+from sojourn.live.store.rows import Key
 
 SCOPES = ("write", "read", "admin")
 SHORTEST_TEXT = 5

@@ -13,9 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sojourn.engines.service import Overloaded
-from sojourn.errors import Problem, SojournError
-from sojourn.store import StoreError
+from sojourn.errors import Problem, SojournError, StoreError
+from sojourn.live.engine.service import Overloaded
 
 LOG = logging.getLogger("sojourn.server")
 CODES = {

@@ -16,19 +16,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sojourn.config import Settings
-from sojourn.engines.service import Service
 from sojourn.errors import Problem, SojournError
+from sojourn.live.engine.service import Service
+from sojourn.live.settings import Settings
+from sojourn.live.store.store import Store
 from sojourn.server.access import Access
 from sojourn.server.answers import EXPLAINED, answer, explain
-from sojourn.server.api import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
-from sojourn.server.guarding import GuardedProtocol, cut_late
-from sojourn.server.ingest import PATHS, make_routes, make_taker
+from sojourn.server.api.docs_page import render_docs
+from sojourn.server.api.openapi import describe_api
+from sojourn.server.api.routes import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
+from sojourn.server.api.stream import STREAM_PATH, Streams
+from sojourn.server.connections import GuardedProtocol, cut_late
+from sojourn.server.ingest.calls import PATHS, make_routes, make_taker
 from sojourn.server.metrics import Metrics
-from sojourn.server.openapi import describe_api
-from sojourn.server.pages import render_docs
-from sojourn.server.stream import STREAM_PATH, Streams
-from sojourn.store import Store
 
 LOG = logging.getLogger("sojourn.server")
 _PLAIN = PATHS | {"/metrics"}

@@ -1,0 +1,1 @@
+"""Commands: a file each, found by this folder (`sojourn.cli.folder`)."""

@@ -1,0 +1,1 @@
+"""Commands of the live side: a file per command."""

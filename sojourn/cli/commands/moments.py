@@ -1,0 +1,129 @@
+"""The command `moments`: proposes moments that announce an outcome. It reads arguments and prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sojourn.cli import print as output
+from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
+from sojourn.errors import Problem, SojournError, nearest
+from sojourn.pipelines.inputs import read_log
+from sojourn.pipelines.moments import _draw_streams, _find_completions
+from sojourn.playbook.rules.nodes import UNIT_SECONDS
+
+if TYPE_CHECKING:
+    from sojourn.playbook.objects import Outcome, Playbook
+
+SHORT_HELP = "Patterns that announce an outcome, to put into the playbook."
+
+
+def command(
+    events: Events,
+    playbook: PlaybookOption,
+    outcome: Annotated[
+        str, typer.Option("--outcome", metavar="NAME", show_default=False, help="The playbook's outcome to announce.")
+    ],
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--within", metavar="DURATION", show_default="2h, 2d and 7d", help="Longest time; may be repeated."
+        ),
+    ] = None,
+    min_share: Annotated[
+        float, typer.Option("--min-share", min=1e-6, max=1.0, metavar="P", help="Of all customers, so many have it.")
+    ] = 0.02,
+    most: Annotated[int, typer.Option("--most", min=1, max=40, metavar="N", help="At most so many moments.")] = 10,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="DATE", show_default="last event", help="Up to when outcomes are known, UTC."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Parquet file for the numbers."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn moments shop-data/events.parquet --playbook shop --outcome conversion`
+
+    Finds patterns on half of the customers that announce the outcome, judges them on the other half, and prints those
+    that hold, with YAML to paste into the playbook. It proposes; a person decides which of them mean something.
+    """
+    import numpy as np
+
+    from sojourn.frames.files import write_alone
+    from sojourn.playbook.load import load_playbook
+    from sojourn.transitions.moments.mine import WINDOWS_S, propose_moments, write_moments
+
+    now = parse_instant("--at", at)
+    windows = tuple(_parse_duration(text) for text in within) if within else WINDOWS_S
+    book = load_playbook(playbook)
+    goal = _find_outcome(book, outcome)
+    rng = np.random.default_rng(seed)
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_log(events, book, progress)
+        streams = _draw_streams(log, book, rng)
+        table, moments = propose_moments(
+            streams, book, goal, _find_completions, now=now or log.events["event_at"][-1].as_py(), rng=rng,
+            windows_s=windows, min_share=min_share, most=most,
+            progress=lambda done, all_: progress("try patterns", done, all_),
+        )  # fmt: skip
+    if out is not None:
+        write_alone(table, out)
+    about = [_say(row) for row in table.to_pylist()]
+    text = write_moments(moments, about) if moments else ""
+    if as_json:
+        output.print_json({"outcome": goal.name, "moments": table.to_pylist(), "yaml": text})
+        return
+    _print(table.to_pylist(), goal.name, text)
+    if out is not None:
+        output.say(f"\nWritten  {out}")
+
+
+def _parse_duration(text: str) -> float:
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if found is None or not int(found[1]):
+        raise SojournError(Problem("--within", f"'{text[:80]}' is not a duration; write it as 30m, 48h or 7d"))
+    return float(found[1]) * UNIT_SECONDS[found[2]]
+
+
+def _find_outcome(book: Playbook, name: str) -> Outcome:
+    names = [outcome.name for outcome in book.outcomes]
+    if name not in names:
+        what = f"the playbook has no outcome '{name[:80]}'; it has {', '.join(names) or 'none'}"
+        raise SojournError(Problem("--outcome", what, nearest(name, names)))
+    found = book.outcomes[names.index(name)]
+    if found.measure is not None:
+        raise SojournError(Problem("--outcome", f"'{name}' is an amount; moments announce what happens or does not"))
+    return found
+
+
+def _say(row: dict[str, Any]) -> str:
+    share, base = output.show_share(row["precision_p"], 1.0), output.show_share(row["base_p"], 1.0)
+    return f"Followed by {row['outcome']} {share} of the time, {base} else."
+
+
+def _print(rows: list[dict[str, Any]], outcome: str, text: str) -> None:
+    if not rows:
+        output.say(
+            f"No pattern announces {outcome} surely enough on customers it was not found on. Try a lower --min-share, "
+            "other windows (--within), or more customers."
+        )
+        return
+    output.say(f"{output.show_count(len(rows), 'moment')} that announce {outcome}, judged on held-out customers")
+    table = output.make_grid(
+        ("moment", "left"), ("followed", "right"), ("else", "right"), ("ratio (95 %)", "right"), ("lead", "right"),
+    )  # fmt: skip
+    for row in rows:
+        lead = f"{row['lead_days']:.1f} d" if row["lead_days"] is not None else "–"
+        table.add_row(
+            row["moment"], output.show_share(row["precision_p"], 1.0), output.show_share(row["base_p"], 1.0),
+            f"{row['lift']:.2f} ({row['low']:.2f}–{row['high']:.2f})", lead,
+        )  # fmt: skip
+    output.open_console().print(table)
+    output.say("\nFor the playbook (rename them, and leave out what means nothing):\n")
+    output.say(text)

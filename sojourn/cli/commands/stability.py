@@ -1,0 +1,125 @@
+"""The commands `stability`, `substates` and `name`: how far segments hold, and which states are still to be named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sojourn.cli import print as output
+from sojourn.cli.options import Json, Seed, SomeEvents, SomePlaybook, parse_instant
+from sojourn.errors import Problem, SojournError
+from sojourn.pipelines.stability import Row, _audit_events, _audit_table, _write
+
+if TYPE_CHECKING:
+    pass
+
+SHORT_HELP = "Which segments hold: who is reassigned by a refit, and why."
+
+
+def command(
+    events: SomeEvents = None,
+    playbook: SomePlaybook = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", show_default="a week before the last event", help="T, in UTC."),
+    ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            metavar="TABLE",
+            show_default=False,
+            help="Audit a segmentation of yours instead: Parquet or CSV with customer_id, at and segment.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", show_default=False, help="Folder for stability.parquet and stability.html."
+        ),
+    ] = None,
+    customers: Annotated[
+        int, typer.Option("--customers", min=20, metavar="N", help="Customers looked at, drawn at random.")
+    ] = 5_000,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, max=1_000, metavar="N", help="Bootstrap rounds; 0 for none.")
+    ] = 20,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn stability shop-data/events.parquet --playbook shop --out results`
+
+    Fits states, k-means and a mixture to the data up to T and to a week more, and says who was reassigned: because
+    their behaviour changed, or only because the model did. With --segments it audits a segmentation that you have.
+    """
+    moment = parse_instant("--at", at)
+    if segments is not None:
+        if events or playbook or at:
+            raise SojournError(Problem("--segments", "a table is audited by itself: without events, playbook and --at"))
+        rows, facts = _audit_table(segments)
+    else:
+        if not events or playbook is None:
+            what = "what is to be audited? Give EVENTS and --playbook, or --segments TABLE"
+            raise SojournError(Problem("stability", what, command="sojourn stability --help"))
+        rows, facts = _audit_events(events, playbook, moment, customers, rounds, seed, is_silent=as_json)
+    if out is not None:
+        _write(rows, facts, out)
+    if as_json:
+        output.print_json({**facts, "stability": rows})
+        return
+    _print(rows, facts)
+    if out is not None:
+        output.say(f"\nWritten  {out / 'stability.parquet'}, {out / 'stability.html'}")
+
+
+def _print(rows: Sequence[Row], facts: Row) -> None:
+    if "segments" in facts:
+        output.say(f"{output.show_count(facts['customers'], 'customer')} in {facts['segments']}")
+    else:
+        output.say(
+            f"{output.show_count(facts['known_customers'], 'customer')} known on {facts['at']:%Y-%m-%d %H:%M}; "
+            f"refitted with the data up to {facts['later']:%Y-%m-%d %H:%M}"
+        )
+        _print_methods(rows)
+    for method in dict.fromkeys(r["method"] for r in rows):
+        if method != "states, likeliest":
+            _print_segments(method, [r for r in rows if r["method"] == method])
+
+
+def _print_methods(rows: Sequence[Row]) -> None:
+    table = output.make_grid(
+        ("method", "left"), ("reassigned", "right"), ("behaviour changed", "right"), ("model wobbled", "right"),
+        ("adj. Rand", "right"), ("on same data", "right"),
+    )  # fmt: skip
+    for row in rows:
+        if row["segment"] is None:
+            shares = (output.show_share(row[f"{k}_share"], 1) for k in ("reassigned", "behaviour", "wobble"))
+            rand = (_show(row[k]) for k in ("ari", "ari_same_data"))
+            table.add_row(row["method"], *shares, *rand)
+    output.say("")
+    output.open_console().print(table)
+    output.say("One seed is one draw of luck: run again with --seed 1 and --seed 2 before you trust these shares.")
+
+
+def _show(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _print_segments(method: str, rows: Sequence[Row]) -> None:
+    output.say("")
+    table = output.make_grid(
+        (method, "left"), ("customers", "right"), ("found again", "right"), ("half-life", "right"), ("verdict", "left")
+    )
+    for row in rows:
+        if row["segment"] is not None:
+            half_life = output.show_duration(None if row["half_life_days"] is None else row["half_life_days"] * 86_400)
+            table.add_row(
+                row["segment"], f"{row['n_customers']:,}", _show(row["found_again"]), half_life, row["verdict"]
+            )
+    output.open_console().print(table)
+    for row in rows:
+        what = row["segment"] if row["segment"] is not None else "all"
+        output.say(f"  {what}: {row['says']}")

@@ -1,0 +1,247 @@
+"""The command `value`: what each customer is worth. It reads arguments and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sojourn.cli import print as output
+from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
+from sojourn.pipelines.folder import _read_run
+from sojourn.pipelines.inputs import read_log
+from sojourn.pipelines.value import _show_day, grow_in_run, value_facts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sojourn.predict.value.customers import Values
+    from sojourn.predict.value.revenue import RevenueHoldout
+
+SHORT_HELP = "What each customer will buy, and what that is worth."
+
+
+def command(
+    events: Events,
+    playbook: PlaybookOption,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="DATE", show_default="day of the last event", help="The last day known, UTC."),
+    ] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=36_500, metavar="N", help="Purchases of the next N days count.")
+    ] = 365,
+    discount: Annotated[
+        float,
+        typer.Option("--discount", min=0.0, max=10.0, metavar="RATE", help="What a year takes: 0.1 is 10 %."),
+    ] = 0.1,
+    holdout: Annotated[
+        int | None,
+        typer.Option(
+            "--holdout",
+            min=7,
+            metavar="N",
+            show_default="as --days, at most a third",
+            help="The last N days, on which models are compared.",
+        ),
+    ] = None,
+    purchase: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--purchase",
+            metavar="CLASS",
+            show_default="what carries the measure",
+            help="The event class that is a purchase; may be repeated.",
+        ),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option("--measure", metavar="NAME", show_default="revenue, or of an outcome", help="What it is worth."),
+    ] = None,
+    by: Annotated[
+        Path | None,
+        typer.Option(
+            "--by",
+            metavar="TABLE",
+            show_default=False,
+            help="Value by group: Parquet with customer_id and --group, as RESULTS/customers.parquet.",
+        ),
+    ] = None,
+    group: Annotated[str, typer.Option("--group", metavar="COLUMN", help="The column of --by to group by.")] = "state",
+    moves: Annotated[
+        Path | None,
+        typer.Option(
+            "--moves",
+            metavar="RESULTS",
+            show_default=False,
+            help="A folder that `sojourn run` wrote: how value grows with each move between its states.",
+        ),
+    ] = None,
+    is_plain: Annotated[
+        bool, typer.Option("--plain", help="Read purchases only; learn nothing from the rest of the behaviour.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", show_default=False, help="Parquet file for the customers."),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=0, max=10_000, metavar="N", help="Samples for the intervals; 0 for none.")
+    ] = 100,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Example: `sojourn value shop-data/events.parquet --playbook shop --out value.parquet`
+
+    Estimates what each customer will buy and what that is worth today. Compares several models on the last days, also
+    such that learn from all that customers do, takes the simplest of the best, and says when none of them fits.
+    """
+    from sojourn.frames.files import read_plain, write_alone
+    from sojourn.playbook.load import load_playbook
+    from sojourn.predict.value.customers import value_customers
+    from sojourn.predict.value.groups import value_by_group
+    from sojourn.predict.value.purchases import choose_purchases, day_of, find_purchases
+    from sojourn.predict.value.rows import watch_behaviour
+
+    run = _read_run(moves) if moves is not None else None
+    last = parse_instant("--at", at)
+    groups = read_plain(by, ["customer_id", group]) if by is not None else None
+    book = load_playbook(playbook)
+    classes, worth = choose_purchases(book, purchase or (), measure)
+    with output.progress_bars(is_silent=as_json) as progress:
+        log = read_log(events, book, progress)
+        purchases = find_purchases(log.events, classes, worth)
+        day = day_of(last or log.events["event_at"][-1].as_py())
+        found = value_customers(
+            purchases,
+            day,
+            horizon_days=days,
+            yearly_discount=discount,
+            holdout_days=holdout,
+            n_bootstrap=draws,
+            seed=seed,
+            behaviour=None if is_plain else watch_behaviour(log.events, book),
+            progress=progress,
+        )
+        growth = grow_in_run(log.events, book, purchases, day, run, seed) if run is not None else None
+    if out is not None:
+        write_alone(found.customers, out)
+    by_group = value_by_group(found.customers, groups, group) if groups is not None else None
+    if as_json:
+        output.print_json(value_facts(found, day, classes, worth, by_group, growth))
+        return
+    _print_values(found, day, classes, worth)
+    if by_group is not None:
+        _print_groups(by_group, group)
+    if growth is not None:
+        _print_growth(growth)
+    if out is not None:
+        output.say(f"Written  {out}")
+
+
+def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
+    total, low, high = found.total
+    n = found.customers.num_rows
+    output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
+    what = measure if measure and found.spend is not None else "purchases"
+    output.say(
+        f"Worth of the next {found.horizon_days} days, at {100 * found.yearly_discount:g} % a year: "
+        f"{total:,.0f} {what} ({low:,.0f} to {high:,.0f}), {total / n:,.2f} each"
+    )
+    if found.learned is not None:
+        output.say(f"Value is that of the {found.learned.removeprefix('learned ')} learned on all that customers do.")
+    _print_purchases(found)
+    if found.revenue is not None:
+        _print_revenue(found, found.revenue)
+    _print_fits(found)
+    for doubt in found.doubts:
+        output.say(f"Note: {doubt}")
+
+
+def _print_purchases(found: Values) -> None:
+    from sojourn.predict.value.holdout import LAST
+
+    output.say(f"\nForesight of purchases in the last {found.holdout.days} days, per customer")
+    table = output.make_grid(
+        ("model", "left"), ("error", "right"), ("abs. error", "right"), ("expected/made", "right"), ("", "left")
+    )
+    for score in found.holdout.scores:
+        note = (
+            "chosen"
+            if score.name == found.chosen
+            else "reference"
+            if score.name == LAST
+            else "not usable"
+            if score.why_not
+            else ""
+        )
+        numbers = (f"{number:.3f}" if number == number else "–" for number in (score.rmse, score.mae, score.bias))
+        table.add_row(score.name, *numbers, note)
+    output.open_console().print(table)
+
+
+def _print_revenue(found: Values, revenue: RevenueHoldout) -> None:
+    what = "what was spent" if found.spend is not None else "purchases"
+    output.say(f"\nForesight of {what} in the last {found.holdout.days} days, models of buying times gamma-gamma")
+    table = output.make_grid(
+        ("model", "left"), ("abs. error", "right"), ("error", "right"), ("expected/spent", "right"), ("rank", "right"),
+        ("gini", "right"), ("tenths off", "right"), ("deviance", "right"), ("", "left"),
+    )  # fmt: skip
+    for score in revenue.scores:
+        shown = (
+            (score.mae, ".2f"), (score.rmse, ".2f"), (score.bias, ".2f"), (score.spearman, ".3f"), (score.gini, ".3f"),
+            (score.calibration, ".2f"), (score.deviance, ".2f"),
+        )  # fmt: skip
+        note = "chosen" if score.name == revenue.chosen else "not usable" if score.why_not else ""
+        note = "reference" if score.why_not == "a reference only" else note
+        numbers = (f"{number:,{how}}" if number == number else "–" for number, how in shown)
+        table.add_row(score.name, *numbers, note)
+    output.open_console().print(table)
+    for one in revenue.coverage:
+        output.say(
+            f"Intervals of what a customer will spend ({one.kind}): {one.inside_p:.1%} were inside, {one.above_p:.1%} "
+            f"above, {one.below_p:.1%} below; meant are 90 %, 5 %, 5 %. Mean width {one.mean_width:,.2f}."
+        )
+
+
+def _print_fits(found: Values) -> None:
+    output.say("\nParameters (times in weeks)")
+    table = output.make_grid(("model", "left"), ("parameters", "left"), ("log-likelihood", "right"), ("", "left"))
+    for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]:
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in fit.parameters.items())
+        table.add_row(fit.model, shown, f"{fit.log_likelihood:,.2f}", "" if fit.is_converged else "does not converge")
+    output.open_console().print(table)
+
+
+def _print_groups(by_group: pa.Table, column: str) -> None:
+    output.say(f"\nValue by {column}")
+    table = output.make_grid(
+        (column, "left"), ("customers", "right"), ("value each", "right"), ("95 %", "right"), ("share", "right")
+    )
+    for row in by_group.to_pylist():
+        low, high = row["mean_low"], row["mean_high"]
+        between = f"{low:,.2f} to {high:,.2f}" if low is not None else "–"
+        share = output.show_share(row["value_share"], 1)
+        table.add_row(str(row[column] or "–"), f"{row['n_customers']:,}", f"{row['mean_value']:,.2f}", between, share)
+    output.open_console().print(table)
+
+
+def _print_growth(growth: pa.Table) -> None:
+    output.say("\nExpected value just before and after a move (Mondays; describes, proves no cause)")
+    table = output.make_grid(
+        ("move", "left"), ("customers", "right"), ("before", "right"), ("after", "right"), ("growth", "right"),
+        ("95 %", "right"), ("of those who stayed", "right"),
+    )  # fmt: skip
+    for row in growth.to_pylist():
+        if row["growth"] is None:
+            continue
+        stayed = "–" if row["growth_stayed"] is None else f"{row['growth_stayed']:+,.2f}"
+        between = f"{row['growth_low']:+,.2f} to {row['growth_high']:+,.2f}"
+        table.add_row(
+            f"{row['from_state']} → {row['to_state']}", f"{row['n_customers']:,}", f"{row['value_before']:,.2f}",
+            f"{row['value_after']:,.2f}", f"{row['growth']:+,.2f}", between, stayed,
+        )  # fmt: skip
+    output.open_console().print(table)
+    for why in growth["why_not"].unique().drop_null().to_pylist()[:3]:
+        output.say(f"Note: some moves have no number: {why}.")
+    output.say("What a move adds against customers alike: values.parquet of the run.")

@@ -1,0 +1,108 @@
+"""Finds commands: a file in `cli/commands/`, or an entry point in the group `sojourn.commands`, is a command.
+
+A command's module has ``SHORT_HELP`` (its line in ``sojourn --help``) and either ``command``, a function with Typer
+options, or ``app``, a :class:`typer.Typer` with commands of its own. Its name is the file's, with hyphens. A module is
+imported when its command is used: ``sojourn --help`` reads the line of each from its source.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from sojourn.errors import Problem, SojournError
+
+COMMANDS = Path(__file__).parent / "commands"
+GROUP = "sojourn.commands"
+FIRST = (
+    "run", "check", "init", "explain", "simulate", "demo", "retrain", "models", "segments", "moments", "value",
+    "predict", "stability", "substates", "name", "brief", "sentiment", "send-time", "plan", "serve", "replay", "deploy",
+    "link", "archive", "repair", "keys", "outbox",
+)  # fmt: skip
+"""The order of ``sojourn --help``; commands that are not named here follow by name."""
+
+
+def find_commands() -> dict[str, Path | EntryPoint]:
+    """Where each command is, by its name, in the order of ``sojourn --help``."""
+    found: dict[str, Path | EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
+    found |= {p.stem.replace("_", "-"): p for p in COMMANDS.rglob("*.py") if not p.stem.startswith("_")}
+    order = {name: place for place, name in enumerate(FIRST)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def _name_module(file: Path) -> str:
+    return ".".join(("sojourn.cli.commands", *file.relative_to(COMMANDS).with_suffix("").parts))
+
+
+def load_module(name: str, place: Path | EntryPoint) -> ModuleType:
+    """The module of a command. Raises SojournError when it has neither ``command`` nor ``app``."""
+    module: Any = place.load() if isinstance(place, EntryPoint) else import_module(_name_module(place))
+    if not (hasattr(module, "command") or hasattr(module, "app")):
+        what = f"the module {module.__name__} has neither 'command' nor 'app'"
+        raise SojournError(Problem(f"sojourn {name}", what, command="sojourn --help"))
+    return module  # type: ignore[no-any-return]
+
+
+def load_command(name: str, place: Path | EntryPoint) -> Any:
+    """The command as Click knows it."""
+    module = load_module(name, place)
+    short_help = getattr(module, "SHORT_HELP", None)
+    if hasattr(module, "app"):
+        found: Any = get_group(module.app)
+        found.name, found.short_help = name, short_help
+        return found
+    alone = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+    alone.command(name, short_help=short_help)(module.command)
+    return get_command(alone)
+
+
+def read_short_help(place: Path | EntryPoint) -> str:
+    """``SHORT_HELP`` of a command, read from its source without importing it; empty where there is none."""
+    if isinstance(place, EntryPoint):
+        return str(getattr(place.load(), "SHORT_HELP", ""))
+    for node in ast.parse(place.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["SHORT_HELP"]:
+            return str(ast.literal_eval(node.value))
+    return ""
+
+
+class FolderGroup(TyperGroup):
+    """A group whose commands are found by :func:`find_commands` and imported when used."""
+
+    _is_listing = False
+    _found: Mapping[str, Path | EntryPoint] | None = None
+
+    def _find(self) -> Mapping[str, Path | EntryPoint]:
+        if self._found is None:
+            self._found = find_commands()
+        return self._found
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return list(self._find())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None; while the help is written, only its name and its line."""
+        place = self._find().get(cmd_name)
+        if place is None:
+            return None
+        if self._is_listing:
+            return TyperCommand(cmd_name, short_help=read_short_help(place), help=read_short_help(place))
+        return load_command(cmd_name, place)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help without importing any command."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False

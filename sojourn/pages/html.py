@@ -1,0 +1,105 @@
+"""The report: one self-contained HTML page that says what a run found, for people who do not read code.
+
+It loads nothing from anywhere: plotly.js comes from the wheel and is inlined once, and a content security policy in
+the page allows only its own two scripts, by their hashes. Every text from playbook or data is escaped, in the HTML by
+Jinja, in the figures' data by :func:`embed_figure`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+LOADER = """
+(function () {
+  "use strict";
+  var options = {displayModeBar: false, displaylogo: false, responsive: true, scrollZoom: false, doubleClick: "reset"};
+  function draw(box) {
+    if (box.dataset.drawn) { return; }
+    box.dataset.drawn = "yes";
+    var spec = JSON.parse(document.getElementById(box.dataset.figure).textContent);
+    Plotly.newPlot(box, spec.data, spec.layout, options);
+  }
+  var boxes = Array.prototype.slice.call(document.querySelectorAll("[data-figure]"));
+  // One at a time, from the top, with pauses in which the page can scroll.
+  function drawNext(i) {
+    if (i < boxes.length) { draw(boxes[i]); setTimeout(drawNext, 0, i + 1); }
+  }
+  window.addEventListener("beforeprint", function () { boxes.forEach(draw); });
+  drawNext(0);
+})();
+"""
+
+
+def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """A page from one of the package's templates: ``page`` holds its words, ``figures`` those of :func:`embed_figure`.
+
+    Texts are escaped here; the page loads nothing, and runs plotly.js and :data:`LOADER` only.
+    """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    # A script's hash is over its text as the browser reads it, which turns line ends into "\n".
+    plotly_js = get_plotlyjs().replace("\r\n", "\n")
+    folder = files("sojourn.pages") / "templates"
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+    )  # fmt: skip
+    return environment.get_template(template).render(
+        page=page,
+        figures=figures,
+        plotly_js=plotly_js,
+        loader=LOADER,
+        policy=write_policy([plotly_js, LOADER]),
+    )
+
+
+def write_policy(scripts: list[str]) -> str:
+    """A content security policy under which only these inline scripts run, and nothing is fetched.
+
+    >>> write_policy([""])[:52]
+    "default-src 'none'; script-src 'sha256-47DEQpj8HBSa+"
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "connect-src 'none'; form-action 'none'; base-uri 'none'"
+    )
+
+
+def embed_figure(figure: Figure) -> Mapping[str, Any]:
+    """A figure for the page: its data as JSON that cannot end the script element it stands in, and its words.
+
+    The title becomes the page's heading; colours of text and grid are the page's, so that they follow light and dark.
+    """
+    import plotly.io as pio
+
+    spec = figure.to_plotly_json()
+    layout = dict(spec["layout"])
+    meta = dict(layout.pop("meta"))
+    layout.pop("title", None)
+    top = (layout.get("margin") or {}).get("t", 8)
+    layout |= {"height": meta["height"], "dragmode": False, "autosize": True}
+    layout["margin"] = {"l": 4, "r": 8, "b": 8, **(layout.get("margin") or {}), "t": top}
+    text = pio.to_json({"data": spec["data"], "layout": layout}, validate=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return {
+        "json": text,
+        "title": meta["title"],
+        "about": meta["about"],
+        "height": meta["height"],
+        "min_width": meta["min_width"],
+        "columns": meta["columns"],
+        "rows": meta["rows"],
+        "is_empty": meta.get("is_empty", False),
+    }

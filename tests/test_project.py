@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import doctest
-import importlib
 import re
 import subprocess
 import sys
@@ -87,25 +85,6 @@ def test_public_things_have_docstrings(path: Path) -> None:
     assert not bare, f"without a docstring: {bare}"
     is_empty = not tree.body
     assert is_empty or ast.get_docstring(tree), "the module has no docstring"
-
-
-@pytest.mark.parametrize("name", MODULE_NAMES)
-def test_docstring_examples_are_right(name: str) -> None:
-    module = importlib.import_module(name)
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    report: list[str] = []
-    runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
-    for case in doctest.DocTestFinder().find(module, name):
-        runner.run(case, out=report.append)
-    assert runner.failures == 0, "".join(report)
-
-
-def test_public_functions_show_an_example() -> None:
-    import sojourn
-
-    functions = [getattr(sojourn, name) for name in sojourn.__all__]
-    bare = [f.__name__ for f in functions if not isinstance(f, type) and ">>>" not in (f.__doc__ or "")]
-    assert not bare, f"without an example in the docstring: {bare}"
 
 
 def test_no_traces_of_a_machine() -> None:

@@ -55,6 +55,7 @@ def run_program(program: Program, values: Sequence[float]) -> float:
     Arithmetic (``min``, ``max`` and ``abs`` too) with NaN gives NaN, division by zero gives NaN, a comparison
     with NaN gives 0 (``!=`` too), conditions are 0 or 1. All instructions run; nothing is skipped.
 
+    >>> from sojourn.playbook.rules.nodes import Call
     >>> views = Call("count", ("view",))
     >>> p = Program((LOAD, CONST, GE), (0.0, 3.0, 0.0), (views,), "boolean", "count(view) >= 3")
     >>> run_program(p, [5.0]), run_program(p, [float("nan")])

@@ -379,3 +379,15 @@ def test_plain_values_survive_json() -> None:
         "path": "x",
         "flag": True,
     }
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    asked = 'COMP_WORDS="sojourn se" COMP_CWORD=1 _SOJOURN_COMPLETE=complete_bash sojourn'
+    assert "send-time" in in_shell(asked, tmp_path).stdout.split()
+    asked = 'COMP_WORDS="sojourn run --pl" COMP_CWORD=2 _SOJOURN_COMPLETE=complete_bash sojourn'
+    assert "--playbook" in in_shell(asked, tmp_path).stdout.split()
+
+
+def test_completion_can_be_installed_and_shown(tmp_path: Path) -> None:
+    options = {name for param in typer.main.get_command(app).params for name in param.opts}
+    assert {"--install-completion", "--show-completion"} <= options

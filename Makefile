@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test unit check format bench docs clean
+.PHONY: help demo test unit check format bench docs blocks clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -38,8 +38,11 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-docs: $(VENV)/.tools ## run every block of the README and the docs, and follow every link
-	$(BIN)/python -m pytest tests/test_docs.py
+docs: $(VENV)/.tools ## build the documentation site: open site/index.html, no server or network needed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+blocks: $(VENV)/.tools ## run every block of the README and the docs, and follow every link (a part of `test`)
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_docstrings.py
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
 tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian
@@ -50,7 +53,7 @@ tests/clients/.installed: tests/clients/package.json tests/clients/requirements.
 	else echo "No npm: the tests of the tracking clients will say that they skip."; fi
 
 clean: ## remove what the other targets made, the virtual environment included
-	rm -rf $(VENV) demo tests/clients/.venv tests/clients/.installed tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo site tests/clients/.venv tests/clients/.installed tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class Forker:
@@ -99,7 +100,7 @@ def _warm_up() -> None:
     import sojourn.live.open
     import sojourn.server.app
     import sojourn.server.serve  # noqa: F401
-    from sojourn.live.engine.version import Version
+    from sojourn.live.engine.version.version import Version
     from sojourn.live.engine.view import show_customer
     from sojourn.live.store.calls import decode_calls, encode_calls
     from sojourn.playbook.load import load_playbook
@@ -111,12 +112,22 @@ def _warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         version = Version(
             1, book, draft_state_model(book), Path(folder) / "past", duplicates_within_us=10**13,
-            read_told=lambda names: [], read_profiles=lambda nodes: {},
+            stored=_NothingStored(),
         )  # fmt: skip
         version.take_calls(1, now, calls)
         version.pass_time(2, now + 86_400_000_000)
         show_customer(version, "u", now + 86_400_000_000, None)
-        version.past.close()
+        version.event_files.close()
+
+
+class _NothingStored:
+    """A store with nothing in it."""
+
+    def customer_changes(self, customer_ids: Any, *, include_revoked: bool = False) -> list[Any]:
+        return []
+
+    def read_profiles(self, nodes: Any) -> dict[int, Any]:
+        return {}
 
 
 def _serve() -> None:

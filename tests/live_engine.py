@@ -35,17 +35,17 @@ class Engine:
         (project / "live").mkdir(exist_ok=True)
         self.store: Store = open_store(self.settings.store)
         self.live: Live = open_live(project, self.settings, self.store, clock=lambda: self.now)
-        self.told: list[Change] = []
+        self.published: list[Change] = []
         self._now_with_calls: int | None = None
-        gather = self.live._gather
+        take_requests = self.live.inbox.take_requests
 
-        def gather_and_set_clock() -> Any:
-            taken = gather()
+        def take_and_set_clock() -> Any:
+            taken = take_requests()
             if self._now_with_calls is not None:
                 self.now, self._now_with_calls = self._now_with_calls, None
             return taken
 
-        self.live._gather = gather_and_set_clock  # type: ignore[method-assign]
+        self.live.inbox.take_requests = take_and_set_clock  # type: ignore[method-assign]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -55,7 +55,7 @@ class Engine:
         while not self.live.is_ready:
             assert self.live.failure is None, self.live.failure
             time.sleep(0.002)
-        self.live.subscribe(self.told.extend)
+        self.live.subscribe(self.published.extend)
 
     def send_at(self, now: int, calls: Sequence[bytes | dict[str, Any]]) -> None:
         """The same, and it is that time from when the engine takes them: it never sees one without the other."""
@@ -94,8 +94,8 @@ class Engine:
             assert self.live.failure is None, self.live.failure
             with self.live.lock:
                 version = self.live.version
-                is_done = version.position == self.store.last_position() and not self.live.has_pending
-                if is_done and not version.is_due(self.live.now()):
+                is_done = version.position == self.store.last_position() and not self.live.writer.has_pending
+                if is_done and not version.is_due(self.live.worker.now()):
                     return
             time.sleep(0.001)
         raise AssertionError("the engine has not come to rest")

@@ -23,8 +23,9 @@ from live_engine import make_project
 from live_server import LiveServer, find_port
 from test_delivery import SECRET, Receiver, open_receiver
 
-from sojourn.live.engine.recovery import apply_record
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.environment import open_version
+from sojourn.live.engine.records import apply_record
+from sojourn.live.engine.version.version import Version
 from sojourn.live.engine.view import show_customer
 from sojourn.live.open import open_live
 from sojourn.live.replay.calls import read_calls
@@ -174,14 +175,13 @@ def apply_log(project: Path, to: Path, playbook: str) -> Version:
         open_store(f"sqlite:///{project}/live/store.sqlite", is_writer=False) as source,
         open_store(settings.store) as target,
     ):
-        version = open_live(made, settings, target).make_version(1)
+        version = open_version(open_live(made, settings, target).env, 1)
         pending = NOTHING
         for record in source.read_log():
             new = NewRecord(at=record.at, kind=record.kind, n=record.n, payload=record.payload)
             assert target.append([new], pending) == record.position
             pending = apply_record(version, record).derived(record.position)
         target.append([], pending)
-        version.read_profiles, version.read_told = target.read_profiles, target.customer_changes
-        for node in range(len(version.known)):  # while the store is open
-            version.traits([node])
+        for node in range(len(version.identities)):  # while the store is open
+            version.profiles.traits([node])
     return version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sojourn.fold.layout import build_layout
-from sojourn.live.engine.customers import Customers
+from sojourn.live.engine.version.customers import Customers
 from sojourn.playbook.load import load_playbook
 
 
@@ -21,7 +21,7 @@ def test_growing_changes_nobody() -> None:
         rows = customers.add(np.arange(n, n + size, dtype=np.int32))
         assert rows.tolist() == list(range(n, n + size))
         assert np.array_equal(customers.vectors[rows], np.broadcast_to(layout.initial, (size, layout.n_slots)), True)
-        assert (customers.n_told[rows] == 0).all()
+        assert (customers.n_published[rows] == 0).all()
         assert (customers.seen[rows] == 255).all()
         customers.vectors[rows, 0] = rng.normal(size=size)
         marks = np.append(marks, customers.vectors[rows, 0])

@@ -1,4 +1,4 @@
-"""Who is in an audience, live: looked at whenever it may have changed, told once, and only of who did something."""
+"""Live audiences: evaluated whenever one may have changed, published once, and only of customers with events."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def call(event: str = "Signed In", *, at: int = NOW, **ids: str) -> dict[str, An
     return {"type": "track", "event": event, "timestamp": show_instant(at), **ids}
 
 
-def told(engine: Engine) -> list[tuple[str, str, str]]:
-    """What was told of audiences since the last time: entered or left, who, and which."""
-    found = [(c.kind.removeprefix("audience_"), c.customer_id, c.name) for c in engine.told if "audience" in c.kind]
-    engine.told.clear()
-    return sorted(found)
+def published(engine: Engine) -> list[tuple[str, str, str]]:
+    """The changes of audiences since the last call: entered or left, who, and which."""
+    changes = [change for change in engine.published if "audience" in change.kind]
+    engine.published.clear()
+    return sorted((c.kind.removeprefix("audience_"), c.customer_id, c.name) for c in changes)
 
 
 def test_a_rule_that_holds_of_a_new_customer_is_told_at_once(engine: Engine) -> None:
     engine.send([call(userId="u1")])
-    assert told(engine) == [("entered", "u1", name) for name in ("as_before", "in_lately", "in_once")]
+    assert published(engine) == [("entered", "u1", name) for name in ("as_before", "in_lately", "in_once")]
     engine.send([call("Subscription Upgraded", userId="u1")])
-    assert told(engine) == [("left", "u1", "as_before")]
+    assert published(engine) == [("left", "u1", "as_before")]
 
 
 def test_a_late_event_tells_what_has_changed_and_nothing_again(engine: Engine) -> None:
     engine.send([call(userId="u1")])
-    told(engine)
+    published(engine)
     engine.send([call(userId="u1", at=NOW - 30 * SECOND)])
     assert engine.live.version.counts["refolded"] == 1
-    assert told(engine) == [("left", "u1", "in_once")]
+    assert published(engine) == [("left", "u1", "in_once")]
     assert engine.live.members("as_before", limit=9) == {"members": ["u1"], "next": None}
 
 
@@ -68,7 +68,7 @@ def test_a_device_of_two_users_is_no_customer(engine: Engine) -> None:
     engine.send([call(userId="u1", anonymousId="a1")])
     engine.send([call(userId="u2", anonymousId="a1")])
     engine.pass_time(3 * 86_400)
-    assert {who for _, who, _ in told(engine)} == {"u1", "u2"}
+    assert {who for _, who, _ in published(engine)} == {"u1", "u2"}
     assert engine.live.status()["n_customers"] == 2
     found = engine.live.customer("a1")
     assert found is not None
@@ -76,33 +76,33 @@ def test_a_device_of_two_users_is_no_customer(engine: Engine) -> None:
     assert "state" not in found
     engine.send([call(anonymousId="a1", at=engine.now)])  # now it is
     assert engine.live.status()["n_customers"] == 3
-    assert ("entered", "a1", "as_before") in told(engine)
+    assert ("entered", "a1", "as_before") in published(engine)
 
 
 def test_who_is_left_without_an_event_leaves(engine: Engine) -> None:
     engine.send([call(anonymousId="a1", messageId="m1")])
     engine.send([call(userId="u1", anonymousId="a1", messageId="m1")])  # no event, but it says who a1 is
     assert engine.live.customer("a1")["customer_id"] == "u1"  # type: ignore[index]
-    told(engine)
+    published(engine)
     engine.send([call(userId="u2", anonymousId="a1", at=NOW + 1)])
     assert engine.live.status()["n_customers"] == 2
-    left = [(who, name) for what, who, name in told(engine) if what == "left"]
+    left = [(who, name) for what, who, name in published(engine) if what == "left"]
     assert sorted(left) == [("u1", "as_before"), ("u1", "in_lately"), ("u1", "in_once")]
 
 
 def test_what_is_due_when_an_event_comes_is_not_forgotten(engine: Engine) -> None:
     engine.send([call(userId="u1")])
-    told(engine)
+    published(engine)
     later = NOW + HOUR + SECOND
     engine.send_at(later, [call("Subscription Upgraded", userId="u1", at=later)])
-    assert told(engine) == [("left", "u1", "as_before"), ("left", "u1", "in_lately")]
+    assert published(engine) == [("left", "u1", "as_before"), ("left", "u1", "in_lately")]
 
 
 def test_whose_past_is_coming_in_is_looked_at_with_the_first_event_of_now(engine: Engine) -> None:
     engine.send_at(NOW, [call("Feature Used", userId="u1", at=NOW - 30 * 24 * HOUR)])
-    assert told(engine) == []
+    assert published(engine) == []
     engine.send_at(NOW + 1, [call("Feature Used", userId="u1", at=NOW)])
-    assert told(engine) == [("entered", "u1", "as_before"), ("entered", "u1", "gone")]
+    assert published(engine) == [("entered", "u1", "as_before"), ("entered", "u1", "gone")]
 
 
 USERS, DEVICES = st.sampled_from(["", "u1", "u2"]), st.sampled_from(["", "a1", "a2", "a3"])
@@ -147,4 +147,5 @@ def check_all(engine: Engine) -> None:
         assert (version.customers.n_events[rows] > 0).all()
         assert not version.customers.is_held[rows].any()
         why, at = np.full(len(rows), BY_ALL, np.uint8), np.full(len(rows), version.now)
-        assert version._evaluate(rows, at, why, None, version.see(rows, version.now)) == []
+        states = version.states_at(rows, version.now)
+        assert version.memberships.evaluate(rows, at, why, None, states, version.position) == []

@@ -107,17 +107,17 @@ def test_what_the_store_lacks_of_the_last_record_is_told_after_a_start(tmp_path:
     engine = Engine(project, int(calls.at[0]))
     engine.start()
     send_all(engine, calls, 0, 3_000)
-    original = engine.live.store.append
+    original = engine.store.append
 
     def append(records: Any, *derived: Any) -> int:
         if not records or records[0].kind != "calls":
             raise StoreFull("as if the process had ended")
         return original(records, *derived)
 
-    engine.live.store.append = append  # type: ignore[method-assign]
-    n_before = len(engine.told)
+    engine.store.append = append  # type: ignore[method-assign]
+    n_before = len(engine.published)
     begin = 3_000
-    while len(engine.told) == n_before:
+    while len(engine.published) == n_before:
         engine.now = int(calls.at[begin + 299])
         engine.submit(calls.write(begin, begin + 300))
         begin += 300
@@ -125,7 +125,7 @@ def test_what_the_store_lacks_of_the_last_record_is_told_after_a_start(tmp_path:
             time.sleep(0.001)
         with engine.live.lock:  # it is applied, and told
             pass
-    now, told = engine.now, list(engine.told)
+    now, told = engine.now, list(engine.published)
     stored = {change.seq for change in engine.store.read_changes(0, limit=1_000_000)}
     missing = [change for change in told if change.seq not in stored]
     engine.live.stop(30)  # it cannot write what came of the last record, and ends without a snapshot
@@ -379,7 +379,7 @@ def test_old_days_go_into_the_archive_and_a_start_reads_them(tmp_path: Path, cal
     with open_engine(project, int(calls.at[0])) as engine:
         for end in range(1_000, 4_000, 1_000):
             send_all(engine, calls, end - 1_000, end)
-            engine.live.housekeeping.look_at = 0.0  # it is time
+            engine.live.worker.archiver.look_at = 0.0  # it is time
             first = engine.store.first_position()
             wait_until(partial(lambda before: engine.store.first_position() > before, first))
             engine.settle()
@@ -407,11 +407,11 @@ def test_old_days_that_cannot_be_dropped_wait_for_the_next_look(
 
         with monkeypatch.context() as patch:
             patch.setattr(engine.store, "drop_some", refuse)
-            engine.live.housekeeping.look_at = 0.0
+            engine.live.worker.archiver.look_at = 0.0
             wait_until(lambda: "old days are still in the log" in caplog.text)
         assert engine.store.first_position() == 1
         engine.send([track("goes-on")])
-        engine.live.housekeeping.look_at = 0.0
+        engine.live.worker.archiver.look_at = 0.0
         wait_until(lambda: engine.store.first_position() > 1)
 
 
@@ -450,7 +450,7 @@ def test_what_comes_while_the_engine_ends_is_refused_and_never_waits(tmp_path: P
 
 
 def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sojourn.live.engine.live.MOST_WAITING_BYTES", 10_000)
+    monkeypatch.setattr("sojourn.live.engine.inbox.MOST_WAITING_BYTES", 10_000)
     with open_engine(make_project(tmp_path / "p", SHOP), START) as engine:
         with engine.live.lock:  # nothing is applied meanwhile
             taken = []
@@ -479,12 +479,12 @@ def test_to_look_at_every_rule_again_changes_nothing(tmp_path: Path, calls: Call
                 version = engine.live.version
                 rows = np.flatnonzero(version.customers.owner[: len(version.customers)] >= 0).astype(np.int32)
                 rows = rows[~version.customers.is_held[rows]]
-                ahead = version.see(rows, version.now)
-                n_told = version.customers.n_told.copy()
+                states = version.states_at(rows, version.now)
+                n_published = version.customers.n_published.copy()
                 why = np.full(len(rows), BY_ALL, np.uint8)
                 at = np.full(len(rows), version.now)
-                assert version._evaluate(rows, at, why, None, ahead) == []
-                assert np.array_equal(n_told, version.customers.n_told)
+                assert version.memberships.evaluate(rows, at, why, None, states, version.position) == []
+                assert np.array_equal(n_published, version.customers.n_published)
         assert version.counts["audience_entered"] > version.counts["audience_left"] > 0
 
 
@@ -535,7 +535,7 @@ def test_a_new_version_runs_beside_takes_over_and_goes_back(tmp_path: Path, call
 def list_customers(engine: Engine) -> list[str]:
     version = engine.live.version
     owners = version.customers.owner[: len(version.customers)]
-    return [version.known.customer_id(int(owner)) for owner in owners[owners >= 0]]
+    return [version.identities.customer_id(int(owner)) for owner in owners[owners >= 0]]
 
 
 def test_a_switch_that_was_noted_and_never_written_does_not_count(tmp_path: Path) -> None:
@@ -587,7 +587,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
     project = make_project(tmp_path / "p", SHOP)
     with open_engine(project, START) as engine:
         engine.send([track("u1")])
-        original, n_failures = engine.live.store.append, [0]
+        original, n_failures = engine.store.append, [0]
 
         def append(records: Any, *derived: Any) -> int:
             if records:
@@ -595,11 +595,11 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
                 raise StoreFull("no space left")
             return original(records, *derived)
 
-        engine.live.store.append = append  # type: ignore[method-assign]
+        engine.store.append = append  # type: ignore[method-assign]
         with pytest.raises(StoreFull):
             engine.send([track("u2")])
         assert engine.live.is_ready
-        engine.live.store.append = original  # type: ignore[method-assign]
+        engine.store.append = original  # type: ignore[method-assign]
         engine.send([track("u3")])
         assert n_failures[0] == 1
         assert [engine.live.customer(id) is not None for id in ("u1", "u2", "u3")] == [True, False, True]

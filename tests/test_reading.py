@@ -18,7 +18,7 @@ from live_engine import Engine, make_project, open_engine
 from test_live import compare, shop  # noqa: F401
 from test_live_laws import wait_until
 
-from sojourn.live.engine.reading import FEWEST, Reading
+from sojourn.live.engine.reader_process import FEWEST, ReaderProcess
 from sojourn.live.replay.calls import Calls
 from sojourn.pages.results import Results
 from sojourn.playbook.load import load_playbook
@@ -78,7 +78,7 @@ def send_mixed(project: Path, *, is_read_beside: bool, is_killed: bool = False) 
         batches = [good[i : i + 100] + odd for i in range(100, 600, 100)]
         submit_all(engine, batches[:2])
         if is_killed:
-            beside = engine.live._reading._beside
+            beside = engine.live.worker.reader._running
             assert beside is not None
             beside.process.kill()
         submit_all(engine, batches[2:])
@@ -106,17 +106,17 @@ def test_odd_calls_and_an_end_of_the_process_make_no_difference(
 def test_few_calls_are_read_by_the_engine(tmp_path: Path) -> None:
     with open_engine(make_project(tmp_path / "p", SHOP), 1_760_000_000_000_000, is_read_beside=True) as engine:
         engine.send([{"type": "track", "userId": "u", "event": "x"}] * (FEWEST - 1))
-        assert engine.live._reading._beside is None
+        assert engine.live.worker.reader._running is None
 
 
 def test_a_process_that_ends_before_it_is_ready_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    reading = Reading("playbook: [")
+    reading = ReaderProcess("playbook: [")
     with caplog.at_level(logging.ERROR, "sojourn.live"):
         assert not reading.send(b"", FEWEST)
-        assert reading._beside is not None
-        reading._beside.process.wait(60)
+        assert reading._running is not None
+        reading._running.process.wait(60)
         assert not reading.send(b"", FEWEST)
     assert "the process for reading has ended" in caplog.text
     assert not reading.send(b"", FEWEST)
     assert not reading.is_ready
-    assert reading._beside is None  # not at once again
+    assert reading._running is None  # not at once again

@@ -18,14 +18,14 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from live_engine import SECOND, Engine, make_project, open_engine
 
-from sojourn.live.engine import saving
+from sojourn.live.engine import saver
 from sojourn.live.engine.recovery import SNAPSHOT
 from sojourn.live.engine.snapshot import read_snapshot, write_snapshot
 from sojourn.live.replay.calls import read_calls
 from sojourn.playbook.load import load_playbook
 from sojourn.simulation.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not saving.IS_COPIED, reason="this system does not copy processes")
+pytestmark = pytest.mark.skipif(not saver.IS_COPIED, reason="this system does not copy processes")
 BOOK = load_playbook("shop")
 
 
@@ -39,11 +39,11 @@ def engine(tmp_path: Path) -> Any:
 
 def begin(engine: Engine) -> None:
     with engine.live.lock:
-        engine.live.saver.begin(engine.live.version)
+        engine.live.worker.saver.begin(engine.live.version)
 
 
 def wait(engine: Engine) -> None:
-    wait_until(lambda: engine.live.saver._pid is None)  # the engine looks whether it has ended
+    wait_until(lambda: engine.live.worker.saver._pid is None)  # the engine looks whether it has ended
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -58,11 +58,11 @@ def delay(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         time.sleep(seconds)
         write_snapshot(*arguments)
 
-    monkeypatch.setattr(saving, "write_snapshot", write_late)
+    monkeypatch.setattr(saver, "write_snapshot", write_late)
 
 
 def path_of(engine: Engine) -> Path:
-    return engine.live.folder / SNAPSHOT
+    return engine.live.env.folder / SNAPSHOT
 
 
 def test_what_comes_while_it_is_written_is_not_in_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_what_comes_while_it_is_written_is_not_in_it(engine: Engine, monkeypatch
     begin(engine)
     more = [{"type": "track", "userId": f"new-{i}", "event": "Product Viewed"} for i in range(3_000)]
     engine.send(more)
-    assert engine.live.saver._pid is not None
+    assert engine.live.worker.saver._pid is not None
     wait(engine)
     found, said = read_snapshot(path_of(engine))
     assert said == rest
@@ -88,7 +88,7 @@ def test_a_start_from_it_and_the_end_of_the_log_comes_to_the_same(engine: Engine
     engine.send([{"type": "track", "userId": "late", "event": "Product Viewed"}])
     copy = shutil.copytree(engine.project, tmp_path / "copy")  # as a process that ended now would leave it
     with open_engine(copy, engine.now) as again:
-        assert again.live._n_since_snapshot == 1
+        assert again.live.worker.n_since_snapshot == 1
         after, before = again.live.version.save()[0], engine.live.version.save()[0]
         for name, array in before.items():
             np.testing.assert_array_equal(after[name], array, err_msg=name)
@@ -99,13 +99,13 @@ def test_an_erasure_leaves_nothing_in_what_is_being_written(engine: Engine, monk
     engine.send([{"type": "identify", "userId": "forget-me-soon", "traits": {"plan": "gold"}}])
     delay(monkeypatch, 1.0)
     begin(engine)
-    pid = engine.live.saver._pid
+    pid = engine.live.worker.saver._pid
     engine.live.command("erase", {"id": "forget-me-soon"})
     assert pid is not None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     wait(engine)  # for the one without them
-    for path in engine.live.folder.glob("snapshot*"):
+    for path in engine.live.env.folder.glob("snapshot*"):
         assert b"forget-me-soon" not in path.read_bytes()
     assert path_of(engine).exists()
 
@@ -115,13 +115,13 @@ def test_one_that_fails_or_takes_too_long_is_said_and_the_next_one_is_written(
 ) -> None:
     delay(monkeypatch, 60)
     begin(engine)
-    pid = engine.live.saver._pid
+    pid = engine.live.worker.saver._pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait(engine)
     assert "the process that wrote it has ended" in caplog.text
     begin(engine)
-    monkeypatch.setattr(saving, "LONGEST_S", 0.0)
+    monkeypatch.setattr(saver, "LONGEST_S", 0.0)
     wait(engine)
     assert "it was not written in 0 s" in caplog.text
     assert not path_of(engine).exists()

@@ -95,10 +95,10 @@ def test_sent_as_tracking_calls_the_engine_counts_the_same(visits: pa.Table, tmp
         for begin in range(0, len(raw), 10):
             engine.send([*raw[begin : begin + 10], *raw[:begin:7]])
         version = engine.live.version
-        kept = version.past.gather(np.arange(len(version.known), dtype=np.int32))
+        kept = version.event_files.gather(np.arange(len(version.identities), dtype=np.int32))
         assert len(kept.seq) == 77
         assert len(set(kept.session.tolist())) == 18
         assert (kept.event_class == book.class_names.index("page_view")).sum() == 43
         owners = version.customers.owner[: len(version.customers)].tolist()
-        users = [owner for owner in owners if owner >= 0 and version.known.level(owner) == 0]
+        users = [owner for owner in owners if owner >= 0 and version.identities.level(owner) == 0]
         assert len(users) == 11

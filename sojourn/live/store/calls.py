@@ -36,7 +36,7 @@ _READ = pa.ipc.IpcReadOptions(use_threads=False)
 class CallsColumns:
     """The calls of one record in the order of their places.
 
-    ``raw`` is None for a call that was erased; ``kind`` is an index in ``sojourn.engines.service.KINDS``, ``key`` in
+    ``raw`` is None for a call that was erased; ``kind`` is an index in ``sojourn.live.engine.service.KINDS``, ``key`` in
     ``key_names``. Instants in microseconds; ``sent_at`` is :data:`NO_INSTANT` where the request does not say.
     """
 

@@ -1,4 +1,4 @@
-"""Old days: from the log into Parquet files, and in the end deleted. In a thread of its own, beside the work."""
+"""Old days are moved from the log into Parquet files, and deleted in the end, by a thread of their own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sojourn.live.store.store import Store
 LOG = logging.getLogger("sojourn.live")
 EVERY_S = 3_600.0
 _DROPPED_AT_ONCE = 10
-"""Records; to overwrite a day of them takes long, and everybody would wait."""
+"""Records. To overwrite those of a whole day takes long, and requests would wait."""
 
 
-class Housekeeping:
-    """Looks once an hour. ``archive_after_s`` and ``retention_s``: None is never."""
+class Archiver:
+    """Looks for old days once an hour. ``archive_after_s`` and ``retention_s``: None is never."""
 
     def __init__(self, store: Store, folder: Path, archive_after_s: float | None, retention_s: float | None) -> None:
         self._store, self._folder = store, folder
@@ -28,8 +28,8 @@ class Housekeeping:
         self._thread: threading.Thread | None = None
         self._archived = 0
 
-    def go_on(self, now: int) -> None:
-        """Begin when it is time; drop from the log what the archive has, little by little. For the engine's thread."""
+    def poll(self, now: int) -> None:
+        """Start the thread when it is time; drop some archived records from the log. For the engine's thread."""
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
         if self._thread is None and self._archived:
@@ -43,7 +43,7 @@ class Housekeeping:
     def _drop(self) -> None:
         try:
             is_done = self._store.drop_some(self._archived, _DROPPED_AT_ONCE)
-        except StoreError as error:  # the archive has them too; the next look tries again
+        except StoreError as error:  # the archive has them too; they are dropped after the next look
             LOG.error("old days are still in the log: %s", error)
             is_done = True
             if not self._store.is_writable:
@@ -52,7 +52,7 @@ class Housekeeping:
             self._archived = 0
 
     def wait(self) -> None:
-        """Wait until nothing is being moved: what is moved must not be changed meanwhile."""
+        """Wait until no records are being moved: an erasure must not change them meanwhile."""
         if self._thread is not None:
             self._thread.join()
 

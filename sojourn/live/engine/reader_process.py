@@ -1,8 +1,8 @@
-"""A process beside the engine that reads tracking calls, so that a second core does what costs most.
+"""A second process that reads tracking calls, because reading costs more than everything else.
 
-To read a call is a function of the call and the playbook alone. So it may be done anywhere, before the call is in the
-log or after, and comes to the same; where the process is not there the engine reads by itself.
-``python -m sojourn.live.engine.reading`` is that process: it gets a playbook, then payloads of records, and gives
+Reading is a function of the call and the playbook alone. So it may be done anywhere, before the call is in the log or
+after, with the same result; where the process is missing the engine reads by itself.
+``python -m sojourn.live.engine.reader_process`` is that process: it gets a playbook, then records, and gives their
 events.
 """
 
@@ -20,81 +20,82 @@ import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sojourn.events.calls.read import ReadCalls
+from sojourn.events.calls.read import CallReader, ReadCalls
+from sojourn.fold.layout import build_layout
+from sojourn.live.store.calls import decode_calls
+from sojourn.playbook.load import parse_playbook
 
 LOG = logging.getLogger("sojourn.live")
 FEWEST = 64
-"""Calls in a record that are read elsewhere; with fewer the way there and back costs more than it saves."""
+"""Calls in a record for the process to read it. With fewer, sending them costs more than it saves."""
 _START_AGAIN_S = 60.0
 _READY = b"ready"
 
 
-class Reading:
+class ReaderProcess:
     """Reads records in another process, in the order in which they are sent. For one thread.
 
-    The process is started by the first record that is worth it, and used once it says that it is ready.
+    The first record with enough calls starts the process; it is used once it has answered that it is ready.
     """
 
     def __init__(self, playbook: str, *, is_wanted: bool = True) -> None:
         self._playbook = playbook.encode()
-        self._beside: _Beside | None = None
+        self._running: _Running | None = None
         self._start_at = 0.0 if is_wanted else float("inf")
 
     @property
     def is_ready(self) -> bool:
-        """Whether the process is there and reads."""
-        return self._beside is not None and self._beside.is_ready
+        """Whether the process reads records."""
+        return self._running is not None and self._running.is_ready
 
     def send(self, payload: bytes, n: int) -> bool:
         """Whether the process now reads these n calls; :meth:`receive` must then be called for them, once."""
         if n < FEWEST:
             return False
-        if self._beside is None:
+        if self._running is None:
             self._start()
             return False
-        if not self._beside.is_ready:
-            if self._beside.process.poll() is not None:
+        if not self._running.is_ready:
+            if self._running.process.poll() is not None:
                 self._give_up()  # it ended before it was ready
             return False
         try:
-            self._beside.questions.send_bytes(payload)
+            self._running.questions.send_bytes(payload)
         except OSError:
             self._give_up()
             return False
         return True
 
     def has_answer(self, within_s: float = 0.0) -> bool:
-        """Whether :meth:`receive` has nothing to wait for; waits for that at most so long."""
-        return self._beside is None or self._beside.answers.poll(within_s)
+        """Whether :meth:`receive` would return at once; waits for that at most so long."""
+        return self._running is None or self._running.answers.poll(within_s)
 
     def receive(self) -> ReadCalls | None:
-        """The events of the oldest record that was sent; None: they have to be read here."""
-        if self._beside is None:
+        """The events of the oldest record that was sent; None: the caller has to read it."""
+        if self._running is None:
             return None
         try:
-            answer = self._beside.answers.recv_bytes()
+            answer = self._running.answers.recv_bytes()
         except (OSError, EOFError):
             self._give_up()
             return None
-        # From a process that was started here, over a pipe that nobody else has.
+        # Trusted: it comes from a process that was started here, over a pipe that no other process has.
         found: ReadCalls | None = pickle.loads(answer)
         return found
 
     def close(self) -> None:
         """End the process."""
-        beside, self._beside = self._beside, None
-        if beside is not None:
-            beside.process.kill()
-            beside.process.wait()
+        running, self._running = self._running, None
+        if running is not None:
+            running.process.kill()
+            running.process.wait()
 
     def _start(self) -> None:
         if time.monotonic() < self._start_at:
             return
         self._start_at = time.monotonic() + _START_AGAIN_S
-        command = [sys.executable, "-m", "sojourn.live.engine.reading"]
+        command = [sys.executable, "-m", __name__]
         try:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         except OSError as error:
@@ -106,8 +107,10 @@ class Reading:
         answers = Connection(os.dup(process.stdout.fileno()), writable=False)
         process.stdin.close()
         process.stdout.close()
-        self._beside = _Beside(process, questions, answers)
-        threading.Thread(target=self._beside.greet, args=(self._playbook,), name="sojourn-greet", daemon=True).start()
+        self._running = _Running(process, questions, answers)
+        threading.Thread(
+            target=self._running.begin, args=(self._playbook,), name="sojourn-reader-start", daemon=True
+        ).start()
 
     def _give_up(self) -> None:
         LOG.error("the process for reading has ended, the engine reads by itself for %d s", _START_AGAIN_S)
@@ -116,7 +119,7 @@ class Reading:
 
 
 @dataclass
-class _Beside:
+class _Running:
     """The process, and the two pipes to it."""
 
     process: subprocess.Popen[bytes]
@@ -124,8 +127,8 @@ class _Beside:
     answers: Connection
     is_ready: bool = False
 
-    def greet(self, playbook: bytes) -> None:
-        """Wait until it is ready: that takes a second or two, which the engine does not have."""
+    def begin(self, playbook: bytes) -> None:
+        """Send the playbook and wait until the process is ready: for a thread, since it takes a second or two."""
         with contextlib.suppress(OSError, EOFError):
             self.questions.send_bytes(playbook)
             self.is_ready = self.answers.recv_bytes() == _READY
@@ -133,22 +136,17 @@ class _Beside:
 
 def main() -> None:
     """Read what comes on standard input until it ends, as it does when the engine's process does."""
-    from sojourn.events.calls.read import CallReader
-    from sojourn.fold.layout import build_layout
-    from sojourn.live.store.calls import decode_calls
-    from sojourn.playbook.load import parse_playbook
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # those are for the engine, which first finishes
+    for number in (signal.SIGINT, signal.SIGTERM):  # the engine gets them too, finishes, and ends this process
         signal.signal(number, signal.SIG_IGN)
     source, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    os.dup2(2, 1)  # nothing else may get between the answers
+    os.dup2(2, 1)  # whatever else is printed must not get between the answers
     playbook = parse_playbook(source.recv_bytes().decode())
     reader = CallReader(playbook, build_layout(playbook))
     answers.send_bytes(_READY)
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def take() -> None:
-        # At once, also while an answer waits to be taken: neither side may wait for the other.
+        # Also while an answer waits to be received: else both sides could wait for each other.
         with contextlib.suppress(EOFError, OSError):
             while True:
                 waiting.put(source.recv_bytes())
@@ -160,7 +158,7 @@ def main() -> None:
         try:
             raw = [call or b"" for call in calls.raw]
             found = reader.read(raw, calls.kind, calls.received_at, calls.sent_at)
-        except Exception:  # the engine comes to the same, and says so where it should be said
+        except Exception:  # the engine reads it again, and reports the error
             found = None
         try:
             answers.send_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))

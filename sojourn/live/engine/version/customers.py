@@ -1,4 +1,4 @@
-"""Every customer's numbers as they are kept: a row each, in arrays that grow."""
+"""The numbers of every customer: a row each, in arrays that grow."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 
 _SMALLEST = 1 << 10
-_MOST_ROOM = 1 << 12  # rows made at once: to touch new memory takes time, in which nobody is answered
+_MOST_ROOM = 1 << 12  # rows made at once: touching new memory takes time, and requests wait meanwhile
 LONG_AGO = int(np.iinfo(np.int64).min)
-"""What stands for no silent move told."""
+"""Stands for the instant of the last published silent transition where there was none."""
+_STORED_AS = {"n_published": "n_told"}
+"""Names of arrays in snapshots, where they differ from the names here."""
 
 
 class Customers:
-    """Vectors, beliefs and memberships, a row per customer; rows of customers that are no more are used again.
+    """Vectors, beliefs and memberships, a row per customer; rows that were given back are used again.
 
     ``vectors`` is as the layout says; ``kept`` and ``memory`` as :mod:`sojourn.states.hmm.follow` does; ``after`` and
     ``before`` are the posteriors after the last own event and the one before it, ``seen`` the symbols of the last one.
-    ``state_due`` and ``rule_due`` are the next instants at which time alone may move them or change a rule,
-    ``is_held`` marks those whose past is still coming in, ``members`` has a bit per segment and audience, ``owner`` is
-    the id that stands for them (-1: the row is free), ``n_events`` counts all their events, ``n_told`` the changes
-    told of them; ``folded_at`` is the position of the record for which they were last folded anew, 0 for never.
+    ``state_due`` and ``rule_due`` are the next instants at which time alone may change their state or a rule,
+    ``is_held`` marks those whose history is still being imported, ``members`` has a bit per segment and audience,
+    ``owner`` is the id that stands for them (-1: the row is free), ``n_events`` counts all their events,
+    ``n_published`` the changes published of them; ``folded_at`` is the position of the record for which they were last
+    folded from the start, 0 for never.
     """
 
     vectors: F8
@@ -43,7 +46,7 @@ class Customers:
     owner: NDArray[np.int32]
     is_held: NDArray[np.bool_]
     n_events: NDArray[np.int32]
-    n_told: NDArray[np.int32]
+    n_published: NDArray[np.int32]
     folded_at: I8
 
     def __init__(self, layout: Layout, n_states: int, n_channels: int, n_member_bytes: int) -> None:
@@ -64,7 +67,7 @@ class Customers:
             "owner": np.array(-1, np.int32),
             "is_held": np.array(False, np.bool_),
             "n_events": np.array(0, np.int32),
-            "n_told": np.array(0, np.int32),
+            "n_published": np.array(0, np.int32),
             "folded_at": np.array(0, np.int64),
         }
         assert KEPT[-1] == TOLD_AT
@@ -103,8 +106,8 @@ class Customers:
         return found
 
     def blank(self, rows: NDArray[np.int32]) -> None:
-        """Forget all about these customers but who they are and what was told of them: where they are in, too."""
-        for name in self._blank.keys() - {"owner", "members", "n_told", "folded_at"}:
+        """Reset these customers' numbers, but for their owner, memberships, and what counts publications."""
+        for name in self._blank.keys() - {"owner", "members", "n_published", "folded_at"}:
             getattr(self, name)[rows] = self._blank[name]
 
     def free(self, rows: NDArray[np.int32]) -> None:
@@ -118,14 +121,14 @@ class Customers:
         if n <= size:
             return
         grown = max(n, size + min(max(size // 8, _SMALLEST), _MOST_ROOM))
-        for name in self._blank:  # nobody else may hold the array while it grows
+        for name in self._blank:  # popped: an array can only grow in place while nothing else refers to it
             setattr(self, name, self._lengthen(name, self.__dict__.pop(name), size, grown))
 
     def _lengthen(self, name: str, array: NDArray[Any], size: int, grown: int) -> NDArray[Any]:
-        """The array with more rows; where nobody looks at it the system moves its pages, and copies nothing."""
+        """The array with more rows. Nothing is copied where no view of it exists: the system moves its pages."""
         try:
             array.resize((grown, *array.shape[1:]))
-        except ValueError:  # somebody does
+        except ValueError:  # a view of it exists
             longer = self._make(name, grown)
             longer[:size] = array
             return longer
@@ -134,7 +137,7 @@ class Customers:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What :meth:`fill` takes."""
-        found = {name: getattr(self, name)[: self._n] for name in self._blank}
+        found = {_STORED_AS.get(name, name): getattr(self, name)[: self._n] for name in self._blank}
         return {**found, "free": np.array(self._free, np.int64)}
 
     def fill(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -144,4 +147,4 @@ class Customers:
         self._make_room(self._n)
         for name in self._blank:
             array = getattr(self, name)[: self._n]
-            array[:] = arrays[name].reshape(array.shape)
+            array[:] = arrays[_STORED_AS.get(name, name)].reshape(array.shape)

@@ -1,9 +1,10 @@
-"""Which customer an id is: ids numbered, pairs linked, and what is known of them besides behaviour."""
+"""Identity: ids are numbered, ids seen together are linked, and consent is kept by id."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,23 @@ Nodes = NDArray[np.int32]
 _FIRST_LETTER = ord("a")
 
 
-class Known:
-    """The ids of everybody, the graph that joins them, and consent by id.
+@dataclass(frozen=True)
+class CustomerIds:
+    """A customer by everything that names them: ids with the letter of their level, keys of profiles, names."""
+
+    ids: list[str]
+    keys: list[int]
+    names: list[str]
+
+
+class Identities:
+    """All ids, the graph that joins them, and consent by id.
 
     An id's text has a letter for its level before it, so that equal texts of different levels are different ids.
     """
 
     def __init__(self, playbook: Playbook) -> None:
-        """Nobody is known."""
+        """No ids yet."""
         self.columns = playbook.source.customer
         self.n_customer_levels = max(len(playbook.source.customer), 1)
         kinds = list(dict.fromkeys(path.split(".")[-1] for path in playbook.source.identifiers))
@@ -38,11 +48,11 @@ class Known:
         self.purposes = tuple(purpose.name for purpose in playbook.consent)
         self._defaults = {purpose.name: purpose.is_granted_by_default for purpose in playbook.consent}
         self._consents: dict[int, tuple[int, int, dict[str, bool]]] = {}
-        self._said: dict[tuple[tuple[str, bool], ...], dict[str, bool]] = {}
+        self._answers: dict[tuple[tuple[str, bool], ...], dict[str, bool]] = {}
 
     @property
     def level_names(self) -> tuple[str, ...]:
-        """What ids of each level are called."""
+        """The names of the levels, in order of preference."""
         return (*(self.columns or ("customer_id",)), *self._kinds)
 
     @property
@@ -58,16 +68,17 @@ class Known:
         return self.ids.name(node)[1:]
 
     def level(self, node: int) -> int:
-        """The level of an id; 0 for known users."""
+        """The level of an id; 0 for user ids."""
         return ord(self.ids.name(node)[0]) - _FIRST_LETTER
 
     def describe(self, node: int) -> tuple[str, str]:
-        """What kind of id it is, and the id as it was sent."""
+        """The name of an id's level, and the id as it was sent."""
         name = self.ids.name(node)
         return self.level_names[ord(name[0]) - _FIRST_LETTER], name[1:]
 
     def customer_id(self, node: int) -> str:
-        """What the customer is called whom an id stands for: as in batch, ``column:id`` where a user has that text."""
+        """The customer_id of the customer for whom an id stands: as in batch, ``column:id`` where a user id has that
+        text."""
         name = self.ids.name(node)
         text, level = name[1:], ord(name[0]) - _FIRST_LETTER
         is_taken = level > 0 and any(self._lookup(text, better) >= 0 for better in range(level))
@@ -76,7 +87,7 @@ class Known:
         return text
 
     def key(self, node: int) -> int:
-        """What the store knows an id by: the same in every process, which numbers may be read in another order."""
+        """The key of an id in the store: a hash of its text, because numbers differ between processes."""
         digest = hashlib.blake2b(self.ids.name(node).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
@@ -92,8 +103,26 @@ class Known:
     def _lookup(self, text: str, level: int) -> int:
         return self.ids.find(chr(_FIRST_LETTER + level) + text)
 
+    def names(self, nodes: Iterable[int]) -> list[str]:
+        """Every customer_id that a customer with these ids has or had."""
+        found: dict[str, None] = {}
+        for node in nodes:
+            text, level = self.text(node), self.level(node)
+            found[text] = None
+            if 0 < level < len(self.columns):
+                found[f"{self.columns[level]}:{text}"] = None
+        return list(found)
+
+    def describe_customer(self, id: str) -> CustomerIds | None:
+        """Everything that names the customer who has this id; None for an unknown id."""
+        node = self.find(id)
+        if node < 0:
+            return None
+        nodes = self.graph.members(int(self.graph.owner[node]))
+        return CustomerIds([self.ids.name(n) for n in nodes], [self.key(n) for n in nodes], self.names(nodes))
+
     def take_in(self, read: ReadCalls) -> tuple[Nodes, NDArray[np.int64]]:
-        """The first id of each event, and all pairs of ids that were seen together; ids that are new are numbered."""
+        """The first id of each event, and all pairs of ids that occur together; new ids are numbered."""
         n = len(read)
         by_level = [self._number(texts, level) for level, texts in enumerate(read.ids)]
         first = np.full(n, -1, np.int32)
@@ -123,25 +152,25 @@ class Known:
         return found
 
     def note_consent(self, node: int, at: int, seq: int, purposes: Mapping[str, bool]) -> None:
-        """What somebody has said about purposes; the latest word counts, by its instant."""
+        """Keep an answer about purposes; the latest one counts, by its instant."""
         before = self._consents.get(node)
         if before is None or (before[0], before[1]) <= (at, seq):
-            said = before[2] if before is not None else {}
-            if said != purposes:
-                said = {**said, **purposes}
-                said = self._said.setdefault(tuple(said.items()), said)  # most say what others said, too
-            self._consents[node] = (at, seq, said)
+            answer = before[2] if before is not None else {}
+            if answer != purposes:
+                answer = {**answer, **purposes}
+                answer = self._answers.setdefault(tuple(answer.items()), answer)  # equal answers share one object
+            self._consents[node] = (at, seq, answer)
 
     def consent(self, nodes: Sequence[int]) -> dict[str, bool]:
-        """Per purpose whether it may be, given all that was said under these ids."""
-        said = sorted((self._consents[node] for node in nodes if node in self._consents), key=lambda word: word[:2])
+        """Per purpose whether it is granted, by all answers given under these ids."""
+        answers = sorted((self._consents[node] for node in nodes if node in self._consents), key=lambda one: one[:2])
         found = dict(self._defaults)
-        for _, _, purposes in said:
+        for _, _, purposes in answers:
             found |= {name: is_granted for name, is_granted in purposes.items() if name in found}
         return found
 
     def forget(self, nodes: Sequence[int]) -> None:
-        """Forget what these ids said, and what they are."""
+        """Erase the consent and the text of these ids."""
         for node in nodes:
             self._consents.pop(node, None)
             self.ids.blank(node)
@@ -153,7 +182,7 @@ class Known:
 
     def to_state(self) -> dict[str, Any]:
         """What :meth:`fill` needs besides, as plain JSON."""
-        return {"consents": [[node, *word] for node, word in self._consents.items()]}
+        return {"consents": [[node, *answer] for node, answer in self._consents.items()]}
 
     def fill(self, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
         """Become what was saved."""
@@ -164,5 +193,5 @@ class Known:
         self.ids = IdTable.from_arrays(of("ids."))
         self.graph = IdentityGraph.from_arrays(of("graph."), text_of=self.text)
         self._consents = {}
-        for node, at, seq, said in state["consents"]:
-            self._consents[node] = (at, seq, self._said.setdefault(tuple(said.items()), said))
+        for node, at, seq, answer in state["consents"]:
+            self._consents[node] = (at, seq, self._answers.setdefault(tuple(answer.items()), answer))

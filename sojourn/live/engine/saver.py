@@ -1,9 +1,9 @@
-"""Snapshots that a copy of the process writes while the engine goes on: to write one takes seconds, and all would wait.
+"""Snapshots written by a copy of the process while the engine works on: writing takes seconds, requests would wait.
 
 The copy (`fork`) has everything as it was at one instant; the system copies a page of memory only when either side
-changes it. It lets go of every file and connection at once, writes, and ends; it does not outlive the engine, and an
-erasure ends it, for it still knows who is to be forgotten. Where processes are not copied so (other systems than Linux)
-the engine writes the snapshot itself.
+changes it. It closes every file and connection at once, writes, and ends. It does not outlive the engine, and an
+erasure ends it, because it still has the customer's data. On other systems than Linux the engine writes the snapshot
+itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sojourn.live.engine.recovery import SNAPSHOT, save_snapshot
 from sojourn.live.engine.snapshot import write_snapshot
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.version.version import Version
 
 LOG = logging.getLogger("sojourn.live")
 IS_COPIED = sys.platform == "linux"
@@ -32,7 +32,7 @@ _prctl = ctypes.CDLL(None).prctl if IS_COPIED else None  # found before: a copy 
 
 
 class Saver:
-    """Saves what a version knows, one snapshot at a time. For one thread, that of the engine."""
+    """Saves the state of a version, one snapshot at a time. For one thread, that of the engine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Saver:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a snapshot is being written. One that failed, or takes too long, is said and given up."""
+        """Whether a snapshot is being written. One that failed or takes too long is logged and given up."""
         if self._pid is not None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
@@ -54,7 +54,7 @@ class Saver:
         return self._pid is not None
 
     def begin(self, version: Version) -> None:
-        """Save what the version knows now. No other thread may be changing it; it may change once this returns."""
+        """Save the version as it is now. No other thread may be changing it; it may change once this returns."""
         if not IS_COPIED:
             save_snapshot(self._folder, version)
             return
@@ -73,11 +73,11 @@ class Saver:
                 _write_and_end(self._folder, version, parent)
                 status = 0
             finally:
-                os._exit(status)  # nothing else of this process is the copy's to end
+                os._exit(status)  # handlers and buffers belong to the engine
         self._pid, self._since = pid, time.monotonic()
 
     def stop(self) -> None:
-        """No snapshot is being written any more when this returns."""
+        """End the copy that writes, if there is one; it has ended when this returns."""
         pid, self._pid = self._pid, None
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):

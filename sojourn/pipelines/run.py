@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.frames.files import copy_beside, open_output, read_history, write_json, write_table
+from sojourn.frames.threads import limit_libraries
 from sojourn.frames.types import F8, Progress
 from sojourn.pages.results import Results
 from sojourn.pipelines.describe import describe_run, list_doubts
@@ -65,7 +66,7 @@ def run(
     rng = np.random.default_rng(seed)
     threads = n_threads or os.cpu_count() or 1
     home = Path(out).resolve() if out is not None else Path()  # now: the caller may change directory before asking
-    with open_output(out, is_run=True) as folder:
+    with limit_libraries(), open_output(out, is_run=True) as folder:
         log, at = _read(events, book, now, watch)
         layout, batch = _number(log, book, watch)
         chance, luck = rng.spawn(2)  # of its own for each sample, so that one does not change another

@@ -37,7 +37,8 @@ class CallsColumns:
     """The calls of one record in the order of their places.
 
     ``raw`` is None for a call that was erased; ``kind`` is an index in ``KINDS`` of
-    :mod:`sojourn.live.engine.service`, ``key`` in ``key_names``. Instants in microseconds; ``sent_at`` is :data:`NO_INSTANT` where the request does not say.
+    :mod:`sojourn.live.engine.service`, ``key`` in ``key_names``. Instants in microseconds; ``sent_at`` is
+    :data:`NO_INSTANT` where the request does not say.
     """
 
     raw: list[bytes | None]

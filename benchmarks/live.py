@@ -78,7 +78,7 @@ def head(names: list[str]) -> None:
 
 def measure_http(folder: Path, seconds: float) -> list[dict[str, Any]]:
     """Throughput, latencies and reads of a real server."""
-    playbook = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    playbook = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     head(["batch", "events/s asked", "acknowledged", "ack p50 ms", "ack p99 ms", "visible p50 ms", "visible p99 ms",
           "reads/s", "read p50 ms", "read p99 ms"])  # fmt: skip
     rows = []
@@ -135,7 +135,7 @@ def commit_one_by_one(folder: Path, seconds: float = 3.0) -> float:
 def measure_process(folder: Path, seconds: float) -> list[dict[str, Any]]:
     """How soon a change is told after its call was handed over, without HTTP; Python is told what `serve` tells it."""
     set_pace()
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     head(["events/s, in this process", "told p50 ms", "told p99 ms"])
     rows = []
     for rate in (1_000, 10_000):
@@ -192,7 +192,7 @@ async def hand_over(live: Live, rate: int, seconds: float, batch: int = 20) -> l
 
 def measure_audiences(n_events: int = 60_000) -> dict[str, Any]:
     """CPU time per event with 5 and with 500 audiences."""
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     calls = read_calls(simulate(500, days=60, seed=1).events, load_playbook("shop"))
     raw = calls.write(0, min(n_events, len(calls)))
     at = calls.at[: len(raw)].tolist()
@@ -259,7 +259,9 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
     """Bytes per customer, and how long a start takes."""
     project = folder / f"memory-{playbook}"
     project.mkdir()
-    text = SMALL if playbook == "small" else (files("sojourn") / "playbooks" / f"{playbook}.yaml").read_text("utf-8")
+    text = (
+        SMALL if playbook == "small" else (files("sojourn.playbook") / "ready" / f"{playbook}.yaml").read_text("utf-8")
+    )
     (project / "playbook.yaml").write_text(text, encoding="utf-8")
     (project / "live").mkdir()
     settings = load_settings(project)

@@ -92,7 +92,7 @@ def feed(version: Version, raw: list[bytes], at: list[int], size: int, *, is_sco
 def run(calls: Calls, n: int, size: int, model: Any, *, is_scored: bool) -> tuple[float, float]:
     """CPU microseconds per event, and of them for scoring."""
     with tempfile.TemporaryDirectory() as folder:
-        version = make_version(Path(folder), (files("sojourn") / "playbooks" / "shop.yaml").read_text("utf-8"))
+        version = make_version(Path(folder), (files("sojourn.playbook") / "ready" / "shop.yaml").read_text("utf-8"))
         version.models = (fit_model(version, *model),)
         assert isinstance(version.models[0], Deployed), version.models
         cost = feed(version, calls.write(0, n), calls.at[:n].tolist(), size, is_scored=is_scored)
@@ -111,7 +111,7 @@ def check(version: Version, now: int) -> None:
 def read_one(calls: Calls, model: Any) -> float:
     """CPU microseconds to read the predictions of one customer once all has happened."""
     with tempfile.TemporaryDirectory() as folder:
-        version = make_version(Path(folder), (files("sojourn") / "playbooks" / "shop.yaml").read_text("utf-8"))
+        version = make_version(Path(folder), (files("sojourn.playbook") / "ready" / "shop.yaml").read_text("utf-8"))
         version.models = (fit_model(version, *model),)
         raw, at = calls.write(0, len(calls)), calls.at.tolist()
         feed(version, raw, at, 500, is_scored=False)

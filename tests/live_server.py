@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from forked import Forked, Forker
 
-SOJOURN = [sys.executable, "-c", "from sojourn.cli import main; main()"]
+SOJOURN = [sys.executable, "-c", "from sojourn.cli.main import main; main()"]
 START_S, STOP_S = 90.0, 30.0
 
 

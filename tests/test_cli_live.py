@@ -21,17 +21,16 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from tracking_proxy import open_proxy
 
 from sojourn.act.outbox import OutboxRow
-from sojourn.cli.commands.live.serve import register
-from sojourn.cli.main import app as whole_app
+from sojourn.cli.folder import FolderGroup, find_commands
 from sojourn.errors import SojournError
-from sojourn.live import deploy
 from sojourn.live.store.calls import encode_calls
 from sojourn.live.store.changes import NOTHING, Derived
 from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
+from sojourn.pipelines.release import read_release
 
-app = typer.Typer()
-register(app)
+app = typer.Typer(cls=FolderGroup)
+app.callback()(lambda: None)
 
 
 def run(*arguments: str) -> str:
@@ -49,7 +48,7 @@ def run_json(*arguments: str) -> Any:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     (tmp_path / "playbook.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -65,10 +64,7 @@ def fill_log(project: Path, n_records: int, *, at: int = 0, derived: Derived = N
 
 
 def test_the_whole_command_line_has_them() -> None:
-    names = {command.name for command in whole_app.registered_commands}
-    groups = {group.name for group in whole_app.registered_groups}
-    assert {"serve", "replay", "deploy", "archive", "repair", "link"} <= names
-    assert {"keys", "outbox"} <= groups
+    assert {"serve", "replay", "deploy", "archive", "repair", "link", "keys", "outbox"} <= set(find_commands())
 
 
 # Keys
@@ -136,11 +132,11 @@ def test_deploy_does_one_thing(project: Path, given: list[str]) -> None:
 
 
 def test_results_whose_model_and_playbook_differ_are_refused(tmp_path: Path) -> None:
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     (tmp_path / "playbook.yaml").write_text(text, encoding="utf-8")
     (tmp_path / "model.json").write_text('{"states": []}', encoding="utf-8")
     with pytest.raises(SojournError, match=r"model\.json"):
-        deploy.read_release(tmp_path)
+        read_release(tmp_path)
 
 
 # The log

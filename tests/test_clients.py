@@ -58,7 +58,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    playbook = (files("sojourn") / "playbooks" / "saas.yaml").read_text(encoding="utf-8")
+    playbook = (files("sojourn.playbook") / "ready" / "saas.yaml").read_text(encoding="utf-8")
     with open_server(tmp_path_factory.mktemp("clients") / "project", playbook) as live:
         yield live
 

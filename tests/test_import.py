@@ -51,7 +51,10 @@ def test_import_is_quick_and_loads_nothing_large() -> None:
     assert min(seconds for _, seconds in tries) < 1.0
 
 
-@pytest.mark.parametrize("module", ["cli", "errors", "events", "frames", "playbook", "results", "simulate"])
+@pytest.mark.parametrize(
+    "module",
+    ["cli.main", "errors", "events.read", "frames.files", "playbook.load", "pages.results", "simulation.simulate"],
+)
 def test_importing_a_module_loads_no_compiler_or_statistics(module: str) -> None:
     names, _ = loaded_after(f"import sojourn.{module}")
     assert names.isdisjoint(COMPILERS_AND_STATISTICS), sorted(names & set(COMPILERS_AND_STATISTICS))
@@ -60,7 +63,7 @@ def test_importing_a_module_loads_no_compiler_or_statistics(module: str) -> None
 def test_help_loads_no_compiler_or_statistics() -> None:
     code = (
         "from typer.testing import CliRunner\n"
-        "from sojourn.cli import app\n"
+        "from sojourn.cli.main import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0"
     )
     names, _ = loaded_after(code)
@@ -75,7 +78,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
-    code = "import sojourn.simulate\nimport sojourn\nassert callable(sojourn.simulate), sojourn.simulate"
+    code = "import sojourn.simulation.simulate\nimport sojourn\nassert callable(sojourn.simulate), sojourn.simulate"
     names, _ = loaded_after(code)
     assert "sojourn" in names
 

@@ -515,6 +515,6 @@ def test_passwords_are_not_shown() -> None:
 def test_reading_does_not_import_what_it_does_not_need() -> None:
     import subprocess
 
-    code = "import sojourn.sources, sys; print(sorted({'duckdb', 'pandas', 'polars'} & set(sys.modules)))"
+    code = "import sojourn.events.sources.open, sys; print(sorted({'duckdb', 'pandas', 'polars'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -19,7 +19,7 @@ from scipy.optimize import check_grad
 from scipy.stats import gamma as gamma_distribution
 from typer.testing import CliRunner
 
-from sojourn.cli.commands.value import register
+from sojourn.cli.folder import FolderGroup
 from sojourn.errors import EventsError, PlaybookError
 from sojourn.playbook.load import load_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
@@ -369,8 +369,7 @@ def test_the_command_prints_and_writes(tmp_path):
     groups = pa.table({"customer_id": purchases.names, "state": ["keen", "idle"] * 100})
     pq.write_table(groups, tmp_path / "customers.parquet")
     (tmp_path / "tiny.yaml").write_text(PLAYBOOK)
-    app = typer.Typer()
-    register(app)
+    app = typer.Typer(cls=FolderGroup)
     app.callback()(lambda: None)
     out = tmp_path / "values.parquet"
     command = ["value", str(tmp_path / "events.parquet"), "-p", str(tmp_path / "tiny.yaml"), "--draws", "5"]

@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from value_world import buy_by_bgnbd
 
-from sojourn.cli.commands.value import register
+from sojourn.cli.folder import FolderGroup
 from sojourn.events.read import read_events
 from sojourn.playbook.load import parse_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
@@ -219,8 +219,7 @@ def test_the_command_compares_and_tells_growth(tmp_path, world):
     pq.write_table(
         pa.table({"customer_id": who, "state": ["keen"] * len(who), "since_at": moved}), tmp_path / "customers.parquet"
     )
-    app = typer.Typer()
-    register(app)
+    app = typer.Typer(cls=FolderGroup)
     app.callback()(lambda: None)
     command = ["value", str(tmp_path / "events.parquet"), "-p", str(tmp_path / "tiny.yaml"), "--draws", "0"]
     shown = CliRunner().invoke(

@@ -60,7 +60,7 @@ def test_importing_a_module_loads_no_compiler_or_statistics(module: str) -> None
 def test_help_loads_no_compiler_or_statistics() -> None:
     code = (
         "from typer.testing import CliRunner\n"
-        "from sojourn.cli import app\n"
+        "from sojourn.cli.main import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0"
     )
     names, _ = loaded_after(code)

@@ -21,7 +21,7 @@ from sojourn.live.engine.recovery import ARCHIVE, SNAPSHOT
 from sojourn.live.engine.version import PLACE_BITS, Version, Whose
 from sojourn.live.store.calls import decode_calls, encode_calls
 from sojourn.live.store.changes import Derived, Forgotten
-from sojourn.pipelines.forget import erase_from_results
+from sojourn.pipelines.results import ResultsFolder
 
 if TYPE_CHECKING:
     from sojourn.live.engine.live import Live
@@ -126,7 +126,7 @@ def _finish(live: Live, version: Version, whose: Whose, looked: Looked | None = 
 
 def _erase_in_results(live: Live, names: Collection[str]) -> int:
     """Leave nothing of these names in the tables of a run that are served; how many files had something."""
-    return len(erase_from_results(live.results, names)) if live.results is not None else 0
+    return len(ResultsFolder(live.results).erase(names)) if live.results is not None else 0
 
 
 def _scrub(store: Store) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from sojourn.errors import EventsError, PlaybookError
 from sojourn.frames.schemas import CLASS, NAME, QUARANTINE, events_schema
-from sojourn.pipelines.check import check_log, check_playbook, describe_values, find_all, list_unmapped
+from sojourn.pipelines.check import check, check_log, describe_values, find_all, list_unmapped
 from sojourn.pipelines.start import init_project
 from sojourn.playbook.load import load_playbook, parse_playbook
 from sojourn.playbook.objects import Playbook
@@ -158,19 +158,19 @@ def test_values_are_described_without_the_missing() -> None:
 
 
 def test_a_playbook_alone_is_checked_without_events() -> None:
-    found = check_playbook("saas", clock=CLOCK)
+    found = check("saas", clock=CLOCK)
     assert found["events"] is None
     assert found["findings"] == []
     assert found["n_indicators"] > 5
     assert json.dumps(found)
     with pytest.raises(PlaybookError, match="Did you mean 'saas'"):
-        check_playbook("sas", clock=CLOCK)
+        check("sas", clock=CLOCK)
 
 
 def test_warnings_are_findings(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(BOOK.replace("count(ride) >= 1", "recency(any) > 9d"), encoding="utf-8")
-    (found,) = check_playbook(path, clock=CLOCK)["findings"]
+    (found,) = check(path, clock=CLOCK)["findings"]
     assert (found["about"], found["line"]) == ("playbook", 20)
     assert "can never fire" in found["text"]
 
@@ -186,7 +186,7 @@ def test_events_are_read_and_checked(tmp_path: Path) -> None:
         "b,long ago,Viewed,,,,,\n",
         encoding="utf-8",
     )
-    found = check_playbook(book, [str(rows)], clock=CLOCK)
+    found = check(book, [str(rows)], clock=CLOCK)
     facts = found["events"]
     counts = facts["rows"]
     assert counts["read"] == 4 == counts["accepted"] + counts["duplicate"] + counts["quarantined"]
@@ -195,7 +195,7 @@ def test_events_are_read_and_checked(tmp_path: Path) -> None:
     assert any("belongs to no event class. Did you mean 'ride'?" in f["text"] for f in found["findings"])
     assert json.dumps(found, allow_nan=False)
     with pytest.raises(EventsError):
-        check_playbook(book, [str(tmp_path / "none.csv")], clock=CLOCK)
+        check(book, [str(tmp_path / "none.csv")], clock=CLOCK)
 
 
 def test_a_project_starts_from_a_ready_playbook(tmp_path: Path) -> None:

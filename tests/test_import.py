@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -27,6 +28,10 @@ LARGE = [
     "statsmodels",
     "typer",
 ]
+JOBS = [
+    "brief", "check", "explain", "link", "moments", "plan", "predict", "retrain", "run", "segments", "send_times",
+    "sentiment", "simulate", "stability", "substates", "value",
+]  # fmt: skip
 COMPILERS_AND_STATISTICS = ["duckdb", "numba", "pandas", "plotly", "scipy", "sklearn", "statsmodels"]
 
 
@@ -78,9 +83,27 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_a_public_function_is_not_hidden_by_the_module_of_its_name() -> None:
-    code = "import sojourn.simulation.simulate\nimport sojourn\nassert callable(sojourn.simulate), sojourn.simulate"
-    names, _ = loaded_after(code)
-    assert "sojourn" in names
+    package_first = "import sojourn.segments.find, sojourn.predict.drift, sojourn\n"
+    function_first = "import sojourn\nfor name in ('segments', 'predict'): getattr(sojourn, name)\n"
+    check = (
+        "from sojourn.segments import find\n"
+        "from sojourn.predict.drift import DRIFT\n"
+        "assert sojourn.segments.__module__ == 'sojourn.pipelines.segments', sojourn.segments\n"
+        "assert callable(sojourn.predict), sojourn.predict\n"
+        "assert find.__name__ == 'sojourn.segments.find'"
+    )
+    for first in (package_first, function_first):
+        names, _ = loaded_after(first + check)
+        assert "sojourn" in names
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_is_the_public_function(name: str) -> None:
+    """The function that commands call, with a docstring that shows how."""
+    job = getattr(sojourn, name)
+    assert job is getattr(import_module(job.__module__), name)
+    assert job.__module__.startswith(("sojourn.pipelines.", "sojourn.simulation."))
+    assert ">>> " in job.__doc__
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sojourn.cli.main import app
 from sojourn.errors import SojournError
 from sojourn.events.read import read_events
-from sojourn.pipelines.retrain import PREDICTED, Asked, retrain_outcome
+from sojourn.pipelines.challenger import PREDICTED, Asked, retrain_outcome
 from sojourn.playbook.load import load_playbook
 from sojourn.predict.drift import describe_shares, measure_drift, stability_index
 from sojourn.predict.registry import (

@@ -18,8 +18,7 @@ from sojourn.cli.main import app
 from sojourn.errors import EventsError, SojournError
 from sojourn.events.read import read_events
 from sojourn.pages.words.segments import say_standing
-from sojourn.pipelines.folder import read_run
-from sojourn.pipelines.segments import read_before, read_past
+from sojourn.pipelines.segments import read_before, read_past, read_run
 from sojourn.playbook.load import load_playbook
 from sojourn.segments.features import foresee_outcomes
 from sojourn.segments.hybrid import cross_states, flow_between_cells

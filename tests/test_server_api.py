@@ -214,7 +214,7 @@ def test_a_table_of_many_groups_is_read_a_part_at_a_time(web: Web, monkeypatch: 
     n = 1_000
     table = pa.table({"customer_id": [f"u{i}" for i in range(n)], "seven": [i % 7 for i in range(n)]})
     pq.write_table(table, folder / "segments.parquet", row_group_size=64)
-    monkeypatch.setattr("sojourn.pipelines.folder._MOST_LOOKED_AT", 100)
+    monkeypatch.setattr("sojourn.pipelines.tables._MOST_LOOKED_AT", 100)
     found = web.get("/v1/results/segments", where="customer_id:u990").json()
     assert found["items"] == []
     assert found["next"].startswith("128.")

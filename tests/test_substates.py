@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from sojourn import run
 from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.pipelines.discover import find_substates
 from sojourn.pipelines.names import list_substates, name_substate, read_names, show_names
+from sojourn.pipelines.substates import substates
 from sojourn.playbook.load import load_playbook
 from sojourn.simulation.simulate import simulate, true_state_at
 from sojourn.simulation.world import STATES
@@ -214,7 +214,7 @@ def test_a_state_that_the_playbook_lacks_is_found_and_is_the_right_one(tmp_path:
     world = simulate(200, days=120, seed=3)
     full = load_playbook("shop")
     book = replace(full, states=tuple(s for s in full.states if s.name != "reinforcement"), targets=())
-    found = find_substates(world.events, book, n_most=2, n_threads=1, max_customers=200)
+    found = substates(world.events, book, n_most=2, n_threads=1, max_customers=200)
     assert found.n_extra == 1
     assert found.substates[0].distance > SAME
     wider = replace(book, model=replace(book.model, extra_states=1))
@@ -226,4 +226,4 @@ def test_a_state_that_the_playbook_lacks_is_found_and_is_the_right_one(tmp_path:
 
 @pytest.mark.slow
 def test_a_playbook_that_has_them_all_needs_no_more() -> None:
-    assert find_substates(simulate(200, days=120, seed=3).events, "shop", n_most=1, n_threads=1).n_extra == 0
+    assert substates(simulate(200, days=120, seed=3).events, "shop", n_most=1, n_threads=1).n_extra == 0

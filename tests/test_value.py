@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -19,7 +18,7 @@ from scipy.optimize import check_grad
 from scipy.stats import gamma as gamma_distribution
 from typer.testing import CliRunner
 
-from sojourn.cli.folder import FolderGroup
+from sojourn.cli.main import app
 from sojourn.errors import EventsError, PlaybookError
 from sojourn.playbook.load import load_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
@@ -369,8 +368,6 @@ def test_the_command_prints_and_writes(tmp_path):
     groups = pa.table({"customer_id": purchases.names, "state": ["keen", "idle"] * 100})
     pq.write_table(groups, tmp_path / "customers.parquet")
     (tmp_path / "tiny.yaml").write_text(PLAYBOOK)
-    app = typer.Typer(cls=FolderGroup)
-    app.callback()(lambda: None)
     out = tmp_path / "values.parquet"
     command = ["value", str(tmp_path / "events.parquet"), "-p", str(tmp_path / "tiny.yaml"), "--draws", "5"]
     command += ["--out", str(out)]

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -21,7 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from value_world import buy_by_bgnbd
 
-from sojourn.cli.folder import FolderGroup
+from sojourn.cli.main import app
 from sojourn.events.read import read_events
 from sojourn.playbook.load import parse_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
@@ -219,8 +218,6 @@ def test_the_command_compares_and_tells_growth(tmp_path, world):
     pq.write_table(
         pa.table({"customer_id": who, "state": ["keen"] * len(who), "since_at": moved}), tmp_path / "customers.parquet"
     )
-    app = typer.Typer(cls=FolderGroup)
-    app.callback()(lambda: None)
     command = ["value", str(tmp_path / "events.parquet"), "-p", str(tmp_path / "tiny.yaml"), "--draws", "0"]
     shown = CliRunner().invoke(
         app, [*command, "--days", "60", "--moves", str(tmp_path), "--json"], catch_exceptions=False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Progress = Callable[[str, int, int], None]
+from sojourn.frames.plain import plain
+from sojourn.frames.types import Progress
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 100
@@ -91,32 +91,19 @@ def _ignore(stage: str, done: int, total: int) -> None:
     """No bars: the output is not a terminal, or JSON was asked for."""
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: instants as ISO text, missing and infinite numbers as null.
-
-    >>> plain({"at": datetime(2025, 6, 1), "p": float("nan"), "n": [1, 2.5]})
-    {'at': '2025-06-01T00:00:00', 'p': None, 'n': [1, 2.5]}
-    """
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    for method in ("to_pylist", "tolist", "item"):  # Arrow tables and arrays, NumPy arrays and scalars
-        if hasattr(value, method):
-            return plain(getattr(value, method)())
-    return str(value)
-
-
 def print_json(value: Any) -> None:
     """Print the value as indented JSON on standard output."""
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()  # a reader that has gone away is noticed here, not when the interpreter ends
+
+
+def show_at(text: str | None) -> str:
+    """An instant as ISO text, to the minute; a dash where there is none.
+
+    >>> show_at("2025-06-01T12:30:59+00:00"), show_at(None)
+    ('2025-06-01 12:30', '–')
+    """
+    return text[:16].replace("T", " ") if text else "–"
 
 
 def show_duration(seconds: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from sojourn.cli import print as output
-from sojourn.cli.commands.run import _print_rows
+from sojourn.cli.commands.run import print_rows
 from sojourn.cli.options import Json
 from sojourn.cli.print import make_grid, open_console, show_count
+from sojourn.pipelines import check as job
 
 SHORT_HELP = "Find mistakes in a playbook, and see how it fits the events."
 
@@ -38,10 +38,8 @@ def command(
     Reports every mistake in the playbook at once, with its line and what was probably meant. With events, it
     also says how much of them the playbook covers.
     """
-    from sojourn.pipelines.check import check_playbook
-
     with output.progress_bars(is_silent=as_json) as progress:
-        found = check_playbook(playbook, events or None, clock=datetime.now(UTC), progress=progress)
+        found = job.check(playbook, events or None, progress=progress)
     if as_json:
         output.print_json(found)
     else:
@@ -61,7 +59,7 @@ def print_check(found: Mapping[str, Any]) -> None:
         soft_wrap=True,
     )
     if found["events"]:
-        _print_rows(console, found["events"])
+        print_rows(console, found["events"])
         _print_coverage(console, found["events"])
     for finding in found["findings"]:
         console.print(Text.assemble(("look: ", "bold yellow"), finding["text"]), soft_wrap=True)

@@ -1,24 +1,22 @@
-"""The command `predict`: what customers will do next. It reads arguments, prints and writes."""
+"""The command `predict`: what customers will do next. It reads arguments and prints."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Json, Seed, SomeEvents, SomePlaybook
 from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.inputs import read_log
-from sojourn.pipelines.predict import _card, _foreseen_card, _without_arrays, _write
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from sojourn.pipelines.predict import Ahead
-    from sojourn.predict.from_events import Foreseen
-    from sojourn.predict.outcome import Prediction
+from sojourn.pages.words.predictions import say_added, say_warning
+from sojourn.pipelines import predict as job
+from sojourn.pipelines.ahead import Ahead
+from sojourn.predict.choose import say_price
+from sojourn.predict.from_events import Foreseen
+from sojourn.predict.outcome import Prediction
 
 SHORT_HELP = "What customers will do next, and why."
 
@@ -80,96 +78,40 @@ def command(
     """
     if (table is None) == (not events):
         raise SojournError(Problem("predict", "give either EVENTS with --playbook, or --table with --label"))
-    if table is not None:
-        if label is None:
-            raise SojournError(Problem("--table", "name the column to predict with --label"))
-        _predict_table(table, label, positive, without or [], cost, benefit, out, budget, seed, as_json)
-        return
-    if playbook is None:
+    if table is not None and label is None:
+        raise SojournError(Problem("--table", "name the column to predict with --label"))
+    if table is None and playbook is None:
         raise SojournError(Problem("predict", "events need a playbook", command="sojourn predict EVENTS -p shop"))
-    _predict_events(events or [], playbook, outcome or [], horizon, gap, cost, benefit, out, budget, seed, as_json)
-
-
-def _predict_table(
-    path: Path, label: str, positive: str | None, without: list[str], cost: float, benefit: float, out: Path | None,
-    budget: float, seed: int, as_json: bool,
-) -> None:  # fmt: skip
-    from sojourn.errors import nearest
-    from sojourn.frames.files import read_plain
-    from sojourn.predict.outcome import predict_table
-
-    plain = read_plain(path, [label])
-    for name in without:
-        if name not in plain.column_names:
-            raise SojournError(Problem("--without", f"there is no column '{name}'", nearest(name, plain.column_names)))
     with output.progress_bars(is_silent=as_json) as progress:
-        found, rows = predict_table(
-            plain, label, positive=positive, without=without, cost=cost, benefit=benefit, budget_s=budget, seed=seed,
-            progress=progress,
-        )  # fmt: skip
-    facts = {"source": str(path), "rows": plain.num_rows, "outcomes": [_card(found)]}
-    _write(out, {"predictions": rows}, facts)
+        if table is not None:
+            found = job.predict_label(
+                table, label or "", positive=positive, without=without or (), cost=cost, benefit=benefit,
+                budget_s=budget, out=out, seed=seed, progress=progress,
+            )  # fmt: skip
+        else:
+            found = job.predict(
+                events, playbook or "", outcomes=outcome or (), horizon_days=horizon, gap_days=gap, cost=cost,
+                benefit=benefit, budget_s=budget, out=out, seed=seed, progress=progress,
+            )  # fmt: skip
     if as_json:
-        output.print_json(_without_arrays(facts))
+        output.print_json(found.as_dict())
         return
-    _print_prediction(found)
-    _say_written(out, {"predictions": rows})
-
-
-def _predict_events(
-    events: list[str], playbook: str, outcomes: list[str], horizon: float | None, gap: float, cost: float,
-    benefit: float, out: Path | None, budget: float, seed: int, as_json: bool,
-) -> None:  # fmt: skip
-    import pyarrow as pa
-
-    from sojourn.pages.words.predictions import say_warning
-    from sojourn.pipelines.predict import look_ahead
-    from sojourn.playbook.load import load_playbook
-    from sojourn.predict.from_events import predict_outcomes
-    from sojourn.predict.learning import find_outcome
-
-    book = load_playbook(playbook)
-    for name in outcomes:
-        find_outcome(book, name)  # said before the work starts
-    days = None if horizon is None else horizon * 86_400
-    with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        found = predict_outcomes(
-            log.events, book, outcomes=outcomes, gap_s=gap * 86_400,
-            horizon_s=days, cost=cost, benefit=benefit, budget_s=budget,
-            seed=seed, progress=progress,
-        )  # fmt: skip
-        ahead = look_ahead(log.events, book, horizon_s=days, seed=seed) if not outcomes else None
-    facts: dict[str, Any] = {"source": list(log.sources), "playbook_hash": book.hash, "seed": seed}
-    facts["outcomes"] = [_foreseen_card(f) for f in found]
-    tables = [f.rows for f in found if f.rows is not None]
-    written = {"predictions": pa.concat_tables(tables)} if tables else {}
-    if ahead is not None:
-        facts["ahead"] = ahead.as_dict()
-        if ahead.next_state is not None:
-            written["next_state"] = ahead.next_state.rows
-        if ahead.next_time is not None:
-            written["next_time"] = ahead.next_time.rows
-    _write(out, written, facts, say_warning(ahead.warning) if ahead is not None and ahead.warning else None)
-    if as_json:
-        output.print_json(_without_arrays(facts))
-        return
-    for foreseen in found:
+    if found.label is not None:
+        _print_prediction(found.label)
+    for foreseen in found.outcomes:
         _print_foreseen(foreseen)
-    if ahead is not None:
-        _print_ahead(ahead)
-    _say_written(out, written)
+    if found.ahead is not None:
+        _print_ahead(found.ahead)
+    _say_written(out, found.tables)
 
 
-def _say_written(out: Path | None, tables: dict[str, pa.Table]) -> None:
+def _say_written(out: Path | None, tables: Iterable[str]) -> None:
     if out is not None:
         names = [*(f"{name}.parquet" for name in tables), "prediction_models.json", "predictions.html"]
         output.say(f"\nWritten  {', '.join(str(out / name) for name in names)}")
 
 
 def _print_ahead(ahead: Ahead) -> None:
-    from sojourn.pages.words.predictions import say_warning
-
     if ahead.next_state is not None:
         output.say(f"\nState in {ahead.next_state.horizon_s / 86_400:g} days, judged on later time and other customers")
         table = output.make_grid(("inputs", "left"), ("log loss", "right"), ("right", "right"))
@@ -191,8 +133,6 @@ def _print_ahead(ahead: Ahead) -> None:
 
 
 def _print_foreseen(found: Foreseen) -> None:
-    from sojourn.pages.words.predictions import say_added
-
     if found.prediction is None or found.cuts is None or found.added is None:
         output.say(f"\n{found.outcome}: not predicted, {found.why_not}")
         return
@@ -211,8 +151,6 @@ def _print_foreseen(found: Foreseen) -> None:
 
 
 def _print_prediction(found: Prediction) -> None:
-    from sojourn.predict.choose import say_price
-
     output.say(f"{found.outcome}: {100 * found.base_rate:.1f} % of {found.n_rows:,} rows")
     table = output.make_grid(
         ("model", "left"), ("log loss", "right"), ("AUC", "right"), ("Brier", "right"), ("calibration", "right"),

@@ -1,66 +1,44 @@
-"""What the commands say in the end: a run summed up, a playbook checked, a customer explained."""
+"""The command `run`: from events to states, transitions and a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from sojourn.cli import print as output
-from sojourn.cli.commands import run as summary
-from sojourn.cli.commands.explain import _show_at
-from sojourn.cli.options import Events, Json, PlaybookOption, Seed, _refuse_file, parse_instant
-from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration, show_share
-from sojourn.pages.words.velocity import say_pace_change, say_standing, say_target
-from sojourn.transitions.velocity.targets import Standing, find_standings
-
-if TYPE_CHECKING:
-    from sojourn.pages.results import Results
+from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant, refuse_file
+from sojourn.cli.print import (
+    BAR_WIDTH,
+    make_grid,
+    open_console,
+    show_at,
+    show_bar,
+    show_count,
+    show_duration,
+    show_share,
+)
+from sojourn.pages.results import Results
+from sojourn.pages.words.velocity import say_pace_change, say_standing
+from sojourn.pipelines import run as job
+from sojourn.pipelines.names import show_names
+from sojourn.pipelines.summary import count_states, find_median_stays, list_top_moves, summarise_run
+from sojourn.transitions.velocity.targets import find_standings
 
 SHORT_HELP = "From an event file to states, transitions and a report."
-
-
-def run_facts(results: Results, out: Path) -> dict[str, Any]:
-    """What ``sojourn run --json`` prints: the run's facts, customers per state, moves, file names."""
-    return {
-        **results.run,
-        "states": _count_states(results),
-        "moves": _top_moves(results, 20),
-        "targets": [_standing_facts(s) for s in find_standings(results.moves["velocity"], results.playbook.targets)],
-        "pace_changes": [r for r in results.moves["velocity_changes"].to_pylist() if r["is_change"]],
-        "out": str(out),
-        "report": str(out / "report.html"),
-    }
-
-
-def _standing_facts(standing: Standing) -> dict[str, Any]:
-    target, last = standing.target, standing.last
-    return {
-        "target": target.name,
-        "asks": say_target(target),
-        "from_state": target.from_state,
-        "to_state": target.to_state,
-        "week_at": last and last["week_at"],
-        "verdict": last and last["verdict"],
-        "says": say_standing(standing),
-        "n_met": standing.n_met,
-        "n_missed": standing.n_missed,
-        "n_open": standing.n_open,
-        "trend": standing.trend,
-    }
 
 
 def print_run(results: Results, out: Path) -> None:
     """Print the summary of a run: rows, states, moves, steadiness, comparison, report."""
     console = open_console()
-    _print_rows(console, results.run)
+    print_rows(console, results.run)
     console.print(
         f"{show_count(results.run['customers'], 'customer')}, {show_count(results.run['sessions'], 'session')}, "
-        f"up to {_show_at(results.run['now'])}"
+        f"up to {show_at(results.run['now'])}"
     )
     _print_states(console, results)
     _print_moves(console, results)
@@ -71,7 +49,8 @@ def print_run(results: Results, out: Path) -> None:
     console.print(f"\nReport: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
+def print_rows(console: Console, run: Mapping[str, Any]) -> None:
+    """Print what became of the rows that were read."""
     rows = run["rows"]
     console.print(
         f"{show_count(rows['read'], 'row')} read: {rows['accepted']:,} accepted, {rows['duplicate']:,} duplicate, "
@@ -81,27 +60,8 @@ def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
         console.print(f"  quarantined by {rule}: {n:,}", markup=False)
 
 
-NO_STATE = "(none yet)"
-"""Customers to whom something was sent, and who have not done anything themselves."""
-
-
-def _count_states(results: Results) -> dict[str, int]:
-    counts = {str(name): 0 for name in results.model["states"]}
-    for name in results.customers.column("state").to_pylist():
-        counts[name or NO_STATE] = counts.get(name or NO_STATE, 0) + 1
-    return counts
-
-
-def _median_stays(results: Results) -> dict[str, float]:
-    stays: dict[str, float] = {}
-    for row in results.moves["dwell"].to_pylist():
-        if row["survival_p"] <= 0.5 and row["state"] not in stays:
-            stays[row["state"]] = row["after_s"]
-    return stays
-
-
 def _print_states(console: Console, results: Results) -> None:
-    counts, stays = _count_states(results), _median_stays(results)
+    counts, stays = count_states(results), find_median_stays(results)
     most, whole = max(counts.values(), default=0), sum(counts.values())
     table = make_grid(
         ("state", "left"), ("customers", "right"), ("", "left"), ("share", "right"), ("median stay", "right")
@@ -118,28 +78,8 @@ def _print_states(console: Console, results: Results) -> None:
     console.print(table)
 
 
-def _top_moves(results: Results, n: int) -> list[dict[str, Any]]:
-    silent: dict[tuple[str, str], int] = {}
-    for row in results.moves["weekly"].to_pylist():
-        move = (row["from_state"], row["to_state"])
-        silent[move] = silent.get(move, 0) + row["n_silence"]
-    moves = sorted(results.moves["matrix"].to_pylist(), key=lambda row: (-row["n"], row["from_state"], row["to_state"]))
-    return [
-        {
-            "from_state": row["from_state"],
-            "to_state": row["to_state"],
-            "n": row["n"],
-            "n_silence": silent.get((row["from_state"], row["to_state"]), 0),
-            "n_customers": row["n_customers"],
-            "median_dwell_s": row["median_dwell_s"],
-        }
-        for row in moves[:n]
-        if row["n"]
-    ]
-
-
 def _print_moves(console: Console, results: Results) -> None:
-    moves = _top_moves(results, 5)
+    moves = list_top_moves(results, 5)
     console.print()
     if not moves:
         console.print("No customer moved from one state to another.")
@@ -192,15 +132,6 @@ def _show(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-# ---- after a check ----
-
-
-# ---- one customer ----
-
-
-# ---- after a demo ----
-
-
 def command(
     events: Events,
     playbook: PlaybookOption,
@@ -229,13 +160,10 @@ def command(
     and writes tables, the model and a report to DIR.
     """
     at = parse_instant("--now", now)
-    _refuse_file(out)
-    from sojourn.pipelines.names import show_names
-    from sojourn.pipelines.run import run
-
+    refuse_file(out)
     with output.progress_bars(is_silent=as_json) as progress:
-        results = run(events, playbook, out=out, now=at, seed=seed, n_threads=threads, progress=progress)
+        results = job.run(events, playbook, out=out, now=at, seed=seed, n_threads=threads, progress=progress)
     if as_json:
-        output.print_json(summary.run_facts(results, out))
+        output.print_json(summarise_run(results, out))
     else:
-        summary.print_run(show_names(results), out)
+        print_run(show_names(results), out)

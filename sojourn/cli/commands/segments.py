@@ -9,8 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.errors import Problem, SojournError, nearest
-from sojourn.pipelines.inputs import read_log
+from sojourn.pipelines import segments as job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from sojourn.segments.study import Study
 
 SHORT_HELP = "Groups of customers who are alike, and what they are worth knowing."
-
-_MOST_SEED = 4_000_000_000  # clustering takes 32 bits, and a few seeds beyond this one
-_RULES = ("behavioural", "demographic", "predictive", "lifecycle", "value")
 
 
 def command(
@@ -90,52 +86,17 @@ def command(
     Groups customers by what they do, who they are, what is expected of them, how far they have come, or what they are
     worth. Says how many groups there are and why, what sets each apart, and whether they explain what came later.
     """
-    from sojourn.frames.files import read_plain
-    from sojourn.pipelines.folder import read_run
-    from sojourn.pipelines.segments import read_before, read_past, write_segments
-    from sojourn.playbook.load import load_playbook
-    from sojourn.segments.hybrid import cross_states, flow_between_cells
-    from sojourn.segments.study import study_segments
-
-    _check_choices(recipe, method, seed)
     instant = parse_instant("--at", at)
-    before = read_before(previous, recipe) if previous is not None else None
-    past = read_past(previous) if previous is not None else None
-    run = read_run(results) if results is not None else None
-    known = read_plain(traits, ["customer_id"]) if traits is not None else None
-    book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        study = study_segments(
-            log.events, book, recipe, at=instant, horizon_days=days, inputs=inputs, traits=known, method=method,
-            k=number, before=before, seed=seed, n_threads=threads, progress=progress,
+        found = job.segments(
+            events, playbook, out=out, recipe=recipe, method=method, k=number, inputs=inputs, traits=traits,
+            at=instant, horizon_days=days, previous=previous, results=results, seed=seed, n_threads=threads,
+            progress=progress,
         )  # fmt: skip
-        cells = flows = None
-        if run is not None:
-            customers, transitions, now = run
-            cells = cross_states(study.segments.customers, customers)
-            then = before.customers if before else None
-            flows = flow_between_cells(study.segments.customers, customers, transitions, now=now, before=then)
-        progress("write", 0, 1)
-        write_segments(study, out, cells=cells, flows=flows, past=past, seed=seed)
-        progress("write", 1, 1)
     if as_json:
-        from sojourn.pipelines.segments import tell_study
-
-        output.print_json({**tell_study(study), "out": str(out)})
+        output.print_json({**found.as_dict(), "out": str(out)})
         return
-    _print_study(study, out)
-
-
-def _check_choices(recipe: str, method: str, seed: int) -> None:
-    from sojourn.segments.cluster import METHODS
-
-    for option, given, known in (("--recipe", recipe, _RULES), ("--method", method, ("auto", *METHODS))):
-        if given not in known:
-            what = f"'{given}' is none; there are {', '.join(known)}"
-            raise SojournError(Problem(option, what, nearest(given, known)))
-    if seed > _MOST_SEED:
-        raise SojournError(Problem("--seed", f"{seed} is too large; {_MOST_SEED:,} is the most"))
+    _print_study(found.study, out)
 
 
 def _print_study(study: Study, out: Path) -> None:

@@ -9,8 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.inputs import read_log
+from sojourn.pipelines import send_times as job
 
 if TYPE_CHECKING:
     from sojourn.act.send_time.check import ChannelCheck, Lift
@@ -44,29 +43,10 @@ def command(
     Finds the hour and weekday at which each customer answers messages, as far as the data tell them apart from
     everybody else, and says on the last quarter of the messages what that is worth.
     """
-    import numpy as np
-
-    from sojourn.act.send_time.check import find_send_times
-    from sojourn.act.send_time.sends import is_zone
-    from sojourn.frames.files import open_output, write_json, write_table
-    from sojourn.playbook.load import load_playbook
-
-    if timezone is not None and not is_zone(timezone):
-        raise SojournError(Problem("--timezone", f"'{timezone}' is not a time zone such as UTC or Europe/Paris"))
-    book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        progress("find times", 0, 1)
-        now = log.events["event_at"][-1].as_py()
-        found = find_send_times(log.events, book, now, np.random.default_rng(seed), timezone)
-    facts = {"customers": found.table.num_rows, "channels": [check.as_dict() for check in found.checks]}
-    if out is not None:
-        with open_output(out) as folder:
-            assert folder is not None
-            write_table(found.table, folder / "send_times.parquet")
-            write_json(output.plain(facts), folder / "send_times.json")
+        found = job.send_times(events, playbook, out=out, timezone=timezone, seed=seed, progress=progress)
     if as_json:
-        output.print_json(facts)
+        output.print_json(found.as_dict())
         return
     for check in found.checks:
         _print_check(check)

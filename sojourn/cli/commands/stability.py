@@ -1,20 +1,18 @@
-"""The commands `stability`, `substates` and `name`: how far segments hold, and which states are still to be named."""
+"""The command `stability`: how far segments hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed, SomeEvents, SomePlaybook, parse_instant
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.stability import Row, _audit_events, _audit_table, _write
+from sojourn.pipelines import stability as job
 
-if TYPE_CHECKING:
-    pass
+Row = Mapping[str, Any]
 
 SHORT_HELP = "Which segments hold: who is reassigned by a refit, and why."
 
@@ -56,27 +54,22 @@ def command(
     their behaviour changed, or only because the model did. With --segments it audits a segmentation that you have.
     """
     moment = parse_instant("--at", at)
-    if segments is not None:
-        if events or playbook or at:
-            raise SojournError(Problem("--segments", "a table is audited by itself: without events, playbook and --at"))
-        rows, facts = _audit_table(segments)
-    else:
-        if not events or playbook is None:
-            what = "what is to be audited? Give EVENTS and --playbook, or --segments TABLE"
-            raise SojournError(Problem("stability", what, command="sojourn stability --help"))
-        rows, facts = _audit_events(events, playbook, moment, customers, rounds, seed, is_silent=as_json)
-    if out is not None:
-        _write(rows, facts, out)
+    with output.progress_bars(is_silent=as_json) as progress:
+        found = job.stability(
+            events, playbook, segments=segments, at=moment, max_customers=customers, n_rounds=rounds, out=out,
+            seed=seed, progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json({**facts, "stability": rows})
+        output.print_json(found.as_dict())
         return
-    _print(rows, facts)
+    _print(found)
     if out is not None:
         output.say(f"\nWritten  {out / 'stability.parquet'}, {out / 'stability.html'}")
 
 
-def _print(rows: Sequence[Row], facts: Row) -> None:
-    if "segments" in facts:
+def _print(found: job.Audited) -> None:
+    rows, facts = found.rows, found.facts
+    if found.is_of_segments:
         output.say(f"{output.show_count(facts['customers'], 'customer')} in {facts['segments']}")
     else:
         output.say(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-
-if TYPE_CHECKING:
-    from sojourn.states.substates import Substate
+from sojourn.pipelines import substates as job
+from sojourn.states.substates import Substate
 
 SHORT_HELP = "How many states the data hold beside the playbook's."
 
@@ -32,19 +30,10 @@ def command(
     Says how many states the data hold beside those of the playbook, by how well they foresee the events of customers
     held out, and what they would be like.
     """
-    from sojourn.pipelines.discover import find_substates
-
     with output.progress_bars(is_silent=as_json) as progress:
-        found = find_substates(events, playbook, n_most=most, max_customers=customers, seed=seed, progress=progress)
+        found = job.substates(events, playbook, n_most=most, max_customers=customers, seed=seed, progress=progress)
     if as_json:
-        output.print_json(
-            {
-                "customers": found.n_customers,
-                "extra_states": found.n_extra,
-                "trials": [asdict(t) for t in found.trials],
-                "substates": [asdict(s) for s in found.substates],
-            }
-        )
+        output.print_json(found.as_dict())
         return
     table = output.make_grid(
         ("extra states", "right"), ("foresight, nats per event", "right"), ("worse than the best by", "right"),
@@ -58,11 +47,12 @@ def command(
     if not found.n_extra:
         output.say("\nThe playbook's states are enough: more would not foresee events noticeably better.")
         return
-    _print_substates(found.substates)
+    print_substates(found.substates)
     output.say(f"\nTo look for them in every run, write into the playbook: model: {{extra_states: {found.n_extra}}}")
 
 
-def _print_substates(found: Sequence[Substate]) -> None:
+def print_substates(found: Sequence[Substate]) -> None:
+    """Print what each discovered state is called, what it is near to and how it differs."""
     for s in found:
         called = f"named '{s.name}'" if s.name else f"not named; it could be called '{s.proposed}'"
         output.say(f"\n{s.state}: {called}")

@@ -9,9 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.pipelines.folder import _read_run
-from sojourn.pipelines.inputs import read_log
-from sojourn.pipelines.value import _show_day, grow_in_run, value_facts
+from sojourn.pipelines import value as job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,53 +94,30 @@ def command(
     Estimates what each customer will buy and what that is worth today. Compares several models on the last days, also
     such that learn from all that customers do, takes the simplest of the best, and says when none of them fits.
     """
-    from sojourn.frames.files import read_plain, write_alone
-    from sojourn.playbook.load import load_playbook
-    from sojourn.predict.value.customers import value_customers
-    from sojourn.predict.value.groups import value_by_group
-    from sojourn.predict.value.purchases import choose_purchases, day_of, find_purchases
-    from sojourn.predict.value.rows import watch_behaviour
-
-    run = _read_run(moves) if moves is not None else None
     last = parse_instant("--at", at)
-    groups = read_plain(by, ["customer_id", group]) if by is not None else None
-    book = load_playbook(playbook)
-    classes, worth = choose_purchases(book, purchase or (), measure)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        purchases = find_purchases(log.events, classes, worth)
-        day = day_of(last or log.events["event_at"][-1].as_py())
-        found = value_customers(
-            purchases,
-            day,
-            horizon_days=days,
-            yearly_discount=discount,
-            holdout_days=holdout,
-            n_bootstrap=draws,
-            seed=seed,
-            behaviour=None if is_plain else watch_behaviour(log.events, book),
-            progress=progress,
-        )
-        growth = grow_in_run(log.events, book, purchases, day, run, seed) if run is not None else None
-    if out is not None:
-        write_alone(found.customers, out)
-    by_group = value_by_group(found.customers, groups, group) if groups is not None else None
+        valued = job.value(
+            events, playbook, at=last, horizon_days=days, yearly_discount=discount, holdout_days=holdout,
+            purchase=purchase or (), measure=measure, by=by, group=group, results=moves, is_plain=is_plain, out=out,
+            n_draws=draws, seed=seed, progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json(value_facts(found, day, classes, worth, by_group, growth))
+        output.print_json(valued.as_dict())
         return
-    _print_values(found, day, classes, worth)
-    if by_group is not None:
-        _print_groups(by_group, group)
-    if growth is not None:
-        _print_growth(growth)
+    _print_values(valued)
+    if valued.by_group is not None:
+        _print_groups(valued.by_group, group)
+    if valued.growth is not None:
+        _print_growth(valued.growth)
     if out is not None:
         output.say(f"Written  {out}")
 
 
-def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
+def _print_values(valued: job.Valued) -> None:
+    found, measure = valued.found, valued.measure
     total, low, high = found.total
     n = found.customers.num_rows
-    output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
+    output.say(f"{output.show_count(n, 'customer')} had bought by {valued.day} ({', '.join(valued.purchase)}).")
     what = measure if measure and found.spend is not None else "purchases"
     output.say(
         f"Worth of the next {found.horizon_days} days, at {100 * found.yearly_discount:g} % a year: "

@@ -26,7 +26,7 @@ from sojourn.live.store.calls import decode_calls, encode_calls
 from sojourn.live.store.changes import Derived, Forgotten
 from sojourn.live.store.log import Record
 from sojourn.live.store.store import Store
-from sojourn.pipelines.forget import erase_from_results
+from sojourn.pipelines.results import ResultsFolder
 
 LOG = logging.getLogger("sojourn.live")
 Place = tuple[int, int]
@@ -131,7 +131,7 @@ def _finish(host: Host, version: Version, customer: CustomerIds, scan: Scan | No
 
 def _erase_in_results(host: Host, names: Collection[str]) -> int:
     """Erase these names from the tables of a run that are served; how many files had any."""
-    return len(erase_from_results(host.env.results, names)) if host.env.results is not None else 0
+    return len(ResultsFolder(host.env.results).erase(names)) if host.env.results is not None else 0
 
 
 def _scrub(store: Store) -> None:

@@ -113,3 +113,14 @@ def find_sure_journeys(journeys: pa.Table) -> list[Words]:
         r for name in dict.fromkeys(r["outcome"] for r in rows)
         for r in find_telling([r for r in rows if r["outcome"] == name])[:2]
     ]  # fmt: skip
+
+
+def say_proposed(row: Mapping[str, Any]) -> str:
+    """How often the outcome follows a proposed moment, and how often else.
+
+    >>> say_proposed({"outcome": "churn", "precision_p": 0.25, "base_p": 0.1})
+    'Followed by churn 25.0 % of the time, 10.0 % else.'
+    """
+    return (
+        f"Followed by {row['outcome']} {100 * row['precision_p']:.1f} % of the time, {100 * row['base_p']:.1f} % else."
+    )

@@ -1,16 +1,17 @@
-"""From events to the number of states that they hold beside the playbook's, and what those would be like."""
+"""The job `substates`: how many states the data hold beside the playbook's, and what those would be like."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sojourn.frames.types import Progress
-from sojourn.playbook.load import load_playbook
+from sojourn.pipelines.inputs import ignore, read_playbook
 from sojourn.playbook.objects import Playbook
 from sojourn.states.fit import fit_states
 from sojourn.states.fit_until import fit_at, read_past
@@ -25,15 +26,24 @@ class Discovery:
     trials: tuple[Trial, ...]
     substates: tuple[Substate, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "customers": self.n_customers,
+            "extra_states": self.n_extra,
+            "trials": [asdict(t) for t in self.trials],
+            "substates": [asdict(s) for s in self.substates],
+        }
+
     @property
     def n_extra(self) -> int:
         """How many extra states the data support."""
         return next(t.n_extra for t in self.trials if t.is_chosen)
 
 
-def find_substates(
+def substates(
     events: Any,
-    playbook: str | Playbook,
+    playbook: str | Path | Playbook,
     *,
     n_most: int = MOST_EXTRA,
     max_customers: int = 1_000,
@@ -48,13 +58,13 @@ def find_substates(
     same arguments give the same answer.
 
     >>> from sojourn.simulation.simulate import simulate
-    >>> found = find_substates(simulate(40, days=40, seed=1).events, "shop", n_most=1, n_threads=1)
+    >>> found = substates(simulate(40, days=40, seed=1).events, "shop", n_most=1, n_threads=1)
     >>> [trial.n_extra for trial in found.trials], len(found.substates) == found.n_extra
     ([0, 1], True)
     """
-    book = playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+    book = read_playbook(playbook)
     book = replace(book, model=replace(book.model, extra_states=0))
-    tell = progress or (lambda stage, done, n: None)
+    tell = progress or ignore
     rng = np.random.default_rng(seed)
     threads = n_threads or os.cpu_count() or 1
     past = read_past(events, book, None, max_customers, rng, clock or datetime.now(UTC), tell, span_us=0)

@@ -1,7 +1,7 @@
 """Tables of a results folder for whoever reads them from elsewhere: named, a page at a time, one run's and never two's.
 
 A table is one that the run itself names in ``run.json``, or that another command is known to put beside them; what else
-lies in the folder is nobody's business. Rows that could not be read (``quarantine``) and what only ``sojourn explain``
+lies in the folder is not shown. Rows that could not be read (``quarantine``) and what only ``sojourn explain``
 needs are not shown.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -257,96 +257,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value
-
-
-def read_brief(out: Path, state: str) -> dict[str, Any]:
-    """What the brief of a state says, from the folder that a run wrote."""
-    import pyarrow.parquet as pq
-
-    from sojourn.pages.brief import TABLES, write_brief
-    from sojourn.playbook.load import load_playbook
-
-    missing = [f"{name}.parquet" for name in TABLES if not (out / f"{name}.parquet").is_file()]
-    command = f"sojourn run EVENTS --playbook PLAYBOOK --out {out}"
-    if len(missing) == len(TABLES):
-        raise SojournError(Problem(str(out), "holds no results of a run", command=command))
-    if missing:
-        raise SojournError(Problem(str(out), f"there is no {missing[0]}; an older version made it", command=command))
-    names = (*TABLES, *(("triggers",) if (out / "triggers.parquet").is_file() else ()))
-    tables = {
-        name: pq.read_table(out / f"{name}.parquet", columns=["state"] if name == "customers" else None)
-        for name in names
-    }
-    examples = [pq.read_table(path) for path in sorted(out.glob("example_*.parquet"))]
-    return write_brief(
-        tables,
-        examples,
-        load_playbook(out / "playbook.yaml"),
-        states=json.loads((out / "model.json").read_text(encoding="utf-8"))["states"],
-        now=datetime.fromisoformat(json.loads((out / "run.json").read_text(encoding="utf-8"))["now"]),
-        state=state,
-    )
-
-
-_NEEDED = ("customers", "history", "transitions", "matrix", "precedes")
-_USED = ("triggers", "value", "predictions", "send_times")
-_READ = {"history": ["customer_id", "event_at", "event_class", "state"]}
-_COLUMNS = {
-    "customers": ("customer_id", "state", "state_p", "first_at"),
-    "transitions": ("customer_id", "at", "to_state"),
-    "matrix": ("from_state", "to_state", "n", "p", "median_dwell_s"),
-    "precedes": ("from_state", "to_state", "event_class", "is_touch", "lift", "low", "high", "n_with", "q"),
-}
-
-
-def read_results(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tables of a run by name, and what ``run.json`` says. Raises SojournError for a folder without them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    command = f"sojourn run EVENTS --playbook P --out {folder}"
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(run, dict):
-            raise ValueError("run.json holds no facts of a run")
-        datetime.fromisoformat(str(run.get("now")))
-        tables = {name: pq.read_table(folder / f"{name}.parquet", columns=_READ.get(name)) for name in _NEEDED}
-        for name, columns in _COLUMNS.items():
-            if lacking := sorted({*columns} - {*tables[name].column_names}):
-                raise ValueError(f"{name}.parquet has no column '{lacking[0]}'")
-        for name in _USED:
-            if (folder / f"{name}.parquet").exists():
-                tables[name] = pq.read_table(folder / f"{name}.parquet")
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
-        what = f"this is no whole folder of results ({str(error).splitlines()[0]})"
-        raise SojournError(Problem(str(folder), what, command=command)) from None
-    return tables, run
-
-
-def _read_run(folder: Path) -> tuple[pa.Table, pa.Table, tuple[str, ...]]:
-    """Customers, transitions and states of a run."""
-    import pyarrow.compute as pc
-
-    from sojourn.frames.files import read_plain
-
-    customers = read_plain(folder / "customers.parquet", ["customer_id", "state", "since_at"])
-    transitions = read_plain(folder / "transitions.parquet", ["customer_id", "at", "from_state", "to_state", "dwell_s"])
-    named = [customers["state"], transitions["from_state"], transitions["to_state"]]
-    states = sorted({s for column in named for s in pc.unique(column.cast("string")).to_pylist() if s is not None})
-    return customers, transitions, tuple(states)
-
-
-def read_run(folder: Path) -> tuple[pa.Table, pa.Table, datetime]:
-    """Customers, transitions and the instant of a ``sojourn run`` folder. Raises SojournError where it is none."""
-    try:
-        customers = pq.read_table(folder / "customers.parquet", columns=["customer_id", "state", "first_at"])
-        transitions = pq.read_table(
-            folder / "transitions.parquet", columns=["customer_id", "at", "from_state", "to_state"]
-        )
-        told: Mapping[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return customers, transitions, datetime.fromisoformat(told["now"])
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        what = f"these are no results of a run that can be read: {error}"
-        raise SojournError(
-            Problem(str(folder), what, command=f"sojourn run EVENTS -p PLAYBOOK --out {folder}")
-        ) from None

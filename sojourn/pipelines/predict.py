@@ -112,9 +112,11 @@ def _warning(events: pa.Table, book: Playbook, outcome: str, silence_s: float, s
 def _card(found: Prediction) -> dict[str, Any]:
     from importlib.metadata import version
 
+    from sojourn.pages.words.predictions import say_price
     from sojourn.predict.outcome import describe_prediction
 
-    return {**describe_prediction(found), "code_version": version("sojourn")}
+    words = {"price_in_words": say_price(found.price)}
+    return {**describe_prediction(found), **words, "code_version": version("sojourn")}
 
 
 def _foreseen_card(found: Foreseen) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.commands import run as summary
 from sojourn.cli.options import Seed, _refuse_file
-from sojourn.cli.print import open_console, show_share
+from sojourn.cli.print import open_console
+from sojourn.pages.words.numbers import say_integer, say_part
 
 if TYPE_CHECKING:
     from sojourn.pages.results import Results
@@ -48,8 +49,8 @@ def print_truth(results: Results, truth: Path) -> None:
     """Print how often the smoothed state is the true one, beside what always guessing the commonest would reach."""
     n, n_right, n_commonest = _compare_with_truth(results, truth)
     open_console().print(
-        f"Against the truth: {show_share(n_right, n)} of {n:,} events in the right state "
-        f"(the commonest state for all: {show_share(n_commonest, n)})"
+        f"Against the truth: {say_part(n_right, n)} of {say_integer(n)} events in the right state "
+        f"(the commonest state for all: {say_part(n_commonest, n)})"
     )
 
 

@@ -12,6 +12,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Events, Json, ModelsFolder, PlaybookOption, Seed
 from sojourn.errors import Problem, SojournError
+from sojourn.pages.words.numbers import say_loss, say_score
 from sojourn.pipelines.retrain import _choose, _digest, _look_at_segments, _read_states, _retrain_all
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _print(found: Retrained, card: Card | None, before: int | None) -> None:
     if card is None:
         output.say(f"{found.outcome}: version {before} stays, {found.verdict.why}.")
     else:
-        scores = f"log loss {card.metrics['log_loss']:.4f}, AUC {card.metrics['auc']:.3f}"
+        scores = f"log loss {say_loss(card.metrics['log_loss'])}, AUC {say_score(card.metrics['auc'])}"
         what = "is in use now" if found.verdict.is_promoted else f"is kept, version {before} stays"
         output.say(f"{found.outcome}: version {card.version} ({card.kind}, {scores}) {what}: {found.verdict.why}.")
     for sentence in say_drift(found.drift)[:5] if found.drift is not None else []:

@@ -279,7 +279,7 @@ def test_a_touch_that_doubles_one_move_is_found_and_the_other_move_left_alone() 
     assert row["q"] < 0.05
     assert row["e_value"] > row["e_value_limit"] > 1
     assert other["low"] < 1 < other["high"]
-    assert "mail within 2 d makes a → b" in say_trigger(row)
+    assert "mail within 2 d goes with a → b" in say_trigger(row)
     assert find_sure_triggers(table, kind="touch")[0]["to_state"] == "b"
 
 

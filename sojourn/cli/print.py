@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from sojourn.frames.plain import plain
 from sojourn.frames.types import Progress
+from sojourn.pages.words.numbers import DASH, say_instant
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 100
@@ -98,35 +100,8 @@ def print_json(value: Any) -> None:
 
 
 def show_at(text: str | None) -> str:
-    """An instant as ISO text, to the minute; a dash where there is none.
-
-    >>> show_at("2025-06-01T12:30:59+00:00"), show_at(None)
-    ('2025-06-01 12:30', '–')
-    """
-    return text[:16].replace("T", " ") if text else "–"
-
-
-def show_duration(seconds: float | None) -> str:
-    """A duration in the unit a person would choose.
-
-    >>> [show_duration(s) for s in (0.4, 90, 7200, 400_000, None)]
-    ['0.4 s', '1.5 min', '2.0 h', '4.6 d', '–']
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def show_share(part: float, whole: float) -> str:
-    """A share as a percentage, or a dash where there is nothing to take a share of.
-
-    >>> show_share(1, 8), show_share(0, 0)
-    ('12.5 %', '–')
-    """
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    """An instant given as ISO text, as :func:`say_instant` words it; a dash where there is none."""
+    return say_instant(datetime.fromisoformat(text)) if text else DASH
 
 
 def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
@@ -139,15 +114,6 @@ def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
         return ""
     eighths = round(abs(value) / most * width * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
-
-
-def show_count(n: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun.
-
-    >>> show_count(1, "event class", "event classes"), show_count(1200, "row")
-    ('1 event class', '1,200 rows')
-    """
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def make_grid(*headings: tuple[str, str]) -> Table:

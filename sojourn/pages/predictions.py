@@ -18,7 +18,8 @@ from sojourn.pages.figures.predictions import (
     draw_weights,
 )
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_share
+from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_integer, say_share
+from sojourn.pages.words.predictions import say_price
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -103,7 +104,7 @@ def _write_outcome(card: Mapping[str, Any], number: int, drawn: list[str]) -> Wo
     says = [
         f"It happens to {say_share(card['base_rate'])}. Of the likeliest tenth it happened to "
         f"{say_share(gains['kept'])}, and {say_share(gains['promised'])} was promised. In use: {card['deployed']}.",
-        card["price_in_words"],
+        say_price(card["price"]),
     ]
     if "window" in card:
         window = card["window"]
@@ -117,7 +118,7 @@ def _write_outcome(card: Mapping[str, Any], number: int, drawn: list[str]) -> Wo
         {"number": f"{in_use['auc']:.3f}", "what": "area under the ROC curve"},
         {"number": say_share(gains["gain"]), "what": "of them in the likeliest tenth"},
         {"number": f"{card['threshold']['p']:.2f}", "what": "probability from which acting pays"},
-        {"number": f"{card['n_rows']:,}", "what": "rows learned from"},
+        {"number": say_integer(card["n_rows"]), "what": "rows learned from"},
     ]
     doubts = [f"{leak['why']}." for leak in card["leaks"]] + [f"{note}." for note in card.get("notes") or []]
     names = [name for name in drawn if name.startswith(f"{number}-")]

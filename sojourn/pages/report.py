@@ -20,13 +20,14 @@ from sojourn.pages.words.numbers import (
     say_duration,
     say_few,
     say_instant,
+    say_integer,
     say_list,
     say_number,
     say_share,
-    shorten,
 )
 from sojourn.pages.words.segments import say_hybrid
 from sojourn.pages.words.states import find_marks, say_leaving, say_mark, say_state, say_what_to_watch, strength_of
+from sojourn.pages.words.texts import shorten
 from sojourn.pages.words.transitions import (
     find_signals,
     find_sure_journeys,
@@ -96,9 +97,9 @@ def write_facts(results: Results, counts: Mapping[str, int], now: datetime) -> l
     moves = pc.sum(pc.greater(moved_at, week_ago)).as_py() or 0
     sure = pc.mean(results.customers["state_p"]).as_py()
     return [
-        {"number": f"{sum(counts.values()):,}", "what": "customers in a state"},
-        {"number": f"{results.run['rows']['accepted']:,}", "what": "events used"},
-        {"number": f"{moves:,}", "what": "moves in the last seven days"},
+        {"number": say_integer(sum(counts.values())), "what": "customers in a state"},
+        {"number": say_integer(results.run["rows"]["accepted"]), "what": "events used"},
+        {"number": say_integer(moves), "what": "moves in the last seven days"},
         {"number": say_share(sure), "what": "average certainty of a customer's state"},
     ]
 
@@ -138,7 +139,7 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
     return {
         "name": name,
         "place": list(counts).index(name),
-        "number": f"{counts[name]:,}",
+        "number": say_integer(counts[name]),
         "share": say_share(counts[name] / total) if total else "0 %",
         "percent": 100 * counts[name] / total if total else 0.0,
         "change": say_change(counts[name] - before.get(name, 0)),
@@ -225,7 +226,7 @@ def write_unsure(results: Results) -> str:
     if not pairs:
         return f"{text}."
     (state, other), n = max(pairs.items(), key=lambda item: item[1])
-    return f"{text}; the doubt is most often between {state} and {other} ({n:,})."
+    return f"{text}; the doubt is most often between {state} and {other} ({say_integer(n)})."
 
 
 def write_trust(results: Results) -> list[str]:
@@ -315,8 +316,8 @@ def write_quality(results: Results) -> Words:
     run, rows = results.run, results.run["rows"]
     were = "was" if rows["read"] == 1 else "were"
     summary = (
-        f"{say_count(rows['read'], 'row')} {were} read: {rows['accepted']:,} accepted, "
-        f"{rows['duplicate']:,} left out as duplicates, {rows['quarantined']:,} quarantined."
+        f"{say_count(rows['read'], 'row')} {were} read: {say_integer(rows['accepted'])} accepted, "
+        f"{say_integer(rows['duplicate'])} left out as duplicates, {say_integer(rows['quarantined'])} quarantined."
     )
     refused = results.quarantine.slice(0, MANY_ROWS).to_pylist()
     unmapped = sorted((run.get("unmapped_events") or {}).items(), key=lambda item: (-item[1], item[0]))
@@ -333,7 +334,7 @@ def write_quality(results: Results) -> Words:
         ],
         "n_more": max(0, results.quarantine.num_rows - MANY_ROWS),
         "classes": [_write_class(c) for c in run.get("event_classes") or []],
-        "unmapped": [(name, f"{n:,}") for name, n in unmapped[:MANY_ROWS]],
+        "unmapped": [(name, say_integer(n)) for name, n in unmapped[:MANY_ROWS]],
     }
 
 
@@ -341,9 +342,9 @@ def _write_class(c: Mapping[str, Any]) -> Words:
     measures = (c.get("measures") or {}).items()
     return {
         "name": c["event_class"],
-        "rows": f"{c['n_rows']:,}",
-        "customers": f"{c.get('n_customers') or 0:,}",
-        "sessions": f"{c.get('n_sessions') or 0:,}",
+        "rows": say_integer(c["n_rows"]),
+        "customers": say_integer(c.get("n_customers") or 0),
+        "sessions": say_integer(c.get("n_sessions") or 0),
         "measures": ", ".join(
             f"{name} {say_number(float(v))}" for name, v in measures if v is not None and isfinite(v)
         ),

@@ -10,7 +10,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.commands.run import print_run
 from sojourn.cli.options import Seed, refuse_file
-from sojourn.cli.print import show_share
+from sojourn.pages.words.numbers import say_part
 from sojourn.pipelines import demo as job
 
 SHORT_HELP = "The whole job on simulated customers, in under a minute."
@@ -35,7 +35,7 @@ def command(
         found = job.demo(out, customers=customers, seed=seed, progress=progress)
     print_run(found.results, out / "results")
     output.say(
-        f"Against the truth: {show_share(found.n_right, found.n)} of {found.n:,} events in the right state "
-        f"(the commonest state for all: {show_share(found.n_commonest, found.n)})"
+        f"Against the truth: {say_part(found.n_right, found.n)} of {found.n:,} events in the right state "
+        f"(the commonest state for all: {say_part(found.n_commonest, found.n)})"
     )
     output.say(f"\nNext: sojourn explain {found.example} --out {out / 'results'}")

@@ -12,7 +12,14 @@ from rich.text import Text
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
-from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_at, show_bar, show_count, show_duration
+from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_at, show_bar
+from sojourn.pages.words.numbers import (
+    say_count,
+    say_difference,
+    say_duration,
+    say_or_dash,
+    say_probability,
+)
 from sojourn.pipelines import explain as job
 
 SHORT_HELP = "Why a customer is in their state, and what would change it."
@@ -47,7 +54,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     console = open_console()
     console.print(Text(f"Customer {found['customer_id']}", style="bold"))
     console.print(
-        f"{show_count(found['n_events'], 'event')} from {show_at(found['first_at'])} to {show_at(found['last_at'])}"
+        f"{say_count(found['n_events'], 'event')} from {show_at(found['first_at'])} to {show_at(found['last_at'])}"
     )
     if found["state"] is None:
         console.print(
@@ -66,7 +73,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
 def _print_posterior(console: Console, found: Mapping[str, Any]) -> None:
     table = make_grid(("probability of", "left"), ("", "right"), ("", "left"))
     for name, p in sorted(found["posterior"].items(), key=lambda item: -item[1]):
-        table.add_row(Text(name), f"{100 * p:.1f} %", f"[cyan]{show_bar(p, 1.0)}[/]")
+        table.add_row(Text(name), say_probability(p), f"[cyan]{show_bar(p, 1.0)}[/]")
     console.print()
     console.print(table)
 
@@ -83,8 +90,8 @@ def _print_reasons(console: Console, found: Mapping[str, Any]) -> None:
         colour = "green" if reason["weight"] >= 0 else "red"
         what = Text(reason["what"])
         what.truncate(console.width - BAR_WIDTH - 14, overflow="ellipsis")
-        table.add_row(f"{reason['weight']:+.2f}", f"[{colour}]{show_bar(reason['weight'], most)}[/]", what)
-    table.add_row(f"{sum(reason['weight'] for reason in reasons):+.2f}", "", Text("together", style="dim"))
+        table.add_row(say_difference(reason["weight"]), f"[{colour}]{show_bar(reason['weight'], most)}[/]", what)
+    table.add_row(say_difference(sum(reason["weight"] for reason in reasons)), "", Text("together", style="dim"))
     console.print()
     console.print(table)
 
@@ -113,7 +120,7 @@ def _print_recent(console: Console, found: Mapping[str, Any]) -> None:
     for row in found["transitions"][-RECENT:]:
         cause = row["event_class"] if row["cause"] == "event" else "silence"
         move = Text(f"{row['from_state']} → {row['to_state']}")
-        moves.add_row(show_at(row["at"]), move, Text(cause), show_duration(row["dwell_s"]))
+        moves.add_row(show_at(row["at"]), move, Text(cause), say_or_dash(row["dwell_s"], say_duration))
     if found["transitions"]:
         console.print()
         console.print(moves)

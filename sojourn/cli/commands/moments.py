@@ -11,6 +11,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
 from sojourn.errors import Problem, SojournError
+from sojourn.pages.words.numbers import say_count, say_days, say_estimate, say_or_dash, say_share
 from sojourn.pipelines import moments as job
 from sojourn.playbook.rules.nodes import UNIT_SECONDS
 from sojourn.transitions.moments.mine import WINDOWS_S
@@ -80,15 +81,15 @@ def _print(found: job.Proposed) -> None:
             "other windows (--within), or more customers."
         )
         return
-    output.say(f"{output.show_count(len(rows), 'moment')} that announce {outcome}, judged on held-out customers")
+    output.say(f"{say_count(len(rows), 'moment')} that announce {outcome}, judged on held-out customers")
     table = output.make_grid(
         ("moment", "left"), ("followed", "right"), ("else", "right"), ("ratio (95 %)", "right"), ("lead", "right"),
     )  # fmt: skip
     for row in rows:
-        lead = f"{row['lead_days']:.1f} d" if row["lead_days"] is not None else "–"
+        lead = say_or_dash(row["lead_days"], say_days)
         table.add_row(
-            row["moment"], output.show_share(row["precision_p"], 1.0), output.show_share(row["base_p"], 1.0),
-            f"{row['lift']:.2f} ({row['low']:.2f}–{row['high']:.2f})", lead,
+            row["moment"], say_share(row["precision_p"]), say_share(row["base_p"]),
+            say_estimate(row["lift"], row["low"], row["high"]), lead,
         )  # fmt: skip
     output.open_console().print(table)
     output.say("\nFor the playbook (rename them, and leave out what means nothing):\n")

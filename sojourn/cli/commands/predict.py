@@ -11,10 +11,22 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Json, Seed, SomeEvents, SomePlaybook
 from sojourn.errors import Problem, SojournError
+from sojourn.pages.words.numbers import (
+    say_amount,
+    say_count,
+    say_date,
+    say_error,
+    say_loss,
+    say_number,
+    say_probability,
+    say_score,
+    say_share,
+    say_window,
+)
 from sojourn.pages.words.predictions import say_added, say_warning
 from sojourn.pipelines import predict as job
 from sojourn.pipelines.ahead import Ahead
-from sojourn.predict.choose import say_price
+from sojourn.pages.words.predictions import say_price
 from sojourn.predict.from_events import Foreseen
 from sojourn.predict.outcome import Prediction
 
@@ -113,18 +125,18 @@ def _say_written(out: Path | None, tables: Iterable[str]) -> None:
 
 def _print_ahead(ahead: Ahead) -> None:
     if ahead.next_state is not None:
-        output.say(f"\nState in {ahead.next_state.horizon_s / 86_400:g} days, judged on later time and other customers")
+        output.say(f"\nState in {say_window(ahead.next_state.horizon_s)}, judged on later time and other customers")
         table = output.make_grid(("inputs", "left"), ("log loss", "right"), ("right", "right"))
         for row in ahead.next_state.compared.to_pylist():
             table.add_row(
-                row["inputs"], f"{row['log_loss']:.4f} ± {row['log_loss_se']:.4f}", output.show_share(row["right"], 1)
+                row["inputs"], say_error(row["log_loss"], row["log_loss_se"], say_loss), say_share(row["right"])
             )
         output.open_console().print(table)
     if ahead.next_time is not None:
         t = ahead.next_time
         output.say(
-            f"\nTime of the next {t.event}: log loss {t.log_loss:.4f}, {t.log_loss_base:.4f} when everybody is alike "
-            f"(gain ± {t.log_loss_gain_se:.4f})"
+            f"\nTime of the next {t.event}: log loss {say_loss(t.log_loss)}, {say_loss(t.log_loss_base)} when "
+            f"everybody is alike (gain {say_error(t.log_loss_base - t.log_loss, t.log_loss_gain_se, say_loss)})"
         )
     if ahead.warning is not None:
         output.say(f"\n{say_warning(ahead.warning)}")
@@ -136,16 +148,16 @@ def _print_foreseen(found: Foreseen) -> None:
     if found.prediction is None or found.cuts is None or found.added is None:
         output.say(f"\n{found.outcome}: not predicted, {found.why_not}")
         return
-    days = found.cuts.horizon_s / 86_400
     output.say(
-        f"\n{found.outcome} within {days:g} days: learned at {len(found.cuts.train)} instants up to "
-        f"{found.cuts.train[-1]:%Y-%m-%d}, judged at {found.cuts.test:%Y-%m-%d}"
+        f"\n{found.outcome} within {say_window(found.cuts.horizon_s)}: learned at "
+        f"{say_count(len(found.cuts.train), 'instant')} up to "
+        f"{say_date(found.cuts.train[-1], year=True)}, judged at {say_date(found.cuts.test, year=True)}"
     )
     _print_prediction(found.prediction)
     output.say("\nThe same learner on other inputs")
     table = output.make_grid(("inputs", "left"), ("log loss", "right"), ("AUC", "right"), ("", "left"))
     for row in found.added.to_pylist():
-        table.add_row(row["inputs"], f"{row['log_loss']:.4f}", f"{row['auc']:.3f} ± {row['auc_se']:.3f}", "")
+        table.add_row(row["inputs"], say_loss(row["log_loss"]), say_error(row["auc"], row["auc_se"]), "")
     output.open_console().print(table)
     output.say(say_added(found.added))
 
@@ -164,8 +176,8 @@ def _print_prediction(found: Prediction) -> None:
             word for word, name in (("deployed", found.choice.deployed), ("best", found.choice.best)) if name == t.name
         )
         table.add_row(
-            t.name, f"{s.log_loss:.4f} ± {t.se_log_loss:.4f}", f"{s.auc:.3f} ± {t.se_auc:.3f}", f"{s.brier:.4f}",
-            f"{s.calibration_error:.3f}", output.show_share(s.accuracy, 1), note,
+            t.name, say_error(s.log_loss, t.se_log_loss, say_loss), say_error(s.auc, t.se_auc), say_loss(s.brier),
+            say_score(s.calibration_error), say_share(s.accuracy), note,
         )  # fmt: skip
     output.open_console().print(table)
     left = [t for t in found.choice.tried if t.why_not is not None]
@@ -174,11 +186,11 @@ def _print_prediction(found: Prediction) -> None:
     output.say(say_price(found.price))
     first, limit = found.gains.to_pylist()[0], found.threshold
     output.say(
-        f"The likeliest {100 * first['share']:.0f} % hold {100 * first['gain']:.0f} % of all "
-        f"(lift {first['lift']:.1f}). "
-        f"Acting pays from p = {limit.p:.2f} on: {limit.profit:.3f} a row; on everybody {limit.profit_all:.3f}"
+        f"The likeliest {say_share(first['share'])} hold {say_share(first['gain'])} of all "
+        f"(lift {say_number(first['lift'])}). Acting pays from a probability of {say_probability(limit.p)} on: "
+        f"{say_amount(limit.profit)} a row; on everybody {say_amount(limit.profit_all)}"
     )
-    top = ", ".join(f"{row['column']} {row['weight']:.2f}" for row in found.weights.slice(0, 5).to_pylist())
+    top = ", ".join(f"{row['column']} {say_number(row['weight'])}" for row in found.weights.slice(0, 5).to_pylist())
     output.say(f"What counts (mean part of the log-odds): {top}")
     for leak in found.leaks:
         output.say(f"Warning: {leak.why}")

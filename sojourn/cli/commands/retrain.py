@@ -11,6 +11,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Events, Json, ModelsFolder, PlaybookOption, Seed
 from sojourn.errors import Problem, SojournError
+from sojourn.pages.words.numbers import say_loss, say_score
 from sojourn.pages.words.predictions import say_drift
 from sojourn.pages.words.segments import say_staleness
 from sojourn.pipelines import retrain as job
@@ -129,7 +130,7 @@ def _print_attempt(one: job.Attempt) -> None:
     if card is None:
         output.say(f"{found.outcome}: version {before} stays, {found.verdict.why}.")
     else:
-        scores = f"log loss {card.metrics['log_loss']:.4f}, AUC {card.metrics['auc']:.3f}"
+        scores = f"log loss {say_loss(card.metrics['log_loss'])}, AUC {say_score(card.metrics['auc'])}"
         what = "is in use now" if found.verdict.is_promoted else f"is kept, version {before} stays"
         output.say(f"{found.outcome}: version {card.version} ({card.kind}, {scores}) {what}: {found.verdict.why}.")
     for sentence in say_drift(found.drift)[:5] if found.drift is not None else []:

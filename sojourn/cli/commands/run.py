@@ -18,11 +18,17 @@ from sojourn.cli.print import (
     open_console,
     show_at,
     show_bar,
-    show_count,
-    show_duration,
-    show_share,
 )
 from sojourn.pages.results import Results
+from sojourn.pages.words.numbers import (
+    say_count,
+    say_duration,
+    say_integer,
+    say_number,
+    say_or_dash,
+    say_part,
+    say_score,
+)
 from sojourn.pages.words.velocity import say_pace_change, say_standing
 from sojourn.pipelines import run as job
 from sojourn.pipelines.names import show_names
@@ -37,7 +43,7 @@ def print_run(results: Results, out: Path) -> None:
     console = open_console()
     print_rows(console, results.run)
     console.print(
-        f"{show_count(results.run['customers'], 'customer')}, {show_count(results.run['sessions'], 'session')}, "
+        f"{say_count(results.run['customers'], 'customer')}, {say_count(results.run['sessions'], 'session')}, "
         f"up to {show_at(results.run['now'])}"
     )
     _print_states(console, results)
@@ -53,11 +59,12 @@ def print_rows(console: Console, run: Mapping[str, Any]) -> None:
     """Print what became of the rows that were read."""
     rows = run["rows"]
     console.print(
-        f"{show_count(rows['read'], 'row')} read: {rows['accepted']:,} accepted, {rows['duplicate']:,} duplicate, "
-        f"{rows['quarantined']:,} quarantined"
+        f"{say_count(rows['read'], 'row')} read: {say_integer(rows['accepted'])} accepted, "
+        f"{say_integer(rows['duplicate'])} duplicate, "
+        f"{say_integer(rows['quarantined'])} quarantined"
     )
     for rule, n in sorted(run["quarantined_by_rule"].items(), key=lambda item: -item[1]):
-        console.print(f"  quarantined by {rule}: {n:,}", markup=False)
+        console.print(f"  quarantined by {rule}: {say_integer(n)}", markup=False)
 
 
 def _print_states(console: Console, results: Results) -> None:
@@ -69,10 +76,10 @@ def _print_states(console: Console, results: Results) -> None:
     for name, n in counts.items():
         table.add_row(
             Text(name),
-            f"{n:,}",
+            say_integer(n),
             f"[cyan]{show_bar(n, most):<{BAR_WIDTH}}[/]",
-            show_share(n, whole),
-            show_duration(stays.get(name)),
+            say_part(n, whole),
+            say_or_dash(stays.get(name), say_duration),
         )
     console.print()
     console.print(table)
@@ -93,9 +100,9 @@ def _print_moves(console: Console, results: Results) -> None:
     for move in moves:
         table.add_row(
             Text(f"{move['from_state']} → {move['to_state']}"),
-            f"{move['n']:,}",
-            show_share(move["n_silence"], move["n"]),
-            show_duration(move["median_dwell_s"]),
+            say_integer(move["n"]),
+            say_part(move["n_silence"], move["n"]),
+            say_or_dash(move["median_dwell_s"], say_duration),
         )
     console.print(table)
 
@@ -113,22 +120,23 @@ def _print_velocity(console: Console, results: Results) -> None:
 
 
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
-    flaps, held_out = run["flaps"], run["held_out"]
+    flaps = {name: say_or_dash(value, say_number) for name, value in run["flaps"].items()}
+    held_out = {name: say_or_dash(value, say_score) for name, value in run["held_out"].items()}
     table = make_grid(("how good is it?", "left"), ("", "left"))
     table.add_row(
         "flaps per customer and month",
-        f"{_show(flaps['before'])} as the model sees it, {_show(flaps['after'])} as published",
+        f"{flaps['before']} as the model sees it, {flaps['after']} as published",
     )
     table.add_row(
         "held-out fit, higher is better",
-        f"Sojourn {_show(held_out['sojourn'])}, textbook HMM {_show(held_out['textbook_hmm'])}, "
-        f"Markov chain {_show(held_out['markov_chain'])}",
+        f"Sojourn {held_out['sojourn']}, textbook HMM {held_out['textbook_hmm']}, "
+        f"Markov chain {held_out['markov_chain']}",
     )
     console.print()
     console.print(table)
 
 
-def _show(value: float | None) -> str:
+def _say_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 

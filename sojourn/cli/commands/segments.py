@@ -9,6 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
+from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_part, say_share
 from sojourn.pipelines import segments as job
 
 if TYPE_CHECKING:
@@ -104,21 +105,21 @@ def _print_study(study: Study, out: Path) -> None:
 
     found = study.segments
     output.say(
-        f"{output.show_count(found.customers.num_rows, 'customer')} in "
-        f"{output.show_count(len(found.segments), 'segment')} ({study.recipe.name}) as of {study.at:%Y-%m-%d}"
+        f"{say_count(found.customers.num_rows, 'customer')} in "
+        f"{say_count(len(found.segments), 'segment')} ({study.recipe.name}) as of {say_date(study.at, year=True)}"
     )
     output.say(f"How: {found.why}")
     table = output.make_grid(("", "right"), ("segment", "left"), ("customers", "right"), ("share", "right"))
     for one in sorted(found.segments, key=lambda one: one.number):
-        share = output.show_share(one.n_customers, found.customers.num_rows)
-        table.add_row(str(one.number), Text(one.name), f"{one.n_customers:,}", share)
+        share = say_part(one.n_customers, found.customers.num_rows)
+        table.add_row(str(one.number), Text(one.name), say_integer(one.n_customers), share)
     output.open_console().print(table)
     agreement = found.rules.agreement_p
     if agreement == agreement:
-        output.say(f"Rules of three questions put {output.show_share(agreement, 1)} of the customers where they are.")
+        output.say(f"Rules of three questions put {say_share(agreement)} of the customers where they are.")
     if found.match is not None and found.match.n_shared:
-        moved = output.show_share(found.match.moved_p, 1)
-        output.say(f"Since last time {moved} of {found.match.n_shared:,} customers are in another segment.")
+        moved = say_share(found.match.moved_p)
+        output.say(f"Since last time {moved} of {say_integer(found.match.n_shared)} customers are in another segment.")
     if study.relevance is not None:
         _print_relevance(study.relevance, study.horizon_days)
     for doubt in (*study.doubts, *([study.why_not] if study.why_not else [])):
@@ -135,6 +136,6 @@ def _print_relevance(relevance: pa.Table, days: int) -> None:
     table = output.make_grid(("", "left"), *((way, "right") for way in ways))
     for outcome in dict.fromkeys(row["outcome"] for row in rows):
         own = {row["grouping"]: row["explained_p"] for row in rows if row["outcome"] == outcome}
-        table.add_row(outcome, *(f"{100 * own[way]:.1f} %" for way in ways))
+        table.add_row(outcome, *(say_share(own[way]) for way in ways))
     output.open_console().print(table)
     output.say(say_standing(relevance))

@@ -9,6 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
+from sojourn.pages.words.numbers import say_count, say_integer, say_interval, say_loss, say_number, say_share
 from sojourn.pipelines import send_times as job
 
 if TYPE_CHECKING:
@@ -53,17 +54,17 @@ def command(
     if not found.checks:
         output.say("No message was sent long enough ago to know whether it was answered.")
     if out is not None:
-        output.say(f"Written  {out / 'send_times.parquet'}: {output.show_count(found.table.num_rows, 'row')}")
+        output.say(f"Written  {out / 'send_times.parquet'}: {say_count(found.table.num_rows, 'row')}")
 
 
 def _print_check(check: ChannelCheck) -> None:
-    output.say(f"{check.channel}: {output.show_count(check.n, 'message')}, {100 * check.open_p:.1f} % answered")
+    output.say(f"{check.channel}: {say_count(check.n, 'message')}, {say_share(check.open_p)} answered")
     if check.best_hour is not None and check.best_weekday is not None:
         output.say(f"  best for everybody: {_DAYS[check.best_weekday]}, {check.best_hour:02}:00")
     if check.log_loss:
         names = {"mean": "mean share", "population": "hour and weekday", "customer": "customer", "habit": "own hours"}
-        told = ", ".join(f"{names[name]} {loss:.4f}" for name, loss in check.log_loss.items())
-        output.say(f"  log-loss on {check.n_held_out:,} later messages: {told}")
+        told = ", ".join(f"{names[name]} {say_loss(loss)}" for name, loss in check.log_loss.items())
+        output.say(f"  log-loss on {say_integer(check.n_held_out)} later messages: {told}")
     for lift, words in ((check.own, "their own best hours"), (check.population, "everybody's best hours")):
         if lift is not None:
             output.say(f"  sent in {words}: {_show_lift(lift)}")
@@ -73,6 +74,7 @@ def _print_check(check: ChannelCheck) -> None:
 
 def _show_lift(lift: Lift) -> str:
     return (
-        f"{lift.ratio:.2f} times the answers expected of the same customers ({lift.low:.2f} to {lift.high:.2f}, "
-        f"{output.show_count(lift.n, 'message')})"
+        f"{say_number(lift.ratio)} times the answers expected of the same customers "
+        f"({say_interval(lift.low, lift.high)}, "
+        f"{say_count(lift.n, 'message')})"
     )

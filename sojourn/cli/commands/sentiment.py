@@ -10,6 +10,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed
+from sojourn.pages.words.numbers import say_count, say_difference, say_integer, say_score
 from sojourn.pipelines import sentiment as job
 
 SHORT_HELP = "How favourable texts are, and a model learned from labels."
@@ -61,28 +62,36 @@ def command(
 
 def _print_facts(facts: Mapping[str, Any], out: Path | None) -> None:
     mean = facts["mean"]
-    split = "" if mean is None else f", {facts['favourable']:,} favourable, {facts['unfavourable']:,} unfavourable"
-    centre = "" if mean is None else f": mean {mean:+.2f}"
-    output.say(f"{output.show_count(facts['texts'], 'text')}, {facts['scored']:,} scored{centre}{split}")
+    split = (
+        ""
+        if mean is None
+        else f", {say_integer(facts['favourable'])} favourable, {say_integer(facts['unfavourable'])} unfavourable"
+    )
+    centre = "" if mean is None else f": mean {say_difference(mean)}"
+    output.say(f"{say_count(facts['texts'], 'text')}, {say_integer(facts['scored'])} scored{centre}{split}")
     if facts["not_scored"]:
-        told = ", ".join(f"{name} {n:,}" for name, n in facts["not_scored"].items())
+        told = ", ".join(f"{name} {say_integer(n)}" for name, n in facts["not_scored"].items())
         output.say(f"Not scored, since the language is not known: {told}")
     if agreement := facts.get("agreement"):
-        output.say(f"Against {agreement['compared']:,} of {agreement['labelled']:,} labels: {_show(agreement)}")
+        output.say(
+            f"Against {say_integer(agreement['compared'])} of {say_integer(agreement['labelled'])} labels: "
+            f"{_say_number(agreement)}"
+        )
     if trained := facts.get("trained"):
         output.say(
-            f"Learned from {trained['texts']:,} texts ({', '.join(trained['languages']) or 'no known language'}), "
-            f"{trained['terms']:,} terms."
+            f"Learned from {say_integer(trained['texts'])} texts "
+            f"({', '.join(trained['languages']) or 'no known language'}), "
+            f"{say_integer(trained['terms'])} terms."
         )
         evaluation = trained["evaluation"]
         lexicon = {k.removeprefix("lexicon_"): v for k, v in evaluation.items() if k.startswith("lexicon_")}
         own = {k: v for k, v in evaluation.items() if not k.startswith("lexicon_")}
-        output.say(f"On texts it had not seen (ten folds): {_show(own)}; the lexicon: {_show(lexicon)}")
+        output.say(f"On texts it had not seen (ten folds): {_say_number(own)}; the lexicon: {_say_number(lexicon)}")
         output.say(f"Written  {trained['file']}")
     if out is not None:
         output.say(f"Written  {out}")
 
 
-def _show(numbers: Mapping[str, Any]) -> str:
+def _say_number(numbers: Mapping[str, Any]) -> str:
     names = {"accuracy": "accuracy", "auc": "AUC", "correlation": "correlation"}
-    return ", ".join(f"{names[k]} {v:.3f}" for k, v in numbers.items() if k in names) or "nothing to compare"
+    return ", ".join(f"{names[k]} {say_score(v)}" for k, v in numbers.items() if k in names) or "nothing to compare"

@@ -10,6 +10,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed, SomeEvents, SomePlaybook, parse_instant
+from sojourn.pages.words.numbers import say_count, say_days, say_instant, say_integer, say_or_dash, say_score, say_share
 from sojourn.pipelines import stability as job
 
 Row = Mapping[str, Any]
@@ -70,11 +71,11 @@ def command(
 def _print(found: job.Audited) -> None:
     rows, facts = found.rows, found.facts
     if found.is_of_segments:
-        output.say(f"{output.show_count(facts['customers'], 'customer')} in {facts['segments']}")
+        output.say(f"{say_count(facts['customers'], 'customer')} in {facts['segments']}")
     else:
         output.say(
-            f"{output.show_count(facts['known_customers'], 'customer')} known on {facts['at']:%Y-%m-%d %H:%M}; "
-            f"refitted with the data up to {facts['later']:%Y-%m-%d %H:%M}"
+            f"{say_count(facts['known_customers'], 'customer')} known on {say_instant(facts['at'])}; "
+            f"refitted with the data up to {say_instant(facts['later'])}"
         )
         _print_methods(rows)
     for method in dict.fromkeys(r["method"] for r in rows):
@@ -89,16 +90,12 @@ def _print_methods(rows: Sequence[Row]) -> None:
     )  # fmt: skip
     for row in rows:
         if row["segment"] is None:
-            shares = (output.show_share(row[f"{k}_share"], 1) for k in ("reassigned", "behaviour", "wobble"))
-            rand = (_show(row[k]) for k in ("ari", "ari_same_data"))
+            shares = (say_share(row[f"{k}_share"]) for k in ("reassigned", "behaviour", "wobble"))
+            rand = (say_or_dash(row[k], say_score) for k in ("ari", "ari_same_data"))
             table.add_row(row["method"], *shares, *rand)
     output.say("")
     output.open_console().print(table)
-    output.say("One seed is one draw of luck: run again with --seed 1 and --seed 2 before you trust these shares.")
-
-
-def _show(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    output.say("One seed is one random draw: run again with --seed 1 and --seed 2 before you trust these shares.")
 
 
 def _print_segments(method: str, rows: Sequence[Row]) -> None:
@@ -108,9 +105,13 @@ def _print_segments(method: str, rows: Sequence[Row]) -> None:
     )
     for row in rows:
         if row["segment"] is not None:
-            half_life = output.show_duration(None if row["half_life_days"] is None else row["half_life_days"] * 86_400)
+            half_life = say_or_dash(row["half_life_days"], say_days)
             table.add_row(
-                row["segment"], f"{row['n_customers']:,}", _show(row["found_again"]), half_life, row["verdict"]
+                row["segment"],
+                say_integer(row["n_customers"]),
+                say_or_dash(row["found_again"], say_score),
+                half_life,
+                row["verdict"],
             )
     output.open_console().print(table)
     for row in rows:

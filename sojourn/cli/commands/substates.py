@@ -9,6 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
+from sojourn.pages.words.numbers import say_count, say_loss, say_score
 from sojourn.pipelines import substates as job
 from sojourn.states.substates import Substate
 
@@ -40,9 +41,9 @@ def command(
         ("std. error", "right"), ("", "left"),
     )  # fmt: skip
     for t in found.trials:
-        numbers = (f"{t.mean:.4f}", f"{t.loss:.4f}", f"{t.loss_se:.4f}")
+        numbers = (say_loss(t.mean), say_loss(t.loss), say_loss(t.loss_se))
         table.add_row(str(t.n_extra), *numbers, "chosen" if t.is_chosen else "")
-    output.say(f"{output.show_count(found.n_customers, 'customer')}, a quarter held out at a time\n")
+    output.say(f"{say_count(found.n_customers, 'customer')}, a quarter held out at a time\n")
     output.open_console().print(table)
     if not found.n_extra:
         output.say("\nThe playbook's states are enough: more would not foresee events noticeably better.")
@@ -56,6 +57,8 @@ def print_substates(found: Sequence[Substate]) -> None:
     for s in found:
         called = f"named '{s.name}'" if s.name else f"not named; it could be called '{s.proposed}'"
         output.say(f"\n{s.state}: {called}")
-        output.say(f"  Nearest to {s.nearest}, at a distance of {s.distance:.2f} (0: the same, 1: nothing in common)")
+        output.say(
+            f"  Nearest to {s.nearest}, at a distance of {say_score(s.distance)} (0: the same, 1: nothing in common)"
+        )
         for difference in s.differences:
             output.say(f"  {difference}")

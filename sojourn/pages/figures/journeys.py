@@ -19,8 +19,8 @@ from sojourn.pages.words.numbers import (
     say_number,
     say_share,
     say_times,
-    shorten,
 )
+from sojourn.pages.words.texts import shorten
 from sojourn.pages.words.transitions import find_telling
 from sojourn.pages.words.types import Colors, Row
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.pages.figures.style import COLORS, INK, LESS, MORE, SOFT, choose_by_menu, draw_nothing, finish, plain
-from sojourn.pages.words.numbers import say_count, say_number, say_share, shorten
+from sojourn.pages.words.numbers import say_count, say_number, say_share
 from sojourn.pages.words.segments import _MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
+from sojourn.pages.words.texts import shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

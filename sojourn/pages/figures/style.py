@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.words.numbers import shorten
+from sojourn.pages.words.texts import shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -9,7 +9,7 @@ import pyarrow as pa
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish, palette_of, plain
 from sojourn.pages.words.numbers import is_sure, measure_surety, say_number, say_share, say_times
-from sojourn.pages.words.transitions import find_signals, find_sure_triggers, say_trigger
+from sojourn.pages.words.transitions import find_signals, find_sure_triggers, say_trigger_briefly
 from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def _group(rows: list[Row]) -> list[tuple[str, list[Row], bool]]:
 def _finding(triggers: pa.Table) -> str:
     touches = find_sure_triggers(triggers, kind="touch")
     if touches:
-        return say_trigger(touches[0]).split(" (")[0].rstrip(".") + "."
+        return say_trigger_briefly(touches[0]) + "."
     own = [r for r in find_sure_triggers(triggers, kind="own") if r["hazard_ratio"] > 1]
     if own:
-        return say_trigger(own[0]).split(" (")[0].rstrip(".") + "."
+        return say_trigger_briefly(own[0]) + "."
     return "Nothing sets a move off more clearly than chance would."
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish, palette_of, plain
 from sojourn.pages.words.types import Colors, Row
-from sojourn.pages.words.value import find_sure_values, say_growth, say_value
+from sojourn.pages.words.value import find_sure_values, say_growth, say_value, say_value_briefly
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -47,7 +47,7 @@ def draw_values(values: pa.Table, colors: Colors) -> Figure:
     ]  # fmt: skip
     columns = ("move", "outcome", "value (95\u00a0%)", "plain difference", "moved", "stand before it", "credible")
     sure = [r for r in find_sure_values(values) if r["low"] > 0]
-    title = say_value(sure[0]).split(" per customer")[0] + "." if sure else "No move is surely worth more than staying."
+    title = say_value_briefly(sure[0]) + "." if sure else "No move is surely worth more than staying."
     return finish(figure, title=title, about=VALUES_ABOUT, height=height, min_width=430, table=(columns, table))
 
 

@@ -88,7 +88,7 @@ def test_the_page_is_whole_inert_and_loads_nothing(card):
     assert not re.search(r"(src|href)=\"(?!#)", bare)
     assert "default-src &#39;none&#39;" in bare
     for words in ("The likeliest tenth holds", "Acting pays from", "In use: logistic regression", "It warns.",
-                  "Not predicted: the history is too short", "Not told: too few"):  # fmt: skip
+                  "Not predicted: the history is too short", "Not known: too few"):  # fmt: skip
         assert words in bare
     assert bare.count("<figure") == len(draw_predictions(facts)) == 8
 

@@ -194,7 +194,7 @@ def test_caveats_doubts_and_refused_rows_are_said(page: Page) -> None:
         "time 'soon' cannot be read",
         "Legacy Ping",
         "2 of the rows could not be used",
-        "Predicting conversion within 28 days: the states add nothing",
+        "Predictive value of states: conversion within 28 days: the states add nothing",
         "better than a chain that knows only the last event",
         "A customer moves to a state once it is at least 60\u00a0% likely",
     ):

@@ -17,6 +17,7 @@ from sojourn.pages.words.numbers import (
     say_change,
     say_count,
     say_date,
+    say_difference,
     say_duration,
     say_few,
     say_instant,
@@ -140,7 +141,7 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
         "name": name,
         "place": list(counts).index(name),
         "number": say_integer(counts[name]),
-        "share": say_share(counts[name] / total) if total else "0 %",
+        "share": say_share(counts[name] / total) if total else say_share(0.0),
         "percent": 100 * counts[name] / total if total else 0.0,
         "change": say_change(counts[name] - before.get(name, 0)),
         "leaving": say_leaving(results, name),
@@ -192,7 +193,7 @@ def write_person(results: Results, place: int, colors: Mapping[str, str], now: d
         "reasons": [
             {
                 "what": r["what"],
-                "weight": f"{r['weight']:+.1f}",
+                "weight": say_difference(r["weight"]),
                 "percent": round(50 * abs(r["weight"]) / most, 1),
                 "is_for": r["weight"] >= 0,
             }
@@ -230,7 +231,7 @@ def write_unsure(results: Results) -> str:
 
 
 def write_trust(results: Results) -> list[str]:
-    """How calm, how late and how good at predicting the states are, in sentences."""
+    """Hysteresis, delay and predictive value of the states, in sentences."""
     run, thresholds = results.run, results.model.get("thresholds") or {}
     said = []
     flaps = run.get("flaps") or {}
@@ -242,7 +243,7 @@ def write_trust(results: Results) -> list[str]:
     if thresholds.get("enter") is not None:
         said.append(_say_thresholds(thresholds))
     said += _compare_held_out(run.get("held_out") or {})
-    said += [f"Predicting {sentence}" for sentence in run.get("foresight_in_words") or []]
+    said += [f"Predictive value of states: {sentence}" for sentence in run.get("foresight_in_words") or []]
     return said
 
 
@@ -365,7 +366,7 @@ def write_making(results: Results) -> Words:
             ("seed", str(run.get("seed", ""))),
             ("libraries", ", ".join(f"{name} {number}" for name, number in versions.items())),
         ],
-        "stages": [(s["stage"], f"{s['seconds']:.1f} s", f"{s['peak_mb']:,.0f} MB") for s in stages],
+        "stages": [(s["stage"], say_duration(s["seconds"]), f"{say_number(s['peak_mb'])} MB") for s in stages],
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sojourn.pages.figures.stability import draw_split, draw_turnover
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_integer, say_number, say_share
+from sojourn.pages.words.numbers import say_days, say_integer, say_or_dash, say_score, say_share
 
 Row = Mapping[str, Any]
 
@@ -46,9 +46,9 @@ def _write_method(method: str, rows: Sequence[Row]) -> dict[str, Any]:
                 "name": r["segment"],
                 "about": r.get("about") or "",
                 "n": say_integer(r["n_customers"]),
-                "again": "–" if r.get("found_again") is None else f"{r['found_again']:.2f}",
-                "half_life": "–" if r["half_life_days"] is None else f"{say_number(r['half_life_days'])} days",
-                "unchanged": "–" if r["unchanged_share"] is None else say_share(r["unchanged_share"]),
+                "again": say_or_dash(r.get("found_again"), say_score),
+                "half_life": say_or_dash(r["half_life_days"], say_days),
+                "unchanged": say_or_dash(r["unchanged_share"], say_share),
                 "verdict": r["verdict"],
                 "says": r["says"],
             }

@@ -95,8 +95,8 @@ def _write_moves(plan: Plan) -> str:
     else:
         lines.append("No move leads from there to a state that does better: keep people where they are well.")
     if into:
-        told = ", ".join(f"{m.from_state} ({say_integer(m.n)} times)" for m in into)
-        lines.append(f"People come from {told}.")
+        origins = ", ".join(f"{m.from_state} ({say_integer(m.n)} times)" for m in into)
+        lines.append(f"People come from {origins}.")
     lines += [_say_before(row) for row in plan.precedes]
     lines += [_say_trigger(row) for row in plan.also.get("triggers", ())]
     return "\n\n".join(lines[:1]) + "\n\n" + _join_lines(lines[1:])
@@ -135,14 +135,14 @@ def _write_audience(plan: Plan) -> str:
 
 
 def _say_prediction(plan: Plan) -> str:
-    told = plan.foresight
-    if told is None or told.get("why_not"):
-        why = f" ({told['why_not']})" if told else ""
-        return f"How well {plan.outcome} can be foreseen was not measured in this run{why}."
-    gain = "add nothing that can be told from chance" if told["low"] <= 0 else f"add {say_score(told['gain'])}"
+    known = plan.foresight
+    if known is None or known.get("why_not"):
+        why = f" ({known['why_not']})" if known else ""
+        return f"How well {plan.outcome} can be predicted was not measured in this run{why}."
+    gain = "add nothing that differs from chance" if known["low"] <= 0 else f"add {say_score(known['gain'])}"
     return (
-        f"{plan.outcome} was foreseen with an AUC of {say_score(told['auc_both'])} at a later time "
-        f"({say_score(told['auc_features'])} without states, which {gain})."
+        f"{plan.outcome} was predicted with an AUC of {say_score(known['auc_both'])} at a later time "
+        f"({say_score(known['auc_features'])} without states, which {gain})."
     )
 
 

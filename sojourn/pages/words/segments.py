@@ -51,7 +51,7 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     """The most telling cells of both segmentations, or why there are none."""
     why = [r["why_not"] for r in hybrid.to_pylist() if r["why_not"]]
     if why:
-        return [f"Not told: {why[0]}."]
+        return [f"Not known: {why[0]}."]
     said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
     return list(dict.fromkeys(said)) or [NOTHING]  # who has not bought yet is in both
 

@@ -59,7 +59,7 @@ def say_standing(standing: Standing) -> str:
     n = standing.n_met + standing.n_missed + standing.n_open
     if n > 1:
         text += f" Of the last {n} weeks, {standing.n_met} met it, {standing.n_missed} missed it"
-        text += f", and {standing.n_open} cannot be told." if standing.n_open else "."
+        text += f", and {standing.n_open} are too close to say." if standing.n_open else "."
     trends = {"better": " It is getting better.", "worse": " It is getting worse."}
     return text + trends.get(standing.trend, "")
 

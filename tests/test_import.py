@@ -32,6 +32,7 @@ JOBS = [
     "brief", "check", "explain", "link", "moments", "plan", "predict", "retrain", "run", "segments", "send_times",
     "sentiment", "simulate", "stability", "substates", "value",
 ]  # fmt: skip
+LIGHT = ["cli.main", "errors", "events", "frames", "playbook", "pages.results", "simulation"]
 COMPILERS_AND_STATISTICS = ["duckdb", "numba", "pandas", "plotly", "scipy", "sklearn", "statsmodels"]
 
 
@@ -56,10 +57,7 @@ def test_import_is_quick_and_loads_nothing_large() -> None:
     assert min(seconds for _, seconds in tries) < 1.0
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["cli.main", "errors", "events.read", "frames.files", "playbook.load", "pages.results", "simulation.simulate"],
-)
+@pytest.mark.parametrize("module", LIGHT)
 def test_importing_a_module_loads_no_compiler_or_statistics(module: str) -> None:
     names, _ = loaded_after(f"import sojourn.{module}")
     assert names.isdisjoint(COMPILERS_AND_STATISTICS), sorted(names & set(COMPILERS_AND_STATISTICS))

@@ -20,8 +20,11 @@ import pytest
 from sojourn.errors import SojournError
 from sojourn.frames.schemas import HISTORY, QUARANTINE, TRANSITIONS, customers_schema
 from sojourn.pages.results import Results
+from sojourn.pipelines import results as results_of_jobs
 from sojourn.pipelines import run as pipeline
 from sojourn.pipelines.run import run
+from sojourn.pipelines.stages import samples, states, transitions
+from sojourn.pipelines.stages.work import TABLES, choose_stages
 from sojourn.playbook.objects import Playbook
 from sojourn.simulation.simulate import simulate
 
@@ -233,13 +236,13 @@ def test_channels_are_those_of_the_events_also_of_a_sample(monkeypatch):
     events = simulate(40, days=60, seed=4).events
     seen = []
 
-    def spy(book, fit, found, lives, at, rng):
-        seen.append(lives)
-        return traced(book, fit, found, lives, at, rng)
+    def spy(work, found, names, travels, at, rng):
+        seen.append(travels)
+        return traced(work, found, names, travels, at, rng)
 
-    traced = pipeline._trace
-    monkeypatch.setattr(pipeline, "_LIVED_EVENTS", 1_200)
-    monkeypatch.setattr(pipeline, "_trace", spy)
+    traced = transitions.trace
+    monkeypatch.setattr(samples, "MOST_EVENTS", 1_200)
+    monkeypatch.setattr(transitions, "trace", spy)
     results = run(events, "shop", n_threads=1)
     raw = {row["message_id"]: row["channel"] for row in events.select(["message_id", "channel"]).to_pylist()}
     drawn = set(seen[0]["customer_id"].to_pylist())
@@ -459,10 +462,13 @@ def test_progress_tells_every_stage_from_begin_to_end():
         assert all(0 <= done <= n for done, n in mine)
 
 
-STOPS = ["_read", "_fit", "history_batch", "_analyse", "write_json"]
+STOPS = [
+    (pipeline, "read"), (pipeline, "fit"), (states, "history_batch"), (pipeline, "analyse"),
+    (results_of_jobs, "write_json"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop[1])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_stopping_anywhere_leaves_the_folder_as_it_was(stop, error, tmp_path, monkeypatch):
     rows, book = make_rows(draw_events(1, 12, 20)), make_book()
@@ -474,7 +480,7 @@ def test_stopping_anywhere_leaves_the_folder_as_it_was(stop, error, tmp_path, mo
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(pipeline, stop, fail)
+    monkeypatch.setattr(*stop, fail)
     expected = KeyboardInterrupt if error is KeyboardInterrupt else SojournError
     with pytest.raises(expected):
         run(rows, book, out=out, seed=1, n_threads=1)
@@ -502,3 +508,50 @@ def test_history_is_found_after_the_working_directory_has_changed(tmp_path, monk
     results = run(make_rows(draw_events(1)), make_book(), out="here", n_threads=1)
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert results.history.num_rows == results.run["rows"]["accepted"]
+
+
+# -- stages that are left out --------------------------------------------------------------------------------
+
+
+def test_a_run_of_some_stages_says_what_is_missing(small, tmp_path):
+    out = tmp_path / "out"
+    run(make_rows(draw_events(1)), make_book(), out=out, n_threads=1)
+    few = run(make_rows(draw_events(1)), make_book(), out=out, n_threads=1, only=["states", "transitions"])
+    assert set(few.moves) == set(TABLES["transitions"])
+    assert few.customers.equals(small.customers)
+    left_out = [name for name in TABLES if name not in ("transitions", "report")]
+    assert few.run["left_out"] == left_out
+    assert any("Left out of this run" in doubt and "journeys" in doubt for doubt in few.run["warnings"])
+    stored = json.loads((out / "run.json").read_text())
+    assert {f.stem for f in out.glob("*.parquet")} == set(stored["tables"])
+    page = (out / "report.html").read_text()
+    assert page.count("(left out of this run)") == 2 * 7
+    assert "Left out of this run, as asked" in page
+
+
+def test_leaving_stages_out_changes_no_other_table(small):
+    skipped = run(make_rows(draw_events(1)), make_book(), n_threads=1, skip=["triggers", "hybrid", "growth"])
+    assert set(small.moves) - set(skipped.moves) == {"triggers", "hybrid", "growth"}
+    for name, table in skipped.moves.items():
+        assert table.equals(small.moves[name]), name
+
+
+def test_a_run_without_a_report_removes_that_of_an_earlier_run(tmp_path):
+    rows = make_rows(draw_events(1, 12, 20))
+    run(rows, make_book(), out=tmp_path, n_threads=1)
+    run(rows, make_book(), out=tmp_path, n_threads=1, only=["states"], skip=["report"])
+    assert not (tmp_path / "report.html").exists()
+    assert not (tmp_path / "matrix.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "skip", "what"),
+    [
+        (["transition"], None, "there is no stage 'transition'; .* Did you mean 'transitions'"),
+        (None, ["states"], "'states' cannot be left out: .*transitions.* need it"),
+        (["values"], ["values"], "'values' is asked for by 'only' as well"),
+    ],
+)
+def test_stages_that_cannot_be_chosen(only, skip, what):
+    with pytest.raises(SojournError, match=what):
+        choose_stages(only, skip)

@@ -22,6 +22,7 @@ from sojourn.playbook.load import load_playbook
 from sojourn.predict.outcome import describe_prediction, predict_table
 from sojourn.predict.scores import set_threshold, trace_curve
 from sojourn.predict.value.purchases import merge_days
+from sojourn.segments import grid
 from sojourn.segments.grid import HYBRID, LIFECYCLE, NONE_YET, VALUE, cross_segments, read_purchases
 
 HOSTILE = "</script><script>document.title='owned'</script>"
@@ -200,7 +201,7 @@ def test_chance_is_not_told_and_what_is_planted_is():
 
 def test_large_runs_are_sampled_and_without_purchases_it_says_why(monkeypatch):
     book = load_playbook("shop")
-    monkeypatch.setattr("sojourn.segments.grid.MOST_CUSTOMERS", 100)
+    monkeypatch.setattr(grid, "MOST_CUSTOMERS", 100)
     states = [book.state_names[0]] * 900
     one, two = (
         cross_segments(bought(600, 3), people(states), book, NOW, rng=np.random.default_rng(5)) for _ in range(2)

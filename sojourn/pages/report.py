@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sojourn.pages.figures.report import count_now_and_before
 from sojourn.pages.figures.style import color_states
+from sojourn.pages.gaps import fill_gaps, mark_sections
 from sojourn.pages.html import embed_figure, fill_page
 from sojourn.pages.results import Results
 from sojourn.pages.words.numbers import (
@@ -59,6 +60,7 @@ def write_page(results: Results) -> Words:
     cards = [write_card(results, name, counts, before) for name in counts]
     colors = color_states(list(results.model["states"]))
     return {
+        "left_out": mark_sections(results),
         "title": f"Who is in which state: {shorten(book.name, 60)}",
         "about": book.about,
         "as_of": say_instant(now),
@@ -375,5 +377,6 @@ def render_report(results: Results) -> str:
 
     Reads nothing but ``results`` and the package's own template; the same results give the same page.
     """
-    figures = {name: embed_figure(figure) for name, figure in results.figures.items()}
-    return fill_page("report.html.j2", write_page(results), figures)
+    whole = fill_gaps(results)
+    figures = {name: embed_figure(figure) for name, figure in whole.figures.items()}
+    return fill_page("report.html.j2", write_page(whole), figures)

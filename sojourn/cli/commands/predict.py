@@ -23,10 +23,9 @@ from sojourn.pages.words.numbers import (
     say_share,
     say_window,
 )
-from sojourn.pages.words.predictions import say_added, say_warning
+from sojourn.pages.words.predictions import say_added, say_price, say_warning
 from sojourn.pipelines import predict as job
 from sojourn.pipelines.ahead import Ahead
-from sojourn.pages.words.predictions import say_price
 from sojourn.predict.from_events import Foreseen
 from sojourn.predict.outcome import Prediction
 

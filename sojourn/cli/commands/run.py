@@ -19,6 +19,7 @@ from sojourn.cli.print import (
     show_at,
     show_bar,
 )
+from sojourn.pages.gaps import fill_gaps
 from sojourn.pages.results import Results
 from sojourn.pages.words.numbers import (
     say_count,
@@ -160,6 +161,19 @@ def command(
         int | None,
         typer.Option("--threads", min=1, metavar="N", show_default="all cores", help="Threads to compute with."),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="STAGES",
+            show_default="all",
+            help="Only these stages, with commas between: transitions,triggers. States are always found.",
+        ),
+    ] = None,
+    skip: Annotated[
+        str | None,
+        typer.Option("--skip", metavar="STAGES", show_default="none", help="Leave these stages out: journeys,values."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn run shop-data/events.parquet --playbook shop --out results`
@@ -170,8 +184,15 @@ def command(
     at = parse_instant("--now", now)
     refuse_file(out)
     with output.progress_bars(is_silent=as_json) as progress:
-        results = job.run(events, playbook, out=out, now=at, seed=seed, n_threads=threads, progress=progress)
+        results = job.run(
+            events, playbook, out=out, now=at, seed=seed, n_threads=threads, only=_split(only), skip=_split(skip),
+            progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json(summarise_run(results, out))
+        output.print_json(summarise_run(fill_gaps(results), out))
     else:
-        print_run(show_names(results), out)
+        print_run(fill_gaps(show_names(results)), out)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

@@ -1,11 +1,10 @@
-"""The part of a run that fits the state model and infers states."""
+"""The stages that fold events, fit the state model and infer states."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.files import open_parquet
 from sojourn.frames.instants import instant_us
 from sojourn.frames.schemas import HISTORY
 from sojourn.frames.types import F8
-from sojourn.pipelines.watch import Stages
-from sojourn.playbook.objects import Playbook
+from sojourn.pipelines.stages.work import Work
 from sojourn.states.channels import plan_channels
 from sojourn.states.fit import StateFit, fit_states
 from sojourn.states.fit_until import has_labels, read_labels, set_boundaries
@@ -40,7 +37,7 @@ _N_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class _Folded:
+class Folded:
     """Features as of now, where the fingerprint is cut, and a sample of raw values.
 
     ``sample`` are customers drawn at random, ``sample_rows`` their events (rows of the events table),
@@ -54,16 +51,15 @@ class _Folded:
     sample_values: F8
 
 
-def _fold(
-    layout: Layout, batch: Batch, at: datetime, rng: np.random.Generator, threads: int, watch: Stages
-) -> tuple[_Folded, NDArray[np.uint8]]:
+def fold(work: Work, layout: Layout, batch: Batch, at: datetime) -> tuple[Folded, NDArray[np.uint8]]:
     """Fold a sample to learn where to cut the fingerprint, then everybody; and what each event looked like."""
-    from sojourn.fold.batch import Observe, fold_events, read_features, take_events
+    from sojourn.fold.batch import Observe, fold_events, read_features, take_events  # loads Numba
     from sojourn.fold.cuts import choose_cuts
 
-    with watch("fold events") as report:
+    threads = work.n_threads
+    with work.watch("fold events") as report:
         sizes = np.bincount(batch.customer, minlength=batch.n_customers)
-        sample = draw_customers(sizes, rng, _SAMPLE_EVENTS)
+        sample = draw_customers(sizes, work.rng, _SAMPLE_EVENTS)
         is_drawn = np.zeros(batch.n_customers, bool)
         is_drawn[sample] = True
         rows = np.flatnonzero(is_drawn[batch.customer])
@@ -75,14 +71,15 @@ def _fold(
         report(2, 3)
         assert folded.symbols is not None
         features = read_features(layout, folded.vectors, instant_us(at))
-    return _Folded(features, cuts, sample, rows, values), folded.symbols
+    return Folded(features, cuts, sample, rows, values), folded.symbols
 
 
-def _arrange(
-    book: Playbook, log: EventLog, batch: Batch, symbols: NDArray[np.uint8], at: datetime, watch: Stages
+def arrange(
+    work: Work, log: EventLog, batch: Batch, symbols: NDArray[np.uint8], at: datetime
 ) -> tuple[Rows, tuple[float, ...]]:
     """Everybody's rows in order of customer and time, and the silence boundaries that they were made with."""
-    with watch("arrange events"):
+    book = work.book
+    with work.watch("arrange events"):
         boundaries = set_boundaries(book, batch, at)
         rows = arrange_rows(
             book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log.events), boundaries,
@@ -91,21 +88,18 @@ def _arrange(
     return rows, boundaries
 
 
-def _fit(
-    book: Playbook, log: EventLog, rows: Rows, boundaries: Sequence[float], folded: _Folded,
-    rng: np.random.Generator, threads: int, watch: Stages,
-) -> StateFit:  # fmt: skip
+def fit(work: Work, log: EventLog, rows: Rows, boundaries: Sequence[float], folded: Folded) -> StateFit:
     """The state model, fitted on the sample."""
-    with watch("fit states") as report:
-        plan = plan_channels(book, folded.cuts, has_labels(log.events))
+    with work.watch("fit states") as report:
+        plan = plan_channels(work.book, folded.cuts, has_labels(log.events))
         sample = take_customers(rows.data, folded.sample)
         if not sample.n_events:
             raise EventsError(Problem("events", "all of them are touches: no customer has done anything themselves"))
-        return fit_states(book, plan, sample, boundaries, rng=rng, n_threads=threads, progress=report)
+        return fit_states(work.book, plan, sample, boundaries, rng=work.rng, n_threads=work.n_threads, progress=report)
 
 
 @dataclass(frozen=True)
-class _Calm:
+class Tuned:
     """The thresholds chosen, all those tried, and what publishing without thresholds would be like."""
 
     chosen: Calm
@@ -114,16 +108,26 @@ class _Calm:
     is_within: bool
 
 
-def _calm(book: Playbook, fit: StateFit, rows: Rows, rng: np.random.Generator, threads: int, watch: Stages) -> _Calm:
+def tune(work: Work, fit: StateFit, rows: Rows) -> Tuned:
     """Thresholds that keep the flap budget, tuned on a sample of histories."""
-    with watch("tune thresholds"):
-        sample = take_rows(rows, draw_customers(np.diff(rows.starts), rng, _TUNE_EVENTS))
-        chosen, curve, is_within = tune_thresholds(fit.model, book.stability, sample, threads)
-        return _Calm(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
+    with work.watch("tune thresholds"):
+        sample = take_rows(rows, draw_customers(np.diff(rows.starts), work.rng, _TUNE_EVENTS))
+        chosen, curve, is_within = tune_thresholds(fit.model, work.book.stability, sample, work.n_threads)
+        return Tuned(chosen, curve, measure_calm(fit.model, [RAW], sample)[0], is_within)
 
 
 @dataclass(frozen=True)
-class _Found:
+class Modelled:
+    """What inference works with: the fitted model, its thresholds, everybody's rows and what was folded."""
+
+    fit: StateFit
+    tuned: Tuned
+    rows: Rows
+    folded: Folded
+
+
+@dataclass(frozen=True)
+class Found:
     """The tables about every customer."""
 
     customers: pa.Table
@@ -134,53 +138,52 @@ class _Found:
     examples: tuple[pa.Table, ...]
 
 
-def _infer(
-    fit: StateFit, calm: _Calm, rows: Rows, log: EventLog, names: pa.Array, layout: Layout, folded: _Folded,
-    rng: np.random.Generator, folder: Path | None, threads: int, watch: Stages,
-) -> _Found:  # fmt: skip
+def infer(work: Work, log: EventLog, names: pa.Array, layout: Layout, modelled: Modelled) -> Found:
     """Every posterior, published state, switch and reason, a chunk of customers at a time."""
-    model, events = fit.model, log.events.select(["event_id", "event_class"])
+    model, rows = modelled.fit.model, modelled.rows
+    events = log.events.select(["event_id", "event_class"])
     customers, transitions, history, last_seen = [], [], [], []
-    with watch("infer states") as report:
-        writer = open_parquet(folder / "history.parquet", HISTORY) if folder else None
-        for chunk in infer_states(model, calm.chosen.thresholds, rows, n_threads=threads):
+    with work.watch("infer states") as report:
+        writer = work.draft.open_table("history", HISTORY) if work.draft else None
+        for chunk in infer_states(model, modelled.tuned.chosen.thresholds, rows, n_threads=work.n_threads):
             part = history_batch(chunk, rows, events, names, model.states)
             if writer:
                 writer.write_table(part)
             else:
                 history.append(part)
             transitions.append(transitions_table(chunk, rows, events, names, model.states))
-            features = folded.features[chunk.first : chunk.last]
+            features = modelled.folded.features[chunk.first : chunk.last]
             customers.append(customers_table(chunk, rows, model, names, layout.feature_names, features))
             last_seen.append(last_seen_table(chunk, rows, model, names))
             report(chunk.hi, len(rows.at))
         if writer:
             writer.close()
         moved = pa.concat_tables(transitions)
-        return _Found(
+        return Found(
             pa.concat_tables(customers),
             pa.concat_tables(history) if history else None,
             moved,
             pa.concat_tables(last_seen),
-            _describe_states(fit, calm, rows, folded),
-            _trace_examples(fit, calm, rows, events, names, moved, rng),
+            _describe_states(modelled),
+            _trace_examples(modelled, events, names, moved, work.rng),
         )
 
 
-def _describe_states(fit: StateFit, calm: _Calm, rows: Rows, folded: _Folded) -> pa.Table:
+def _describe_states(modelled: Modelled) -> pa.Table:
     """What marks each state, from the events of the sampled customers."""
+    fit, rows, folded = modelled.fit, modelled.rows, modelled.folded
     sample = take_rows(rows, folded.sample)
-    smoothed = np.concatenate([c.smoothed for c in infer_states(fit.model, calm.chosen.thresholds, sample)])
+    smoothed = np.concatenate([c.smoothed for c in infer_states(fit.model, modelled.tuned.chosen.thresholds, sample)])
     own = sample.own_row
     at = np.searchsorted(folded.sample_rows, sample.order[own])
     return fingerprints_table(fit.model, fit.plan, sample.data, folded.sample_values[at], smoothed[own])
 
 
 def _trace_examples(
-    fit: StateFit, calm: _Calm, rows: Rows, events: pa.Table, names: pa.Array, moved: pa.Table,
-    rng: np.random.Generator,
-) -> tuple[pa.Table, ...]:  # fmt: skip
+    modelled: Modelled, events: pa.Table, names: pa.Array, moved: pa.Table, rng: np.random.Generator
+) -> tuple[pa.Table, ...]:
     """Traces of a few customers who moved, of a length that can be looked at; failing that of the shortest ones."""
+    rows, thresholds = modelled.rows, modelled.tuned.chosen.thresholds
     sizes = np.diff(rows.starts)
     n_moves = np.zeros(rows.n_customers, np.int64)
     counts = pc.value_counts(pc.index_in(moved["customer_id"], names))
@@ -191,4 +194,4 @@ def _trace_examples(
         pool = np.flatnonzero(has_own & (sizes <= max(300, np.sort(sizes[has_own])[:_N_EXAMPLES].max())))
     pool = rng.permutation(pool)[: 40 * _N_EXAMPLES]
     chosen = np.sort(pool[np.argsort(-np.minimum(n_moves[pool], 8), kind="stable")][:_N_EXAMPLES])
-    return trace_customers(fit.model, calm.chosen.thresholds, take_rows(rows, chosen), events, names.take(chosen))
+    return trace_customers(modelled.fit.model, thresholds, take_rows(rows, chosen), events, names.take(chosen))

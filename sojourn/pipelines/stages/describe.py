@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.pages.words.predictions import say_foresight
+from sojourn.pipelines.stages.states import Tuned
+from sojourn.pipelines.stages.work import Work
 from sojourn.predict.foresight import Foresight
 from sojourn.states.fit import StateFit
-from sojourn.states.published import Calm
 
 if TYPE_CHECKING:
     from sojourn.events.read import EventLog
@@ -24,22 +25,18 @@ _LIBRARIES = ("numpy", "scipy", "numba", "pyarrow", "duckdb", "statsmodels", "pl
 
 
 def describe_run(
+    work: Work,
     log: EventLog,
     fit: StateFit,
-    *,
+    tuned: Tuned,
+    foreseen: Sequence[Foresight],
     n_customers: int,
     now: datetime,
-    seed: int,
-    before: Calm,
-    after: Calm,
-    foreseen: Sequence[Foresight],
-    stages: Sequence[dict[str, Any]],
-    warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """The facts of a run."""
+    """The facts of a run, as ``run.json`` has them."""
     return {
         "sojourn": version("sojourn"),
-        "seed": seed,
+        "seed": work.seed,
         "now": now.isoformat(),
         "sources": list(log.sources),
         "rows": {
@@ -54,15 +51,16 @@ def describe_run(
         "unmapped_events": dict(log.raw_names),
         "sessions": log.n_sessions,
         "sentiment_texts": dict(log.languages),
-        "stages": list(stages),
+        "stages": list(work.watch.done),
+        "left_out": work.left_out,
         "likelihood": [float(x) for x in fit.fitted.log_likelihoods],
         "held_out": dict(fit.held_out),
-        "flaps": {"before": before.flaps_per_month, "after": after.flaps_per_month},
-        "delay_s": {"before": before.delay_s, "after": after.delay_s},
+        "flaps": {"before": tuned.raw.flaps_per_month, "after": tuned.chosen.flaps_per_month},
+        "delay_s": {"before": tuned.raw.delay_s, "after": tuned.chosen.delay_s},
         "foresight": [f.as_dict() for f in foreseen],
         "foresight_in_words": say_foresight(foreseen),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
-        "warnings": list(warnings),
+        "warnings": list_doubts(work, log, fit, tuned),
     }
 
 
@@ -71,7 +69,7 @@ def _count_rules(quarantine: pa.Table) -> dict[str, int]:
     return {c["values"]: c["counts"] for c in sorted(counts.to_pylist(), key=lambda c: (-c["counts"], c["values"]))}
 
 
-def list_doubts(log: EventLog, fit: StateFit, chosen: Calm, is_within: bool, budget: float) -> list[str]:
+def list_doubts(work: Work, log: EventLog, fit: StateFit, tuned: Tuned) -> list[str]:
     """What a person should know before trusting the results, in sentences."""
     doubts = list(log.warnings)
     if log.n_quarantined:
@@ -94,9 +92,11 @@ def list_doubts(log: EventLog, fit: StateFit, chosen: Calm, is_within: bool, bud
         doubts.append("Too few customers to hold some out: the held-out likelihood is that of the fitted ones.")
     if isinstance(fit.held_out["sojourn"], float) and fit.held_out["sojourn"] < float(fit.held_out["markov_chain"]):
         doubts.append("An order-1 Markov chain predicts the next event better than the states do.")
-    if not is_within:
+    if not tuned.is_within:
         doubts.append(
-            f"No thresholds keep the flap budget of {budget:g} per customer and month: "
-            f"the calmest leave {chosen.flaps_per_month:.2g}."
+            f"No thresholds keep the flap budget of {work.book.stability.flaps_per_month:g} per customer and month: "
+            f"the calmest leave {tuned.chosen.flaps_per_month:.2g}."
         )
+    if work.left_out:
+        doubts.append(f"Left out of this run, as asked: {', '.join(work.left_out)}. Nothing is said of them.")
     return doubts

@@ -39,7 +39,7 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: $(VENV)/.tools ## run every block of the README and the docs, and follow every link
-	$(BIN)/python -m pytest tests/test_docs.py
+	$(BIN)/python -m pytest tests/project/test_docs.py
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
 tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian

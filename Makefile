@@ -42,7 +42,7 @@ docs: $(VENV)/.tools ## build the documentation site: open site/index.html, no s
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 blocks: $(VENV)/.tools ## run every block of the README and the docs, and follow every link (a part of `test`)
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_docstrings.py
+	$(BIN)/python -m pytest tests/project/test_docs.py tests/project/test_docstrings.py
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
 tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian
@@ -61,6 +61,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python -m sojourn.pipelines.compile_ahead
 	@touch $@
 
 $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python

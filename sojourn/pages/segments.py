@@ -19,7 +19,7 @@ from sojourn.pages.figures.segments import (
 )
 from sojourn.pages.figures.style import COLORS
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_number, say_share
+from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_number, say_share
 from sojourn.pages.words.segments import say_audit, say_standing
 from sojourn.segments.find import Segment
 from sojourn.segments.study import Study
@@ -132,4 +132,4 @@ def _list_outliers(customers: pa.Table) -> dict[str, str] | None:
     shown = [str(one) for one in ids.slice(0, _MOST_OUTLIERS).to_pylist()]
     more = len(ids) - len(shown)
     about = "Far from everybody else. They did not take part in finding segments; look at each before acting."
-    return {"about": about, "ids": ", ".join(shown) + (f" and {more:,} more" if more else "")}
+    return {"about": about, "ids": ", ".join(shown) + (f" and {say_integer(more)} more" if more else "")}

@@ -74,6 +74,10 @@ class SendTimes:
     table: pa.Table
     checks: tuple[ChannelCheck, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """How many customers have a time, and the checks, as plain values."""
+        return {"customers": self.table.num_rows, "channels": [check.as_dict() for check in self.checks]}
+
 
 def find_send_times(
     events: pa.Table, playbook: Playbook, now: datetime, rng: np.random.Generator, timezone: str | None = None

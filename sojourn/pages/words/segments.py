@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sojourn.pages.words.numbers import say_share
+from sojourn.pages.words.numbers import say_days, say_integer, say_score, say_share
 from sojourn.prove.stability.judge import STALE_DAYS
 from sojourn.prove.stability.staleness import _name
 from sojourn.segments.relevance import RANDOM, SEGMENTS
@@ -43,7 +43,7 @@ def say_cell(r: Row) -> str:
     """One cell in a sentence."""
     return (
         f"In “{r['segment']}” {say_share(r['share_p'])} of the customers are in {r['state']} now "
-        f"({r['n_customers']:,}); of all customers it is {say_share(r['share_all_p'])}."
+        f"({say_integer(r['n_customers'])}); of all customers it is {say_share(r['share_all_p'])}."
     )
 
 
@@ -51,7 +51,7 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     """The most telling cells of both segmentations, or why there are none."""
     why = [r["why_not"] for r in hybrid.to_pylist() if r["why_not"]]
     if why:
-        return [f"Not told: {why[0]}."]
+        return [f"Not known: {why[0]}."]
     said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
     return list(dict.fromkeys(said)) or [NOTHING]  # who has not bought yet is in both
 
@@ -83,7 +83,7 @@ def say_audit(study: Study) -> list[str]:
             continue
         top = max(rows, key=lambda r: r["ratio"] if r["n_customers"] >= 10 else 0.0)
         said.append(
-            f"Segments go with {attribute}, which is protected and was no input (association {v:.2f}): "
+            f"Segments go with {attribute}, which is protected and was no input (association {say_score(v)}): "
             f"{top['level']} is {say_share(top['share_p'])} of segment {top['segment']}, "
             f"{say_share(top['share_all_p'])} of all."
         )
@@ -127,5 +127,5 @@ def say_staleness(found: pa.Table) -> list[str]:
         return [f"Segments: {rows[0]['says']}"]
     days = rows[0]["observed_days"]
     if days < STALE_DAYS:
-        return [f"Segments: {days:.0f} days of them are known; half a year is needed to say what is stale."]
+        return [f"Segments: {say_days(days)} of them are known; half a year is needed to say what is stale."]
     return [f"Segments: none of {len(rows)} is stale."]

@@ -44,8 +44,22 @@ def api_path(package: str) -> str:
 
 def api_page(package: str, names: list[str]) -> str:
     """The source of the page of a package: mkdocstrings fills it from signatures and docstrings."""
-    members = "\n".join(f"        - {name}" for name in sorted(names))
-    return f"---\ntitle: {package}\n---\n\n::: {package}\n    options:\n      members:\n{members}\n"
+    head = f"---\ntitle: {package}\n---\n\n::: {package}\n    options: {{members: false}}\n"
+    blocks = []
+    for name in sorted(names):
+        home = find_home(package, name)
+        anchor = "" if home == f"{package}.{name}" else f"[](){{#{package}.{name}}}\n\n"
+        blocks.append(f"{anchor}::: {home}\n    options: {{heading_level: 2, show_root_full_path: false}}\n")
+    return "\n".join([head, *blocks])
+
+
+def find_home(package: str, name: str) -> str:
+    """The path by which Griffe finds a public name: where it is defined, if a package of the same name hides it."""
+    hidden_by = ROOT.joinpath(*package.split("."), name)
+    if not (hidden_by.is_dir() or hidden_by.with_suffix(".py").is_file()):
+        return f"{package}.{name}"
+    found = getattr(importlib.import_module(package), name)
+    return f"{found.__module__}.{found.__qualname__}" if hasattr(found, "__qualname__") else f"{package}.{name}"
 
 
 def read_index(text: str) -> dict[str, list[tuple[str, str]]]:

@@ -87,8 +87,9 @@ def test_every_public_name_is_described(site: Path) -> None:
     assert "sojourn" in faces
     for package, names in faces.items():
         text = (site / "reference" / "python" / f"{package}.html").read_text(encoding="utf-8")
-        headings = set(re.findall(r'<h2 id="([\w.]+)" class="doc doc-heading">', text))
-        missing = [name for name in names if f"{package}.{name}" not in headings]
+        anchors = set(re.findall(r' id="([\w.]+)"', text))
+        titles = set(re.findall(r'<span class="doc doc-object-name doc-\w+-name">([\w.]+)</span>', text))
+        missing = [name for name in names if f"{package}.{name}" not in anchors or name not in titles]
         assert not missing, f"{package}: not on its page: {missing}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SOJOURN = Path(__file__).resolve().parent.parent / "sojourn"
+SOJOURN = Path(__file__).resolve().parents[2] / "sojourn"
 WORDS = SOJOURN / "pages" / "words"
 
 EXCEPTIONS = {

@@ -383,7 +383,7 @@ def test_one_that_fails_is_not_asked_for_every_new_message(store: Store) -> None
 
 
 def test_an_error_of_ours_with_one_destination_is_its_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sojourn.act.destinations import delivery as module
+    from sojourn.act.destinations import webhook as module
 
     original = module.send
 

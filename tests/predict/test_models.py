@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sojourn.predict.kinds.additive as predict_fit
 from sojourn.errors import SojournError
-from sojourn.predict import candidates as predict_fit
 from sojourn.predict.candidates import Candidate, list_candidates
 from sojourn.predict.models import model_from_json, model_to_json, score_rows, split_score, with_marks
 

@@ -16,6 +16,7 @@ from sojourn.pages.words.numbers import (
     say_count,
     say_date,
     say_error,
+    say_integer,
     say_loss,
     say_number,
     say_probability,

@@ -38,8 +38,10 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-docs: $(VENV)/.tools ## run every block of the README and the docs, and follow every link
+docs: $(VENV)/.tools ## build the documentation site into site/, then run every block of the README and the docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python -m pytest tests/project/test_docs.py
+	@echo "The site: site/index.html"
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
 tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian
@@ -50,7 +52,7 @@ tests/clients/.installed: tests/clients/package.json tests/clients/requirements.
 	else echo "No npm: the tests of the tracking clients will say that they skip."; fi
 
 clean: ## remove what the other targets made, the virtual environment included
-	rm -rf $(VENV) demo tests/clients/.venv tests/clients/.installed tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo site tests/clients/.venv tests/clients/.installed tests/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -159,7 +159,7 @@ def test_a_table_is_read_as_a_person_would(people):
 @pytest.mark.parametrize("fit", [fit_logistic, fit_additive, fit_tree])
 def test_reasons_add_up_to_the_log_odds_and_the_model_survives_json(people, fit, monkeypatch):
     candidate = Candidate("one", 1, True, fit)
-    monkeypatch.setattr(kinds, "list_candidates", lambda: (candidate,))
+    monkeypatch.setattr("sojourn.predict.choose.list_candidates", lambda: (candidate,))
     found, rows = predict_table(people, "left")
     for row in rows.slice(0, 50).to_pylist():
         total = sum(reason["weight"] for reason in row["reasons"])

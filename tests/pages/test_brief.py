@@ -181,7 +181,7 @@ def test_the_command_writes_prints_and_refuses(folder: Path, tmp_path: Path) -> 
     assert done.stdout.startswith("# Creative brief: decision")
     done = call("decision", "--out", folder, "--format", "html", "--to", folder / "brief.html")
     assert done.exit_code == 0
-    assert (folder / "brief.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (folder / "brief.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
     assert json.loads(call("decision", "--out", folder, "--json").stdout)["state"] == "decision"
     pq.write_table(TRIGGERS, folder / "triggers.parquet")
     assert "2.4 times as many moves" in call("decision", "--out", folder).stdout

@@ -23,18 +23,18 @@ from sojourn.act.outbox import OutboxRow
 from sojourn.cli.folder import find_commands
 from sojourn.cli.main import app
 from sojourn.errors import SojournError
-from sojourn.live import deploy
 from sojourn.live.store.calls import encode_calls
 from sojourn.live.store.changes import NOTHING, Derived
 from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
+from sojourn.pipelines.release import read_release
 
 
 def run(*arguments: str) -> str:
     """What a command prints on standard output; SojournError as it is."""
     result = CliRunner().invoke(app, list(arguments))
-    if isinstance(result.exception, SojournError):
-        raise result.exception
+    if result.exit_code == 2:
+        raise SojournError(result.output)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -45,7 +45,7 @@ def run_json(*arguments: str) -> Any:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn") / "playbook" / "ready" / "shop.yaml").read_text(encoding="utf-8")
     (tmp_path / "playbook.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -129,11 +129,11 @@ def test_deploy_does_one_thing(project: Path, given: list[str]) -> None:
 
 
 def test_results_whose_model_and_playbook_differ_are_refused(tmp_path: Path) -> None:
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn") / "playbook" / "ready" / "shop.yaml").read_text(encoding="utf-8")
     (tmp_path / "playbook.yaml").write_text(text, encoding="utf-8")
     (tmp_path / "model.json").write_text('{"states": []}', encoding="utf-8")
     with pytest.raises(SojournError, match=r"model\.json"):
-        deploy.read_release(tmp_path)
+        read_release(tmp_path)
 
 
 # The log

@@ -127,7 +127,7 @@ def test_a_table_that_is_none_is_refused(tmp_path):
 
 def test_only_one_works_on_a_folder_and_a_dead_one_does_not_count(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from sojourn.registry import lock_models\n"
+        "import sys, time; from pathlib import Path; from sojourn.predict.registry import lock_models\n"
         "with lock_models(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

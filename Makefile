@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test unit check format bench docs blocks clean
+.PHONY: help demo test unit check format bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -38,11 +38,10 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-docs: $(VENV)/.tools ## build the documentation site: open site/index.html, no server or network needed
+docs: $(VENV)/.tools ## build the documentation site into site/, then run every block of the README and the docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-
-blocks: $(VENV)/.tools ## run every block of the README and the docs, and follow every link (a part of `test`)
 	$(BIN)/python -m pytest tests/project/test_docs.py tests/project/test_docstrings.py
+	@echo "The site: site/index.html"
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
 tests/clients/.installed: tests/clients/package.json tests/clients/requirements.txt | $(VENV)/.debian

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,14 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
+class InUse:
+    """The model in use: its record, and what reads it."""
+
+    record: Mapping[str, Any]
+    reader: Reader
+
+
+@dataclass(frozen=True, eq=False)
 class Retrained:
     """What came of it: a verdict; the challenger's record and card where one was trained; the drift that was found."""
 
@@ -70,14 +78,14 @@ def retrain_outcome(
     cuts = choose_instants(events["event_at"][0].as_py(), last, horizon_of(outcome))
     if cuts is None:
         raise EventsError(Problem(f"outcome '{name}'", "the history is shorter than what is to be foreseen, twice"))
-    reader = _read_champion(name, champion) if champion else None
-    drift = _measure_drift(events, book, states, champion, reader, last)
+    used = InUse(champion, _read_champion(name, champion)) if champion else None
+    drift = _measure_drift(events, book, states, used, last)
     if champion and datetime.fromisoformat(champion["data_to"]) > cuts.test:
         why = f"too early: the model in use knows what happened up to {champion['data_to'][:10]}, and a comparison "
         return Retrained(name, _keep(f"{why}needs {cuts.horizon_s / 86_400:g} days after that"), drift)
     if asked.is_drift_needed and drift is not None and not say_drift(drift):
         return Retrained(name, _keep("nothing has drifted"), drift)
-    return _train(events, book, cuts, states, name, champion, reader, drift, asked)
+    return replace(_train(events, book, cuts, states, name, used, asked), drift=drift)
 
 
 def _read_champion(name: str, champion: Mapping[str, Any]) -> Reader:
@@ -97,17 +105,17 @@ def _keep(why: str) -> Verdict:
 
 
 def _measure_drift(
-    events: pa.Table, book: Playbook, states: StateModel, champion: Mapping[str, Any] | None, reader: Reader | None,
-    now: datetime,
-) -> pa.Table | None:  # fmt: skip
+    events: pa.Table, book: Playbook, states: StateModel, used: InUse | None, now: datetime
+) -> pa.Table | None:
     """How those who are predicted now differ from those whom the champion was made for."""
-    if champion is None or reader is None:
+    if used is None:
         return None
+    reader = used.reader
     known = input_table(events, book, now, states)
     if not _missing(reader, known):
         p = to_p(reader.log_odds(reader.encoding.encode(known)))
         known = known.append_column(PREDICTED, pa.array(p))
-    return measure_drift(champion["reference"], known)
+    return measure_drift(used.record["reference"], known)
 
 
 def _missing(reader: Reader, table: pa.Table) -> list[str]:
@@ -115,9 +123,8 @@ def _missing(reader: Reader, table: pa.Table) -> list[str]:
 
 
 def _train(
-    events: pa.Table, book: Playbook, cuts: Cuts, states: StateModel, name: str, champion: Mapping[str, Any] | None,
-    reader: Reader | None, drift: pa.Table | None, asked: Asked,
-) -> Retrained:  # fmt: skip
+    events: pa.Table, book: Playbook, cuts: Cuts, states: StateModel, name: str, used: InUse | None, asked: Asked
+) -> Retrained:
     rng = np.random.default_rng(asked.seed)
     sample, outcome = draw_events(events, rng), find_outcome(book, name)
     made = make_learning_table(
@@ -134,21 +141,21 @@ def _train(
     happened = found.choice.happened
     challenger_p = to_p(found.choice[found.choice.deployed].log_odds)
     champion_p: F8 | None = None
-    if reader is not None and not _missing(reader, tested):
-        champion_p = to_p(reader.log_odds(reader.encoding.encode(tested)))
+    if used is not None and not _missing(used.reader, tested):
+        champion_p = to_p(used.reader.log_odds(used.reader.encoding.encode(tested)))
     gain = measure_gain(champion_p, challenger_p, happened) if champion_p is not None else None
-    gaps = _audit(tested, champion_p, challenger_p, happened, found, champion, asked)
+    gaps = _audit(tested, champion_p, challenger_p, happened, found, used, asked)
     verdict = decide(gain, *gaps, is_audited=asked.protected is not None)
     known = input_table(events, book, cuts.now, states)
     scores = score_p(challenger_p, happened)
     audit = {gap.attribute: {"ratio": gap.ratio, "low": gap.low, "high": gap.high} for gap in gaps[1]}
     record = _make_record(found, cuts, known, made.inputs, scores, states, hash_meaning(book, name))
-    return Retrained(name, verdict, drift, record, found, cuts, audit)
+    return Retrained(name, verdict, None, record, found, cuts, audit)
 
 
 def _audit(
     tested: pa.Table, champion_p: F8 | None, challenger_p: F8, happened: NDArray[np.bool_], found: Prediction,
-    champion: Mapping[str, Any] | None, asked: Asked,
+    used: InUse | None, asked: Asked,
 ) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:  # fmt: skip
     """The gaps of the champion's choice and of the challenger's, each with its own threshold."""
     if asked.protected is None:
@@ -156,9 +163,9 @@ def _audit(
     values = join_protected(tested["customer_id"].combine_chunks(), asked.protected)
     rng = np.random.default_rng(asked.seed)
     after = measure_gaps(challenger_p >= found.threshold.p, happened, values, rng=rng)
-    if champion_p is None or champion is None:
+    if champion_p is None or used is None:
         return (), after
-    return measure_gaps(champion_p >= champion["threshold"], happened, values, rng=rng), after
+    return measure_gaps(champion_p >= used.record["threshold"], happened, values, rng=rng), after
 
 
 def _make_record(

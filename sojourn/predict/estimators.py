@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sojourn.predict.candidates import fit_additive
+from sojourn.predict.kinds.additive import fit_additive
 from sojourn.predict.models import score_rows, split_score
 
 F8 = NDArray[np.float64]

@@ -18,6 +18,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from sojourn.act.changes import Change
+from sojourn.act.destinations import webhook
 from sojourn.act.destinations.delivery import SCHEDULE_S, Delivery
 from sojourn.act.destinations.port import Destination
 from sojourn.act.destinations.routing import route_changes
@@ -26,6 +27,7 @@ from sojourn.act.outbox import OutboxItem, OutboxRow
 from sojourn.errors import SojournError, StoreFull
 from sojourn.live.store.changes import Derived
 from sojourn.live.store.store import Store, open_store
+from sojourn.testing import check_destination
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
 SECOND = 1_000_000
@@ -383,7 +385,7 @@ def test_one_that_fails_is_not_asked_for_every_new_message(store: Store) -> None
 
 
 def test_an_error_of_ours_with_one_destination_is_its_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sojourn.act.destinations import delivery as module
+    from sojourn.act.destinations import webhook as module
 
     original = module.send
 
@@ -435,3 +437,8 @@ def test_what_could_not_be_marked_is_sent_again(store: Store, monkeypatch: pytes
         with deliver(store, destination):
             wait_for(lambda: counts(store) == {"delivered": 1})
         assert receiver.ids() == ["chg_1", "chg_1"]
+
+
+def test_a_webhook_keeps_what_is_asked_of_destinations() -> None:
+    with open_receiver() as receiver:
+        check_destination(webhook, to(receiver.url, is_private_allowed=True), receiver.ids)

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from sojourn.fold.primitives import Event, Pattern, Setting, bucket_width_us, hash_text, read_primitive
+from sojourn.testing import check_primitive
 
 S = 1_000_000
 MINUTE = 60 * S
@@ -188,3 +189,24 @@ def test_the_hash_is_fixed_for_other_languages() -> None:
         "0x670527f286862c69", "0x50efc1a59f321836", "0xd5b156d133b7bece", "0x73b3ea446df686af",
     ]  # fmt: skip
     assert len({hash_text(f"{i}") % 240 for i in range(5000)}) == 240
+
+
+CALLS = [
+    "count(view)", "count(any, half_life=1d)", "count(view, within=2h, at_most=5)", "count(view, within=30d)",
+    "sum(revenue, half_life=3d)", "sum(revenue, within=30d)", "mean(revenue)", "last(revenue)", "min(revenue)",
+    "max(revenue)", "recency(view)", "tenure()", "cadence(view)", "cadence(any, regularity)", "momentum(view)",
+    "session(depth)", "session(duration_s)", "session(velocity)", "session(count)", "share(channel, email)",
+    "hour_share(22, 6)", "responsiveness(mail, view)", "distinct(product)", "matches(buying)",
+    "matches(buying, within=1d)", "sentiment(half_life=5d)", "count(buy) / count(view)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_fold_gives_every_primitive_its_plain_meaning(call: str) -> None:
+    check_primitive(call)
+
+
+def test_the_check_finds_another_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sojourn.testing.primitives.read_primitive", lambda *_: 1.5)
+    with pytest.raises(AssertionError, match=r"count\(view\) at event 0: the fold gives .* plain meaning is 1.5"):
+        check_primitive("count(view)")

@@ -29,10 +29,13 @@ from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.live.settings import Settings
 from sojourn.pipelines.run import run
 from sojourn.playbook.load import load_playbook, parse_playbook
-from sojourn.predict.candidates import fit_additive, fit_boosting, fit_logistic, list_candidates
+from sojourn.predict.candidates import list_candidates
 from sojourn.predict.compiled import compile_score
 from sojourn.predict.encoding import Encoding
 from sojourn.predict.from_events import input_table
+from sojourn.predict.kinds.additive import fit_additive
+from sojourn.predict.kinds.boosting import fit_boosting
+from sojourn.predict.kinds.logistic import fit_logistic
 from sojourn.predict.learning import find_outcome, hash_meaning, table_matrix
 from sojourn.predict.models import Additive, Trees, score_rows
 from sojourn.predict.outcome import describe_reader, load_reader

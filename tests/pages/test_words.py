@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SOJOURN = Path(__file__).resolve().parent.parent / "sojourn"
+SOJOURN = Path(__file__).resolve().parents[2] / "sojourn"
 WORDS = SOJOURN / "pages" / "words"
 
 EXCEPTIONS = {
@@ -21,7 +21,7 @@ EXCEPTIONS = {
     "segments/prepare.py": "sentences that are data: why an input was taken, in segments.json",
     "states/substates.py": "sentences that are data: what sets a discovered state apart",
     "transitions/journeys/outcomes.py": "a reason that is data: the column `why_not` of journeys.parquet",
-    "pipelines/describe.py": "warnings of a run, which are data in run.json",
+    "pipelines/stages/describe.py": "warnings of a run, which are data in run.json",
     "act/plan/plan.py": "a doubt, which is data of the plan",
     "predict/choose.py": "a reason that is data: the column `why_not` of a model's card",
     "playbook/reader.py": "an error that quotes what the playbook says",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sojourn.predict.kinds.additive as predict_fit
 from sojourn.errors import SojournError
-from sojourn.predict import candidates as predict_fit
 from sojourn.predict.candidates import Candidate, list_candidates
 from sojourn.predict.models import model_from_json, model_to_json, score_rows, split_score, with_marks
+from sojourn.testing import check_model
 
 
 def make_rows(rng: np.random.Generator, n: int) -> tuple[Any, Any]:
@@ -103,3 +104,8 @@ def test_more_than_two_classes_score_as_the_library_does(name, monkeypatch):
 def test_what_is_no_model_is_refused():
     with pytest.raises(SojournError, match="no model of this version"):
         model_from_json({"form": "oracle"})
+
+
+@pytest.mark.parametrize("candidate", list_candidates(), ids=lambda one: one.name)
+def test_every_kind_keeps_what_is_asked_of_kinds(candidate: Candidate) -> None:
+    check_model(candidate)

@@ -36,8 +36,10 @@ BLOCK = re.compile(
     re.M | re.S,
 )
 SECONDS_PER_BLOCK = 300
-PLANNED = {"sojourn/act/decide/", "sojourn/predict/kinds/", "sojourn/events/sources/ready/"}
+PLANNED = {"sojourn/act/decide/", "sojourn/events/sources/ready/"}
 """Folders that the pages about extending name and that are not there yet. The last one leaves this empty."""
+ENTRY_POINTS = {f"sojourn.{group}" for group in ("commands", "destinations", "models", "pages", "policies", "sources")}
+"""Groups of entry points: names that are not of modules."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,8 @@ def cli_commands() -> dict[str, Any]:
 
     def visit(name: str, command: Any) -> None:
         found[name] = command
-        for inner, one in getattr(command, "commands", {}).items():
-            visit(f"{name} {inner}", one)
+        for inner in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            visit(f"{name} {inner}", command.get_command(None, inner))
 
     visit("sojourn", typer.main.get_command(app))
     return found
@@ -257,7 +259,7 @@ def is_there(path: str) -> bool:
 @pytest.mark.parametrize("page", [p for p in PAGES if p.parts[-2] != "decisions"], ids=lambda p: p.name)
 def test_every_name_in_the_code_is_there(page: Path) -> None:
     text = re.sub(BLOCK, "", page.read_text(encoding="utf-8"))
-    names = {name.strip(".") for name in re.findall(r"`(sojourn\.[\w.]+)(?:\([^`]*\))?`", text)}
+    names = {name.strip(".") for name in re.findall(r"`(sojourn\.[\w.]+)(?:\([^`]*\))?`", text)} - ENTRY_POINTS
     files = set(re.findall(r"`(sojourn/[\w./]+)`", text))
     assert sorted(name for name in names if not is_there(name)) == []
     assert sorted(file for file in files - PLANNED if not (ROOT / file).exists()) == []

@@ -16,6 +16,7 @@ from sojourn.pages.words.numbers import (
     say_count,
     say_date,
     say_error,
+    say_integer,
     say_loss,
     say_number,
     say_probability,
@@ -162,7 +163,7 @@ def _print_foreseen(found: Foreseen) -> None:
 
 
 def _print_prediction(found: Prediction) -> None:
-    output.say(f"{found.outcome}: {100 * found.base_rate:.1f} % of {found.n_rows:,} rows")
+    output.say(f"{found.outcome}: {say_share(found.base_rate)} of {say_integer(found.n_rows)} rows")
     table = output.make_grid(
         ("model", "left"), ("log loss", "right"), ("AUC", "right"), ("Brier", "right"), ("calibration", "right"),
         ("right", "right"), ("", "left"),

@@ -8,9 +8,9 @@ from typing import Any
 from sojourn.act.plan.plan import Plan
 from sojourn.pages.words.numbers import (
     say_amount,
-    say_count,
     say_date,
     say_duration,
+    say_exact,
     say_integer,
     say_interval,
     say_number,
@@ -176,7 +176,7 @@ def _write_test(plan: Plan) -> str:
     rows = [
         (
             say_share(t.holdout_p), say_integer(t.n), say_integer(t.n_holdout),
-            "more than a year" if t.weeks is None else say_count(t.weeks, "week"),
+            "more than a year" if t.weeks is None else f"{say_exact(t.weeks)} weeks",
             "none" if t.detectable is None else say_relative(t.detectable),
         )
         for t in plan.tests

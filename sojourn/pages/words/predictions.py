@@ -13,6 +13,7 @@ from sojourn.pages.words.numbers import (
     say_error,
     say_loss,
     say_number,
+    say_or_dash,
     say_score,
     say_share,
     say_window,
@@ -41,7 +42,8 @@ def say_foresight(found: Sequence[Foresight]) -> list[str]:
             said.append(f"{f.outcome} within {days}: not measured, {f.why_not}.")
             continue
         numbers = (
-            f"AUC {say_score(f.auc_features)} without, {say_score(f.auc_both)} with, {say_score(f.auc_states)} with "
+            f"AUC {say_or_dash(f.auc_features, say_score)} without, {say_or_dash(f.auc_both, say_score)} with, "
+            f"{say_or_dash(f.auc_states, say_score)} with "
             "states alone"
         )
         if f.low > 0:

@@ -14,7 +14,6 @@ from sojourn.pages.words.numbers import (
     say_times,
     say_window,
 )
-from sojourn.pages.words.types import Row
 
 RANKING_ABOUT = (
     "Customers held out, the likeliest first. Gain: how many of those to whom it happens are among the first so many "
@@ -58,7 +57,7 @@ WEIGHTS_MISSING = "No input counts: everybody gets the same probability."
 SIGNALS_MISSING = "Too few customers were warned of to say what changed before."
 
 
-def say_ranking(first: Row) -> str:
+def say_ranking(first: Mapping[str, Any]) -> str:
     """What the likeliest tenth holds."""
     return (
         f"The likeliest tenth holds {say_share(first['gain'])} of all to whom it happens, "
@@ -85,7 +84,7 @@ def say_candidates(card: Mapping[str, Any], n_tried: int) -> str:
     )
 
 
-def say_profit(limit: Row) -> str:
+def say_profit(limit: Mapping[str, Any]) -> str:
     """From which probability on acting pays, and how much."""
     return (
         f"Acting pays from a probability of {say_probability(limit['p'])} on, that is on "
@@ -94,13 +93,13 @@ def say_profit(limit: Row) -> str:
     )
 
 
-def say_weights(rows: Sequence[Row]) -> str:
+def say_weights(rows: Sequence[Mapping[str, Any]]) -> str:
     """Which input counts most."""
     total = sum(r["weight"] for r in rows)
     return f"{rows[0]['column']} counts most: {say_share(rows[0]['weight'] / total)} of all that inputs say."
 
 
-def say_early(warning: Row, leads: Sequence[float]) -> str:
+def say_early(warning: Mapping[str, Any], leads: Sequence[float]) -> str:
     """How many the model warns of and how early, against a shorter silence."""
     return (
         f"The model warns of {say_share(warning['warned'])} of those who fall silent, {say_days(leads[0])} before "
@@ -109,13 +108,13 @@ def say_early(warning: Row, leads: Sequence[float]) -> str:
     )
 
 
-def say_first_sign(row: Row) -> str:
+def say_first_sign(row: Mapping[str, Any]) -> str:
     """Which input changes most before customers leave."""
     way = "declines" if row["difference"] < 0 else "rises"
     return f"{row['column']} {way} most before customers leave, against those who stay."
 
 
-def say_state_ahead(horizon_s: float, best: Row) -> str:
+def say_state_ahead(horizon_s: float, best: Mapping[str, Any]) -> str:
     """From which inputs the later state is predicted best."""
     return (
         f"The state in {say_window(horizon_s)} is predicted best from {best['inputs']}: right for "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sojourn.pages.words.numbers import say_count, say_duration, say_exact, say_number, say_probability, say_share
-from sojourn.pages.words.types import Row
 
 HYSTERESIS_ABOUT = (
     "A published state that follows every hint flips back and forth; one that waits is late. Each dot is one setting "
@@ -23,7 +23,7 @@ ROWS_MISSING = "No rows were read."
 CLASSES_MISSING = "No row was accepted, so no event class has events."
 
 
-def say_point(p: Row) -> str:
+def say_point(p: Mapping[str, Any]) -> str:
     """One setting of the thresholds, in a hover label."""
     lines = [f"{say_number(p['flaps_per_month'])} flaps per customer and month, {say_duration(p['delay_s'])} late"]
     names = {"enter": "enter at", "margin": "margin", "exit": "leave under"}
@@ -33,7 +33,7 @@ def say_point(p: Row) -> str:
     return "<br>".join(lines)
 
 
-def say_chosen(chosen: Sequence[Row], budget: float) -> str:
+def say_chosen(chosen: Sequence[Mapping[str, Any]], budget: float) -> str:
     """How often published states flap and how late they are, with the thresholds that were chosen."""
     if not chosen:
         return "No setting was chosen."
@@ -58,7 +58,7 @@ def say_rows(accepted: int, read: int) -> str:
     return f"{part} {say_count(read, 'row')} could be used."
 
 
-def say_classes(top: Row, total: int, n_rest: int) -> str:
+def say_classes(top: Mapping[str, Any], total: int, n_rest: int) -> str:
     """Which event class is most frequent, and how many are not drawn."""
     more = f" ({say_count(n_rest, 'rarer class', 'rarer classes')} not drawn)" if n_rest else ""
     share = say_share(top["n_rows"] / total)

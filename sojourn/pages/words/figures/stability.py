@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sojourn.pages.words.numbers import say_share
-from sojourn.pages.words.types import Row
 
 SPLIT_ABOUT = (
     "Two models of each kind: one fitted to the data up to a day, one to a week more. A bar is the share of customers "
@@ -20,7 +20,7 @@ SPLIT_MISSING = "Nothing was refitted."
 TURNOVER_MISSING = "No segment was looked at for any time."
 
 
-def say_split(whole: Sequence[Row]) -> str:
+def say_split(whole: Sequence[Mapping[str, Any]]) -> str:
     """With which method the model reassigns most customers, and with which fewest."""
     most = max(whole, key=lambda r: r["wobble_share"])
     least = min(whole, key=lambda r: r["wobble_share"])
@@ -30,7 +30,7 @@ def say_split(whole: Sequence[Row]) -> str:
     )
 
 
-def say_stale(parts: Sequence[Row]) -> str:
+def say_stale(parts: Sequence[Mapping[str, Any]]) -> str:
     """How many segments are stale."""
     n = sum(r["verdict"] == "stale" for r in parts)
     if n:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 TERMS_OF_THE_DESIGN = (
     "customer", "event", "event class", "measure", "feature", "fingerprint", "state", "dwell", "transition", "trigger",

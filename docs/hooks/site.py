@@ -1,17 +1,18 @@
 """Hooks of MkDocs: the navigation, a page per package, and formulae that need no script.
 
-Nothing is listed twice: a page that docs/index.md names is in the navigation, and a package whose ``__init__`` has an
-``__all__`` has a page in the Python reference.
+Nothing is listed twice. A page that docs/index.md names is in the navigation. A package of ``sojourn`` has a page in
+the Python reference, with what :mod:`faces` finds public in it.
 """
 
 from __future__ import annotations
 
 import html
-import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from faces import Face, read_pages
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -26,40 +27,41 @@ PACKAGES_MARK = "<!-- packages -->"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
-def find_faces(root: Path = ROOT) -> dict[str, list[str]]:
-    """The public names of each package that declares some, by dotted name, ``sojourn`` first."""
-    faces: dict[str, list[str]] = {}
-    for init in sorted((root / "sojourn").rglob("__init__.py"), key=lambda path: path.parts[:-1]):
-        name = ".".join(init.parent.relative_to(root).parts)
-        public = getattr(importlib.import_module(name), "__all__", None)
-        if public:
-            faces[name] = list(public)
-    return faces
+@cache
+def find_pages() -> dict[str, list[Face]]:
+    return read_pages(ROOT)
 
 
-def api_path(package: str) -> str:
-    """Where the page of a package lies, from the folder of the docs."""
-    return f"{API_FOLDER}/{package}.md"
+def find_owners(pages: dict[str, list[Face]]) -> dict[str, str]:
+    """The page that shows each definition: the first one, so that each is shown once."""
+    owners: dict[str, str] = {}
+    for page, faces in pages.items():
+        for face in faces:
+            for name in face.names:
+                owners.setdefault(name.home, page)
+    return owners
 
 
-def api_page(package: str, names: list[str]) -> str:
-    """The source of the page of a package: mkdocstrings fills it from signatures and docstrings."""
-    head = f"---\ntitle: {package}\n---\n\n::: {package}\n    options: {{members: false}}\n"
-    blocks = []
-    for name in sorted(names):
-        home = find_home(package, name)
-        anchor = "" if home == f"{package}.{name}" else f"[](){{#{package}.{name}}}\n\n"
-        blocks.append(f"{anchor}::: {home}\n    options: {{heading_level: 2, show_root_full_path: false}}\n")
-    return "\n".join([head, *blocks])
-
-
-def find_home(package: str, name: str) -> str:
-    """The path by which Griffe finds a public name: where it is defined, if a package of the same name hides it."""
-    hidden_by = ROOT.joinpath(*package.split("."), name)
-    if not (hidden_by.is_dir() or hidden_by.with_suffix(".py").is_file()):
-        return f"{package}.{name}"
-    found = getattr(importlib.import_module(package), name)
-    return f"{found.__module__}.{found.__qualname__}" if hasattr(found, "__qualname__") else f"{package}.{name}"
+def write_page(page: str, pages: dict[str, list[Face]]) -> str:
+    """The source of a page: mkdocstrings fills it from signatures and docstrings. What another page shows is linked."""
+    owners = find_owners(pages)
+    shown: set[str] = set()
+    lines = [f"---\ntitle: {page}\n---\n", f"# {page}\n"]
+    for face in pages[page]:
+        if face.package != page:
+            lines.append(f"## {face.package}\n")
+        if face.summary:
+            lines.append(f"{face.summary}\n")
+        linked = [name for name in face.names if owners[name.home] != page]
+        for name in face.names:
+            if owners[name.home] == page and name.home not in shown:
+                shown.add(name.home)
+                lines.append(f"::: {name.home}\n")
+        if linked:
+            lines.append("Also public here:\n")
+            lines += [f"- [`{n.name}`]({owners[n.home]}.md#{n.home}): {n.summary}" for n in linked]
+            lines.append("")
+    return "\n".join(lines)
 
 
 def read_index(text: str) -> dict[str, list[tuple[str, str]]]:
@@ -81,8 +83,7 @@ def make_navigation(docs: Path, packages: list[str]) -> list[Any]:
         entries: list[Any] = []
         for title, path in links:
             if path == API_INDEX:
-                pages = [{package: api_path(package)} for package in packages]
-                entries.append({title: [path, *pages]})
+                entries.append({title: [path, *({package: f"{API_FOLDER}/{package}.md"} for package in packages)]})
             elif path == DECISIONS:
                 entries += [path, *sorted(f"decisions/{p.name}" for p in (docs / "decisions").glob("0*.md"))]
             else:
@@ -93,14 +94,15 @@ def make_navigation(docs: Path, packages: list[str]) -> list[Any]:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Set the navigation, before MkDocs would derive one from the folders."""
-    config.nav = make_navigation(Path(config.docs_dir), list(find_faces()))
+    config.nav = make_navigation(Path(config.docs_dir), list(find_pages()))
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages of the packages; they exist in memory only."""
-    for package, names in find_faces().items():
-        files.append(File.generated(config, api_path(package), content=api_page(package, names)))
+    for page in find_pages():
+        source = write_page(page, find_pages())
+        files.append(File.generated(config, f"{API_FOLDER}/{page}.md", content=source))
     return files
 
 
@@ -110,12 +112,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return markdown
     if PACKAGES_MARK not in markdown:
         raise PluginError(f"docs/{API_INDEX} has no place for the packages: {PACKAGES_MARK}")
-    rows = [
-        f"| [`{package}`]({package}.md) | {first_line(package)} | {len(names)} |"
-        for package, names in find_faces().items()
-    ]
-    table = "\n".join(["| package | what it is | public names |", "|---|---|---|", *rows])
-    return markdown.replace(PACKAGES_MARK, table)
+    rows = ["| package | what it is | public names |", "|---|---|---|"]
+    for name, faces in find_pages().items():
+        summary = next((face.summary for face in faces if face.package == name), "").replace("|", "\\|")
+        rows.append(f"| [`{name}`]({name}.md) | {summary} | {sum(len(face.names) for face in faces)} |")
+    return markdown.replace(PACKAGES_MARK, "\n".join(rows))
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -126,8 +127,3 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 def draw_formula(found: re.Match[str]) -> str:
     """The MathML of a formula that Arithmatex has marked."""
     return convert(html.unescape(found[3]), display="inline" if found[2] == "(" else "block")
-
-
-def first_line(package: str) -> str:
-    """The first line of the docstring of a package."""
-    return (importlib.import_module(package).__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")

@@ -45,7 +45,7 @@ def fit_logistic(x: F8, happened: Bools, *, max_iter: int) -> Logistic:
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> model = fit_logistic(x, np.array([False, False, True, True]), max_iter=100)
     >>> model.probability(np.array([[-3.0], [0.0], [3.0]])).round(2).tolist()
-    [0.04, 0.5, 0.96]
+    [0.05, 0.5, 0.95]
     """
     from scipy.optimize import minimize
     from sklearn._loss import HalfBinomialLoss

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sojourn.frames.plain import plain
+from sojourn.frames.plain_values import plain
 from sojourn.frames.types import Progress
 from sojourn.pages.words.numbers import DASH, say_instant
 

@@ -24,7 +24,7 @@ def compile_all(progress: Progress | None = None) -> None:
     stage, and how much of it is done.
     """
     from sojourn.pipelines.run import run
-    from sojourn.simulation.simulate import simulate
+    from sojourn.simulation.customers import simulate
 
     run(simulate(N_CUSTOMERS, days=N_DAYS, seed=1).events, "shop", progress=progress)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sojourn.frames.types import Progress
 from sojourn.pages.results import Results
 from sojourn.pipelines.run import run
-from sojourn.simulation.simulate import simulate_to
+from sojourn.simulation.customers import simulate_to
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ def explain(out: str | Path, customer_id: str) -> dict[str, Any]:
 
     >>> from tempfile import TemporaryDirectory
     >>> from sojourn.pipelines.run import run
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> with TemporaryDirectory() as folder:
     ...     results = run(simulate(30, days=40, seed=1).events, "shop", out=folder, n_threads=1)
     ...     told = explain(folder, "c0000001")

@@ -59,7 +59,7 @@ def moments(
     ``within_s``: windows tried. ``min_share``: of all customers, so many have the pattern. ``at``: up to when outcomes
     are known. ``out``: a Parquet file for the numbers. Raises SojournError for an outcome that is not there.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> moments(simulate(40, days=30, seed=1).events, "shop", "conversion", within_s=[7200.0]).outcome
     'conversion'
     """

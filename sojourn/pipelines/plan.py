@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sojourn.act.plan.plan import Plan, make_plan
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plain import plain
+from sojourn.frames.plain_values import plain
 from sojourn.pages.words.plan import write_plan
 from sojourn.pipelines.results import ResultsFolder
 

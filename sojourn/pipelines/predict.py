@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.plain import plain
+from sojourn.frames.plain_values import plain
 from sojourn.frames.types import Progress
 from sojourn.pages.predictions import render_predictions
 from sojourn.pages.words.predictions import say_added, say_warning
@@ -67,7 +67,7 @@ def predict(
     what acting on one customer costs, and what acting on the right one brings. ``budget_s``: after so long no further
     kind of model is tried. With ``out`` tables, models and a page are written there.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> found = predict(simulate(60, days=20, seed=1).events, "shop", outcomes=["churn"], budget_s=1)
     >>> found.outcomes[0].outcome, found.outcomes[0].why_not is not None
     ('churn', True)

@@ -122,7 +122,7 @@ def retrain(
     budget and seed.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> with TemporaryDirectory() as folder:
     ...     found = retrain(simulate(40, days=20, seed=1).events, "shop", models=folder, outcomes=["churn"],
     ...                     is_unaudited=True)

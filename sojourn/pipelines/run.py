@@ -62,7 +62,7 @@ def run(
     stages are left out, intervals of later ones may differ a little, since chance is drawn in order. Raises
     :class:`~sojourn.errors.SojournError` for input that cannot be used.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> results = run(simulate(40, days=60, seed=1).events, "shop", n_threads=1, only=["states", "transitions"])
     >>> results.customers.num_rows, results.run["rows"]["quarantined"], "matrix" in results.moves
     (40, 0, True)

@@ -66,7 +66,7 @@ def segments(
     ``results``: a folder of `sojourn run`; segments are then crossed with its states. With ``out`` tables and a page
     are written there. Raises SojournError for what cannot be done.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> found = segments(simulate(120, days=40, seed=1).events, "shop", recipe="lifecycle")
     >>> found.study.segments.customers.num_rows
     45

@@ -57,7 +57,7 @@ def substates(
     On at most ``max_customers`` drawn at random; extra states that the playbook asks for already count among them. The
     same arguments give the same answer.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> found = substates(simulate(40, days=40, seed=1).events, "shop", n_most=1, n_threads=1)
     >>> [trial.n_extra for trial in found.trials], len(found.substates) == found.n_extra
     ([0, 1], True)

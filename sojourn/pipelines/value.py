@@ -96,7 +96,7 @@ def value(
     `sojourn run`, for how value grows with each transition between its states. ``is_plain``: learn from purchases
     only. ``out``: a Parquet file for the customers. Raises SojournError for what cannot be done.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> valued = value(simulate(250, days=90, seed=1).events, "shop", horizon_days=30, is_plain=True, n_draws=0)
     >>> valued.purchase, valued.measure, "alive_p" in valued.found.customers.column_names
     (('purchase',), 'revenue', True)

@@ -21,7 +21,7 @@ from sojourn.live.engine.service import Overloaded
 from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.live.store.store import open_store
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.live.engine_world import SECOND, Engine, make_project, open_engine
 from tests.live.postgres import run_postgres
 

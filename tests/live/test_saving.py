@@ -18,7 +18,7 @@ from sojourn.live.engine.recovery import SNAPSHOT
 from sojourn.live.engine.snapshot import read_snapshot, write_snapshot
 from sojourn.live.replay.calls import read_calls
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.live.engine_world import SECOND, Engine, make_project, open_engine
 
 pytestmark = pytest.mark.skipif(not saver.IS_COPIED, reason="this system does not copy processes")

@@ -128,7 +128,7 @@ def _print_study(study: Study, out: Path) -> None:
 
 
 def _print_relevance(relevance: pa.Table, days: int) -> None:
-    from sojourn.pages.words.segments import say_standing
+    from sojourn.pages.words.segments import say_segment_standing
 
     rows = relevance.to_pylist()
     ways = list(dict.fromkeys(row["grouping"] for row in rows))
@@ -138,4 +138,4 @@ def _print_relevance(relevance: pa.Table, days: int) -> None:
         own = {row["grouping"]: row["explained_p"] for row in rows if row["outcome"] == outcome}
         table.add_row(outcome, *(say_share(own[way]) for way in ways))
     output.open_console().print(table)
-    output.say(say_standing(relevance))
+    output.say(say_segment_standing(relevance))

@@ -12,7 +12,7 @@ from sojourn.pages.words.figures.moments import (
     MOMENTS_ABOUT,
     MOMENTS_MISSING,
     MOMENTS_UNDEFINED,
-    say_dot,
+    say_moment_dot,
     say_surest_moment,
 )
 from sojourn.pages.words.numbers import is_sure, measure_surety, say_estimate, say_integer, say_number, say_share
@@ -58,6 +58,6 @@ def _choose(rows: list[Row]) -> list[Row]:
 
 
 def _dot(r: Row) -> Dot:
-    words = say_dot(r)
+    words = say_moment_dot(r)
     label = f"{plain(r['moment'], 26)} ({say_number(100 * (r['per_week'] or 0))})"
     return Dot(r["lift"], r["low"], r["high"], label, words, SURE_COLOR if is_sure(r) else NEW_COLOR)

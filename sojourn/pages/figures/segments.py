@@ -43,7 +43,7 @@ from sojourn.pages.words.numbers import (
     say_score,
     say_share,
 )
-from sojourn.pages.words.segments import _MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
+from sojourn.pages.words.segments import MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
 from sojourn.pages.words.texts import plain, shorten
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     if not rows:
         why = next((r["why_not"] for r in hybrid.to_pylist() if r["why_not"]), "there are no customers")
         return draw_nothing(say_no_segments(why), HYBRID_ABOUT)
-    kinds = [name for name in _MENU if any(r["segmentation"] == name for r in rows)]
+    kinds = [name for name in MENU if any(r["segmentation"] == name for r in rows)]
     shown = [name for name in states if any(r["state"] == name for r in rows)]
     figure, axes, most = go.Figure(), list[Row](), 1
     for kind in kinds:
@@ -298,14 +298,14 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     visible = [[i == k for i in range(len(kinds))] for k in range(len(kinds))]
     keys = ("tickvals", "ticktext", "range")
     choose_by_menu(
-        figure, [_MENU[kind] for kind in kinds], visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys}
+        figure, [MENU[kind] for kind in kinds], visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys}
     )
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(**axes[0], showgrid=False, tickfont={"color": INK})
     telling = [r for kind in kinds for r in find_telling_cells(hybrid, kind)[:1]]
     title = say_cell(telling[0]) if telling else NOTHING
     table = [
-        (_MENU[r["segmentation"]], r["segment"], r["state"], say_integer(r['n_customers']), say_share(r["share_p"]),
+        (MENU[r["segmentation"]], r["segment"], r["state"], say_integer(r['n_customers']), say_share(r["share_p"]),
          say_number(r["ratio"]))
         for r in rows
     ]  # fmt: skip

@@ -15,9 +15,9 @@ from sojourn.pages.words.figures.triggers import (
     TRIGGERS_ABOUT,
     TRIGGERS_MISSING,
     say_finding,
-    say_hover,
     say_precursor,
     say_precursor_finding,
+    say_trigger_hover,
 )
 from sojourn.pages.words.numbers import is_sure, measure_surety, say_estimate, say_integer, say_share
 from sojourn.pages.words.texts import plain
@@ -80,7 +80,7 @@ def _label(r: Row, is_mixed: bool) -> str:
 def _dot(r: Row, colors: Colors, is_mixed: bool) -> Dot:
     color = palette_of(colors, r["to_state"]) if is_sure(r) else NEW_COLOR
     label = _label(r, is_mixed)
-    return Dot(r["hazard_ratio"], r["low"], r["high"], label, say_hover(r), color, r["kind"] == "touch")
+    return Dot(r["hazard_ratio"], r["low"], r["high"], label, say_trigger_hover(r), color, r["kind"] == "touch")
 
 
 MAX_PRECURSORS = 14

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sojourn.pages.figures.style import SOFT, draw_nothing, fade, finish, palette_of
-from sojourn.pages.words.figures.velocity import TRACKED_ABOUT, TRACKED_MISSING, say_finding
+from sojourn.pages.words.figures.velocity import TRACKED_ABOUT, TRACKED_MISSING, say_velocity_finding
 from sojourn.pages.words.numbers import say_count, say_date, say_duration
 from sojourn.pages.words.texts import plain
 from sojourn.pages.words.types import Colors, Row
 from sojourn.pages.words.velocity import (
     find_pace_changes,
+    say_pace,
     say_rates,
     say_target,
-    say_value,
     say_verdict,
 )
 from sojourn.playbook.objects import Target
@@ -58,7 +58,7 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
     weeks = [r["week_at"] for _, _, line in panels for r in line]
     figure.update_xaxes(tickformat="%-d %b\n%Y", nticks=5, range=_reach(weeks))
     figure.update_layout(showlegend=False)
-    return finish(figure, title=say_finding(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
+    return finish(figure, title=say_velocity_finding(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
                   table=(("week of", "move", "what"), _tabulate(panels)))  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _draw_target(figure: Figure, line: Sequence[Row], target: Target, color: str
     middle, low, high = ([factor * r[name] for r in line] for name in names)
     asked = target.median_s or target.at_least_p or target.at_most_p or 0.0
     about = [
-        f"Begun in the week of {say_date(r['week_at'])}: {say_value(r, target)}<br>"
+        f"Begun in the week of {say_date(r['week_at'])}: {say_pace(r, target)}<br>"
         f"{plain(target.name)}: {plain(say_target(target), 150)}: {say_verdict(r['verdict'])}"
         for r in line
     ]
@@ -158,7 +158,7 @@ def _tabulate(panels: Sequence[Panel]) -> list[list[str]]:
     for (origin, to), target, line in panels:
         for r in line[-8:]:
             if target is not None:
-                what = f"{say_value(r, target)}, {say_verdict(r['verdict'])}"
+                what = f"{say_pace(r, target)}, {say_verdict(r['verdict'])}"
             else:
                 (rate, low, high), per = say_rates(*(r[name] for name in ("rate", "rate_low", "rate_high")))
                 what = f"{rate} of 100 {per} ({low} to {high})"

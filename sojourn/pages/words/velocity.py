@@ -33,7 +33,7 @@ def say_target(target: Target) -> str:
     )
 
 
-def say_value(row: Mapping[str, Any], target: Target) -> str:
+def say_pace(row: Mapping[str, Any], target: Target) -> str:
     """What the stays begun in a week did, in the target's terms, with its interval."""
     if target.median_s is not None:
         return say_estimate(row["median_s"], row["low_s"], row["high_s"], say_duration)
@@ -54,7 +54,7 @@ def say_standing(standing: Standing) -> str:
         return f"{text} No week can be judged yet: that takes ten stays that could be followed for {follow}."
     text += (
         f" {say_verdict(last['verdict']).capitalize()} by those of the week of {say_date(last['week_at'])}, "
-        f"the latest that can be judged: {say_value(last, target)}."
+        f"the latest that can be judged: {say_pace(last, target)}."
     )
     n = standing.n_met + standing.n_missed + standing.n_open
     if n > 1:

@@ -23,7 +23,7 @@ def say_surest_moment(sure: Sequence[Row]) -> str:
     return say_moment_row(sure[0]).split(": ")[0] + "." if sure else "No moment surely announces an outcome."
 
 
-def say_dot(r: Row) -> str:
+def say_moment_dot(r: Row) -> str:
     """A moment and an outcome, in a hover label."""
     came = f"came {say_integer(r['n_completions'])} times to {say_count(r['n_customers'], 'customer')}"
     return (

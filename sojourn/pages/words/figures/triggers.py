@@ -38,7 +38,7 @@ def say_finding(triggers: pa.Table) -> str:
     return "Nothing sets a move off more clearly than chance would."
 
 
-def say_hover(r: Row) -> str:
+def say_trigger_hover(r: Row) -> str:
     """The row, in a hover label."""
     claim = "adjusted for who gets it" if r["is_adjusted"] else "association only"
     counts = f"{say_integer(r['n_exposed'])} of " if r["kind"] in ("touch", "own", "time") else ""

@@ -17,7 +17,7 @@ TRACKED_ABOUT = (
 TRACKED_MISSING = "No week has enough customers yet to say how often they move."
 
 
-def say_finding(changed: Sequence[Row]) -> str:
+def say_velocity_finding(changed: Sequence[Row]) -> str:
     """The finding that matters most."""
     if changed:
         return say_pace_change(changed[0])

@@ -94,7 +94,8 @@ def deploy(models: Path, outcome: str, record: dict[str, Any], playbook: str = B
 def wait_for(engine: Engine, is_so: Callable[[], bool]) -> None:
     """The engine looks every second for what is decided."""
     engine.live._models._look_at = 0.0
-    for _ in range(500):
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
         if is_so():
             return
         engine.live._models._look_at = 0.0

@@ -69,7 +69,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def example_of(command: str) -> str:
     root: Any = typer.main.get_command(app)
-    found = re.match(r"Example: `(sojourn [^`]+)`", root.commands[command].help)
+    found = re.match(r"Example: `(sojourn [^`]+)`", root.get_command(None, command).help)
     assert found, f"the help of {command} opens without an example"
     return found[1]
 

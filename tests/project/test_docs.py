@@ -184,8 +184,8 @@ def cli_commands() -> dict[str, Any]:
 
     def visit(name: str, command: Any) -> None:
         found[name] = command
-        for inner, one in getattr(command, "commands", {}).items():
-            visit(f"{name} {inner}", one)
+        for inner in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            visit(f"{name} {inner}", command.get_command(None, inner))
 
     visit("sojourn", typer.main.get_command(app))
     return found

@@ -40,7 +40,7 @@ bench: $(VENV)/.tools ## measure against the references, ratios in one run (docs
 
 docs: $(VENV)/.tools ## build the documentation site into site/, then run every block of the README and the docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	$(BIN)/python -m pytest tests/test_docs.py
+	$(BIN)/python -m pytest tests/project/test_docs.py
 	@echo "The site: site/index.html"
 
 # The tracking clients of others, each at the version that was tested, apart from what Sojourn needs itself.
@@ -60,6 +60,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python -m sojourn.pipelines.compile_ahead
 	@touch $@
 
 $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python

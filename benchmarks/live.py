@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,23 @@ from live_server import LiveServer, open_server
 from load import choose_probe
 
 from sojourn.act.changes import Change
+from sojourn.live.engine.environment import open_version
 from sojourn.live.engine.live import Live
-from sojourn.live.engine.recovery import apply_record, recover, save_snapshot
+from sojourn.live.engine.records import apply_record
+from sojourn.live.engine.recovery import recover, save_snapshot
 from sojourn.live.engine.service import Request
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.version.version import Version
 from sojourn.live.open import open_live
 from sojourn.live.replay.calls import read_calls
 from sojourn.live.settings import load_settings
 from sojourn.live.store.calls import decode_calls, encode_calls
-from sojourn.live.store.changes import NOTHING
+from sojourn.live.store.changes import NOTHING, Profile, StoredChange
 from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
 from sojourn.playbook.load import load_playbook, parse_playbook
 from sojourn.server.serve import set_pace
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
+from sojourn.states.model import draft_state_model
 
 ROOT = Path(__file__).resolve().parent.parent
 START_US = 1_780_000_000_000_000
@@ -74,7 +78,7 @@ def head(names: list[str]) -> None:
 
 def measure_http(folder: Path, seconds: float) -> list[dict[str, Any]]:
     """Throughput, latencies and reads of a real server."""
-    playbook = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    playbook = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     head(["batch", "events/s asked", "acknowledged", "ack p50 ms", "ack p99 ms", "visible p50 ms", "visible p99 ms",
           "reads/s", "read p50 ms", "read p99 ms"])  # fmt: skip
     rows = []
@@ -131,7 +135,7 @@ def commit_one_by_one(folder: Path, seconds: float = 3.0) -> float:
 def measure_process(folder: Path, seconds: float) -> list[dict[str, Any]]:
     """How soon a change is told after its call was handed over, without HTTP; Python is told what `serve` tells it."""
     set_pace()
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     head(["events/s, in this process", "told p50 ms", "told p99 ms"])
     rows = []
     for rate in (1_000, 10_000):
@@ -188,7 +192,7 @@ async def hand_over(live: Live, rate: int, seconds: float, batch: int = 20) -> l
 
 def measure_audiences(n_events: int = 60_000) -> dict[str, Any]:
     """CPU time per event with 5 and with 500 audiences."""
-    text = (files("sojourn") / "playbooks" / "shop.yaml").read_text(encoding="utf-8")
+    text = (files("sojourn.playbook") / "ready" / "shop.yaml").read_text(encoding="utf-8")
     calls = read_calls(simulate(500, days=60, seed=1).events, load_playbook("shop"))
     raw = calls.write(0, min(n_events, len(calls)))
     at = calls.at[: len(raw)].tolist()
@@ -225,13 +229,20 @@ def with_audiences(text: str, n: int) -> str:
 
 
 def make_version(folder: Path, playbook: str) -> Version:
-    parse_playbook(playbook)
-    (folder / "playbook.yaml").write_text(playbook, encoding="utf-8")
-    (folder / "live").mkdir()
-    with open_store(load_settings(folder).store) as store:
-        version = open_live(folder, load_settings(folder), store).make_version(1)
-    version.read_told, version.read_profiles = (lambda _: []), (lambda _: {})
-    return version
+    """A version whose store has nothing."""
+    parsed = parse_playbook(playbook)
+    model, within_us = draft_state_model(parsed), 30 * 86_400_000_000
+    return Version(1, parsed, model, folder / "past", duplicates_within_us=within_us, stored=NothingStored())
+
+
+class NothingStored:
+    """A store with nothing in it."""
+
+    def customer_changes(self, customer_ids: Sequence[str], *, include_revoked: bool = False) -> list[StoredChange]:
+        return []
+
+    def read_profiles(self, nodes: Sequence[int]) -> dict[int, Profile]:
+        return {}
 
 
 def feed(version: Version, raw: list[bytes], at: list[int], batch: int = 500) -> None:
@@ -248,7 +259,9 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
     """Bytes per customer, and how long a start takes."""
     project = folder / f"memory-{playbook}"
     project.mkdir()
-    text = SMALL if playbook == "small" else (files("sojourn") / "playbooks" / f"{playbook}.yaml").read_text("utf-8")
+    text = (
+        SMALL if playbook == "small" else (files("sojourn.playbook") / "ready" / f"{playbook}.yaml").read_text("utf-8")
+    )
     (project / "playbook.yaml").write_text(text, encoding="utf-8")
     (project / "live").mkdir()
     settings = load_settings(project)
@@ -256,7 +269,7 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
     names = [b"Product Viewed", b"Price Checked", b"Order Completed"]
     with open_store(settings.store) as store:
         live = open_live(project, settings, store)
-        version = live.make_version(1)
+        version = open_version(live.env, 1)
         for begin in range(0, 2 * n_customers, 20_000):
             which = rng.integers(0, 3, 20_000).tolist()
             users = [(begin + i) % n_customers for i in range(20_000)]
@@ -268,19 +281,19 @@ def measure_memory(folder: Path, n_customers: int, playbook: str) -> dict[str, A
             position = store.append([record])
             apply_record(version, next(iter(store.read_log(position - 1))))
         n_bytes, n_saved = version.n_bytes, time.perf_counter()
-        save_snapshot(live.folder, version)
+        save_snapshot(live.env.folder, version)
         save_s = time.perf_counter() - n_saved
-        parts = {"customers": version.customers, "ids": version.known, "messages": version.recent}
+        parts = {"customers": version.customers, "ids": version.identities, "messages": version.intake.recent}
         sizes = {name: part.n_bytes / n_customers * 1e6 / 2**30 for name, part in parts.items()}
-        version.past.close()
+        version.event_files.close()
         times = {}
         for how in ("snapshot", "whole log"):
             begin_s = time.perf_counter()
-            found = recover(store, live.folder, live.make_version, lambda *_: NOTHING, lambda _: None)
+            found = recover(store, live.env.folder, partial(open_version, live.env), lambda *_: NOTHING, lambda _: None)
             times[how] = time.perf_counter() - begin_s
             assert found.version.customers.n_customers == n_customers
-            found.version.past.close()
-            (live.folder / "snapshot.arrow").unlink(missing_ok=True)
+            found.version.event_files.close()
+            (live.env.folder / "snapshot.arrow").unlink(missing_ok=True)
     row = {
         "playbook": playbook, "slots": version.steps.layout.n_slots, "customers": n_customers,
         "gib_per_million": round(n_bytes / n_customers * 1e6 / 2**30, 2),

@@ -28,8 +28,9 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from live import head, make_version, say
 
 from sojourn.events.read import read_events
-from sojourn.live.engine.predictions import Deployed, fit_model, score_rows, show_predictions
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.predictions import fit_model, score_rows, show_predictions
+from sojourn.live.engine.version.in_use import Deployed
+from sojourn.live.engine.version.version import Version
 from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.live.store.calls import decode_calls, encode_calls
 from sojourn.playbook.load import load_playbook
@@ -40,7 +41,7 @@ from sojourn.predict.learning import find_outcome, horizon_of, make_learning_tab
 from sojourn.predict.outcome import describe_reader
 from sojourn.predict.reasons import read_model
 from sojourn.predict.registry import Card
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from sojourn.states.model import draft_state_model
 
 SIZES = (500, 100, 20, 1)
@@ -91,11 +92,11 @@ def feed(version: Version, raw: list[bytes], at: list[int], size: int, *, is_sco
 def run(calls: Calls, n: int, size: int, model: Any, *, is_scored: bool) -> tuple[float, float]:
     """CPU microseconds per event, and of them for scoring."""
     with tempfile.TemporaryDirectory() as folder:
-        version = make_version(Path(folder), (files("sojourn") / "playbooks" / "shop.yaml").read_text("utf-8"))
+        version = make_version(Path(folder), (files("sojourn.playbook") / "ready" / "shop.yaml").read_text("utf-8"))
         version.models = (fit_model(version, *model),)
         assert isinstance(version.models[0], Deployed), version.models
         cost = feed(version, calls.write(0, n), calls.at[:n].tolist(), size, is_scored=is_scored)
-        version.past.close()
+        version.event_files.close()
     return cost[0] / n * 1e6, cost[1] / n * 1e6
 
 
@@ -110,7 +111,7 @@ def check(version: Version, now: int) -> None:
 def read_one(calls: Calls, model: Any) -> float:
     """CPU microseconds to read the predictions of one customer once all has happened."""
     with tempfile.TemporaryDirectory() as folder:
-        version = make_version(Path(folder), (files("sojourn") / "playbooks" / "shop.yaml").read_text("utf-8"))
+        version = make_version(Path(folder), (files("sojourn.playbook") / "ready" / "shop.yaml").read_text("utf-8"))
         version.models = (fit_model(version, *model),)
         raw, at = calls.write(0, len(calls)), calls.at.tolist()
         feed(version, raw, at, 500, is_scored=False)
@@ -120,7 +121,7 @@ def read_one(calls: Calls, model: Any) -> float:
         for row in rows:
             show_predictions(version, row, at[-1])
         cost = (time.process_time() - begin) / len(rows) * 1e6
-        version.past.close()
+        version.event_files.close()
     return cost
 
 

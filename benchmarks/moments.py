@@ -26,7 +26,7 @@ from sojourn.fold.batch import Batch, fold_events, make_batch
 from sojourn.fold.layout import build_layout, moments_layout
 from sojourn.fold.primitives import Event, Pattern, find_completions
 from sojourn.live.engine.event_files import PastEvents
-from sojourn.live.engine.steps import Steps
+from sojourn.live.engine.version.steps import Steps
 from sojourn.playbook.load import parse_playbook
 from sojourn.playbook.objects import Playbook
 from sojourn.states.model import draft_state_model

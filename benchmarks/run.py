@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sojourn.simulation.simulate import simulate_to
+from sojourn.simulation.customers import simulate_to
 
 EVENTS_PER_CUSTOMER = 277  # of the simulation, in 180 days
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -57,7 +57,7 @@ def make_events(folder: Path, n_events: int) -> Path:
 
 def measure(events: Path, out: Path, compiled: Path | None = None) -> Cost:
     """Run the command in a process of its own; ``compiled``: another place than the usual one for compiled loops."""
-    start_it = [sys.executable, "-c", "from sojourn.cli import main; main()"]
+    start_it = [sys.executable, "-c", "from sojourn.cli.main import main; main()"]
     command = [*start_it, "run", str(events), "--playbook", "shop", "--out", str(out), "--json"]
     environment = os.environ | ({"NUMBA_CACHE_DIR": str(compiled)} if compiled else {})
     start = perf_counter()

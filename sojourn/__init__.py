@@ -14,11 +14,25 @@ if TYPE_CHECKING:
     from sojourn.errors import EventsError, PlaybookError, Problem, SojournError
     from sojourn.events.read import read_events
     from sojourn.pages.results import Results
+    from sojourn.pipelines.brief import brief
+    from sojourn.pipelines.check import check
     from sojourn.pipelines.explain import explain
+    from sojourn.pipelines.link import link
+    from sojourn.pipelines.moments import moments
+    from sojourn.pipelines.plan import plan
+    from sojourn.pipelines.predict import predict, predict_label
+    from sojourn.pipelines.results import ResultsFolder
+    from sojourn.pipelines.retrain import retrain
     from sojourn.pipelines.run import run
+    from sojourn.pipelines.segments import segments
+    from sojourn.pipelines.send_times import send_times
+    from sojourn.pipelines.sentiment import sentiment
+    from sojourn.pipelines.stability import stability
+    from sojourn.pipelines.substates import substates
+    from sojourn.pipelines.value import value
     from sojourn.playbook.load import load_playbook
     from sojourn.playbook.objects import Playbook
-    from sojourn.simulation.simulate import simulate
+    from sojourn.simulation.customers import simulate
 
 __version__ = "0.1.0"
 
@@ -28,12 +42,27 @@ __all__ = [
     "PlaybookError",
     "Problem",
     "Results",
+    "ResultsFolder",
     "SojournError",
+    "brief",
+    "check",
     "explain",
+    "link",
     "load_playbook",
+    "moments",
+    "plan",
+    "predict",
+    "predict_label",
     "read_events",
+    "retrain",
     "run",
+    "segments",
+    "send_times",
+    "sentiment",
     "simulate",
+    "stability",
+    "substates",
+    "value",
 ]
 
 _HOME = {
@@ -42,12 +71,27 @@ _HOME = {
     "PlaybookError": "sojourn.errors",
     "Problem": "sojourn.errors",
     "Results": "sojourn.pages.results",
+    "ResultsFolder": "sojourn.pipelines.results",
     "SojournError": "sojourn.errors",
+    "brief": "sojourn.pipelines.brief",
+    "check": "sojourn.pipelines.check",
     "explain": "sojourn.pipelines.explain",
+    "link": "sojourn.pipelines.link",
     "load_playbook": "sojourn.playbook.load",
+    "moments": "sojourn.pipelines.moments",
+    "plan": "sojourn.pipelines.plan",
+    "predict": "sojourn.pipelines.predict",
+    "predict_label": "sojourn.pipelines.predict",
     "read_events": "sojourn.events.read",
+    "retrain": "sojourn.pipelines.retrain",
     "run": "sojourn.pipelines.run",
-    "simulate": "sojourn.simulation.simulate",
+    "segments": "sojourn.pipelines.segments",
+    "send_times": "sojourn.pipelines.send_times",
+    "sentiment": "sojourn.pipelines.sentiment",
+    "simulate": "sojourn.simulation.customers",
+    "stability": "sojourn.pipelines.stability",
+    "substates": "sojourn.pipelines.substates",
+    "value": "sojourn.pipelines.value",
 }
 
 
@@ -70,9 +114,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps a public name for its function where a submodule is called the same (``sojourn.simulate``).
+    """Keeps a public name for its function where a package is called the same: ``sojourn.segments``.
 
-    Importing a submodule binds it on its package, which would hide the function from then on.
+    Importing a package binds it on its parent, which would hide the function from then on. What is in the package is
+    imported as ever: ``from sojourn.segments import find``.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 DATA = Path(os.environ.get("SOJOURN_DATA") or ROOT.parent / "shared" / "data")
 
 # No deadline: the first example of a property may compile a kernel. Continuous integration draws the same examples

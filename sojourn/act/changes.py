@@ -9,15 +9,15 @@ from typing import Any
 CHANGE_KINDS = (
     "transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left",
 )  # fmt: skip
-"""What can become so."""
+"""The kinds of changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that became so: one line of the feed, in the order of ``seq``, which rises by at least one.
+    """A change: one line of the change feed, in the order of ``seq``, which rises by at least one.
 
     ``id`` is the same whenever the same change is computed again. ``kind`` is ``transition``, ``transition_revoked``
-    (a late event, a merge or an erasure has shown that it never was), ``moment``, ``audience_entered`` or
+    (a late event, a merge or an erasure shows that it does not hold), ``moment``, ``audience_entered`` or
     ``audience_left``. ``name`` is the state that was entered, the moment, or the audience; ``before`` the state that
     was left. ``data`` is the rest, as plain JSON: cause, event_id, event_class, dwell_s, state_p, version, revokes.
     """

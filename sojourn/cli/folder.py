@@ -7,11 +7,8 @@ imported when its command is used: ``sojourn --help`` reads the line of each fro
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from sojourn.errors import Problem, SojournError
+from sojourn.frames.plugins import Place, find_plugins, load_plugin, read_constant
 
 COMMANDS = Path(__file__).parent / "commands"
 GROUP = "sojourn.commands"
@@ -32,28 +30,23 @@ FIRST = (
 """The order of ``sojourn --help``; commands that are not named here follow by name."""
 
 
-def find_commands() -> dict[str, Path | EntryPoint]:
+def find_commands() -> dict[str, Place]:
     """Where each command is, by its name, in the order of ``sojourn --help``."""
-    found: dict[str, Path | EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
-    found |= {p.stem.replace("_", "-"): p for p in COMMANDS.rglob("*.py") if not p.stem.startswith("_")}
+    found = find_plugins(COMMANDS, GROUP)
     order = {name: place for place, name in enumerate(FIRST)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
 
-def _name_module(file: Path) -> str:
-    return ".".join(("sojourn.cli.commands", *file.relative_to(COMMANDS).with_suffix("").parts))
-
-
-def load_module(name: str, place: Path | EntryPoint) -> ModuleType:
+def load_module(name: str, place: Place) -> ModuleType:
     """The module of a command. Raises SojournError when it has neither ``command`` nor ``app``."""
-    module: Any = place.load() if isinstance(place, EntryPoint) else import_module(_name_module(place))
+    module: Any = load_plugin(place)
     if not (hasattr(module, "command") or hasattr(module, "app")):
         what = f"the module {module.__name__} has neither 'command' nor 'app'"
         raise SojournError(Problem(f"sojourn {name}", what, command="sojourn --help"))
     return module  # type: ignore[no-any-return]
 
 
-def load_command(name: str, place: Path | EntryPoint) -> Any:
+def load_command(name: str, place: Place) -> Any:
     """The command as Click knows it."""
     module = load_module(name, place)
     short_help = getattr(module, "SHORT_HELP", None)
@@ -66,23 +59,18 @@ def load_command(name: str, place: Path | EntryPoint) -> Any:
     return get_command(alone)
 
 
-def read_short_help(place: Path | EntryPoint) -> str:
+def read_short_help(place: Place) -> str:
     """``SHORT_HELP`` of a command, read from its source without importing it; empty where there is none."""
-    if isinstance(place, EntryPoint):
-        return str(getattr(place.load(), "SHORT_HELP", ""))
-    for node in ast.parse(place.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["SHORT_HELP"]:
-            return str(ast.literal_eval(node.value))
-    return ""
+    return str(read_constant(place, "SHORT_HELP") or "")
 
 
 class FolderGroup(TyperGroup):
     """A group whose commands are found by :func:`find_commands` and imported when used."""
 
     _is_listing = False
-    _found: Mapping[str, Path | EntryPoint] | None = None
+    _found: Mapping[str, Place] | None = None
 
-    def _find(self) -> Mapping[str, Path | EntryPoint]:
+    def _find(self) -> Mapping[str, Place]:
         if self._found is None:
             self._found = find_commands()
         return self._found

@@ -15,9 +15,6 @@ from sojourn.errors import Problem, SojournError
 if TYPE_CHECKING:
     from sojourn.live.store.store import Store
 
-if TYPE_CHECKING:
-    pass
-
 EVENTS_HELP = "Event files (CSV, TSV, JSON lines, Parquet; .gz, .zst too), globs, URLs, or - for stdin."
 Events = Annotated[list[str], typer.Argument(metavar="EVENTS", show_default=False, help=EVENTS_HELP)]
 SomeEvents = Annotated[list[str] | None, typer.Argument(metavar="EVENTS", show_default=False, help=EVENTS_HELP)]
@@ -59,8 +56,8 @@ def parse_instant(option: str, text: str | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def _refuse_file(out: Path) -> None:
-    """Said before the work starts, since the work can take minutes."""
+def refuse_file(out: Path) -> None:
+    """Raise SojournError for a file; before the work starts, since the work can take minutes."""
     if out.exists() and not out.is_dir():
         raise SojournError(Problem("--out", f"{out} is a file, not a folder"))
 

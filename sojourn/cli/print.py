@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Progress = Callable[[str, int, int], None]
+from sojourn.frames.plain_values import plain
+from sojourn.frames.types import Progress
+from sojourn.pages.words.numbers import DASH, say_instant
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 100
@@ -91,55 +93,15 @@ def _ignore(stage: str, done: int, total: int) -> None:
     """No bars: the output is not a terminal, or JSON was asked for."""
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: instants as ISO text, missing and infinite numbers as null.
-
-    >>> plain({"at": datetime(2025, 6, 1), "p": float("nan"), "n": [1, 2.5]})
-    {'at': '2025-06-01T00:00:00', 'p': None, 'n': [1, 2.5]}
-    """
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    for method in ("to_pylist", "tolist", "item"):  # Arrow tables and arrays, NumPy arrays and scalars
-        if hasattr(value, method):
-            return plain(getattr(value, method)())
-    return str(value)
-
-
 def print_json(value: Any) -> None:
     """Print the value as indented JSON on standard output."""
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()  # a reader that has gone away is noticed here, not when the interpreter ends
 
 
-def show_duration(seconds: float | None) -> str:
-    """A duration in the unit a person would choose.
-
-    >>> [show_duration(s) for s in (0.4, 90, 7200, 400_000, None)]
-    ['0.4 s', '1.5 min', '2.0 h', '4.6 d', '–']
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def show_share(part: float, whole: float) -> str:
-    """A share as a percentage, or a dash where there is nothing to take a share of.
-
-    >>> show_share(1, 8), show_share(0, 0)
-    ('12.5 %', '–')
-    """
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+def show_at(text: str | None) -> str:
+    """An instant given as ISO text, as :func:`say_instant` words it; a dash where there is none."""
+    return say_instant(datetime.fromisoformat(text)) if text else DASH
 
 
 def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
@@ -152,15 +114,6 @@ def show_bar(value: float, most: float, width: int = BAR_WIDTH) -> str:
         return ""
     eighths = round(abs(value) / most * width * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
-
-
-def show_count(n: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun.
-
-    >>> show_count(1, "event class", "event classes"), show_count(1200, "row")
-    ('1 event class', '1,200 rows')
-    """
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def make_grid(*headings: tuple[str, str]) -> Table:

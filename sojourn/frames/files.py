@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ _EXAMPLE = re.compile(r"example_[0-9]+\.parquet")  # the only files of which one
 
 
 @contextmanager
-def open_output(out: str | Path | None, *, is_run: bool = False) -> Iterator[Path | None]:
+def open_output(out: str | Path | None, *, is_run: bool = False, stale: Collection[str] = ()) -> Iterator[Path | None]:
     """A temporary folder; its files move into ``out`` when the block ends well, else nothing has changed.
 
     Yields None when ``out`` is None. A folder that is there keeps all other files, but for a run: examples that an
-    earlier one wrote and this one did not are removed.
+    earlier one wrote and this one did not are removed. So are the files named in ``stale``.
     """
     if out is None:
         yield None
@@ -45,14 +45,14 @@ def open_output(out: str | Path | None, *, is_run: bool = False) -> Iterator[Pat
         partial.mkdir()
         try:
             yield partial
-            _publish(partial, target, is_run=is_run)
+            _publish(partial, target, is_run=is_run, stale=stale)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise SojournError(Problem(str(out), f"cannot be written ({error.strerror or error})")) from error
 
 
-def _publish(partial: Path, target: Path, *, is_run: bool) -> None:
+def _publish(partial: Path, target: Path, *, is_run: bool, stale: Collection[str]) -> None:
     """Move all files of ``partial`` to ``target``, or none; those of an earlier run give way."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,9 @@ def _publish(partial: Path, target: Path, *, is_run: bool) -> None:
                 move(here, replaced / here.name)
             move(file, here)
         written = {file.name for file in new}
-        for here in sorted(target.iterdir()) if is_run else ():
-            if _EXAMPLE.fullmatch(here.name) and here.name not in written and here.is_file():
+        for here in sorted(target.iterdir()) if is_run or stale else ():
+            is_stale = here.name in stale or (is_run and _EXAMPLE.fullmatch(here.name))
+            if is_stale and here.name not in written and here.is_file():
                 move(here, replaced / here.name)
     except BaseException:
         for source, to in reversed(done):

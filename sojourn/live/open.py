@@ -12,7 +12,9 @@ from typing import Any
 from sojourn.errors import Problem, SojournError
 from sojourn.frames.instants import now_us
 from sojourn.live.deploy import add_release
-from sojourn.live.engine.live import Limits, Live, Route
+from sojourn.live.engine.environment import Environment, Limits
+from sojourn.live.engine.live import Live
+from sojourn.live.engine.log_writer import Route
 from sojourn.live.engine.recovery import ACTIVE, note_active, read_active
 from sojourn.live.settings import Settings
 from sojourn.live.store.store import Store
@@ -46,9 +48,8 @@ def open_live(
         retention_s=settings.retention_s,
         read_beside=settings.read_beside and (os.cpu_count() or 1) > 1,
     )
-    return Live(
-        store, folder, limits, clock=clock, route=route, wake=wake, models=settings.models, results=settings.results
-    )
+    env = Environment(store, folder, limits, clock or now_us, settings.models, settings.results)
+    return Live(env, route=route, wake=wake)
 
 
 def _read_project(project: Path) -> Release:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sojourn.act.destinations.port import _DAY_S, KINDS, Destination
+from sojourn.act.destinations.port import _DAY_S, KINDS, Destination, list_kinds
 from sojourn.errors import Problem, SojournError
 from sojourn.playbook.reader import Reader
 from sojourn.playbook.yaml import MAX_BYTES, Mapped, Yaml, read_yaml
@@ -51,7 +51,7 @@ DESCRIPTIONS = {
     "retention": "when days of the archive are deleted for good; `never`: they stay",
     "read_beside": "`false`: calls are never read in a second process, which takes the work of a second core",
     "destinations": "where changes are sent: a name, and what follows, for each",
-    "destinations.type": "`webhook`",
+    "destinations.type": "`webhook`, or the kind that an installed package adds",
     "destinations.url": "where to send to",
     "destinations.secret": "the signing secret, `whsec_…`; better is `secret_from`",
     "destinations.secret_from": "the environment variable that holds the signing secret",
@@ -64,6 +64,7 @@ DESCRIPTIONS = {
     "destinations.purpose": "the purpose of consent without which nothing is sent",
     "destinations.max_age": "changes that are older are not sent, as after an import of the past; `never`: all are",
     "destinations.private_addresses": "`true` allows addresses of the own network",
+    "destinations.options": "names and texts that a kind of an installed package reads",
     "destinations.timeout": "how long an answer is waited for",
 }
 """What each setting is for; the reference has a row for each."""
@@ -72,7 +73,7 @@ _KEYS = ("server", "store", "models", "results", "commit_interval", "max_waiting
          "duplicates_within", "rate_limit", "stop_within", "archive_after", "retention", "read_beside",
          "destinations")  # fmt: skip
 _DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "predictions",
-                "at_least", "purpose", "max_age", "private_addresses", "timeout")  # fmt: skip
+                "at_least", "purpose", "max_age", "private_addresses", "options", "timeout")  # fmt: skip
 _URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{16,}={0,2}\Z")
 
@@ -192,13 +193,15 @@ def _read_destinations(reader: Reader, node: Yaml | None) -> tuple[Destination, 
 def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Destination:
     owner = f"destination '{name}'"
     section = reader.read_section(node, owner, _DESTINATION)
-    reader.read_choice(section.get("type"), f"{owner} type", ("webhook",), "webhook")
-    url = reader.read_text(reader.require(section, "url", owner, line), f"{owner} url") or ""
+    kind = reader.read_choice(section.get("type"), f"{owner} type", list_kinds(), Destination.type)
+    is_webhook = kind == Destination.type
+    url_node = reader.require(section, "url", owner, line) if is_webhook else section.get("url")
+    url = reader.read_text(url_node, f"{owner} url") or ""
     if url and not _URL.match(url):
         reader.fail(line, f"{owner} needs a url as https://example.org/hook, without a user and without #")
     secret = reader.read_text(section.get("secret"), f"{owner} secret")
     secret_from = reader.read_text(section.get("secret_from"), f"{owner} secret_from")
-    if (secret is None) == (secret_from is None):
+    if is_webhook and (secret is None) == (secret_from is None):
         reader.fail(line, f"{owner} needs either secret_from, an environment variable, or secret")
     if secret is not None and not _SECRET.match(secret):
         reader.fail(line, f"{owner} needs a secret as whsec_ and at least 16 characters of base64")
@@ -216,7 +219,13 @@ def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Desti
         max_age_s=_read_age(reader, section.get("max_age"), f"{owner} max_age", Destination.max_age_s),
         is_private_allowed=reader.read_bool(section.get("private_addresses"), f"{owner} private_addresses"),
         timeout_s=_read_short(reader, section.get("timeout"), f"{owner} timeout", Destination.timeout_s),
+        type=kind, options=_read_options(reader, section.get("options"), f"{owner} options"),
     )  # fmt: skip
+
+
+def _read_options(reader: Reader, node: Yaml | None, what: str) -> tuple[tuple[str, str], ...]:
+    entries = reader.read_entries(node, what, "option")
+    return tuple((name, reader.read_text(value, f"{what} {name}") or "") for name, _, value in entries)
 
 
 def _read_least(reader: Reader, node: Yaml | None, what: str) -> tuple[tuple[str, float], ...]:

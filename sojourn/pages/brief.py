@@ -14,18 +14,20 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.pages.html import fill_page
 from sojourn.pages.words.numbers import (
     is_sure,
     say_count,
     say_date,
     say_duration,
+    say_integer,
     say_list,
     say_number,
     say_share,
     say_times,
-    shorten,
 )
 from sojourn.pages.words.states import find_marks, say_mark
+from sojourn.pages.words.texts import shorten
 from sojourn.pages.words.transitions import find_medians, find_signals
 from sojourn.playbook.objects import Playbook, State
 
@@ -95,17 +97,15 @@ def write_brief(
 
 def render_brief(words: Words, form: Format = "md") -> str:
     """The brief as one page of Markdown or of HTML that loads nothing; every text in it is escaped."""
+    if form == "html":
+        return fill_page("brief.html.j2", words)
     from jinja2 import Environment, StrictUndefined
 
-    template = (files("sojourn.pages") / "templates" / f"brief.{form}.j2").read_text(encoding="utf-8")
+    template = (files("sojourn.pages") / "templates" / "brief.md.j2").read_text(encoding="utf-8")
     environment = Environment(
-        autoescape=form == "html",
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    page = environment.from_string(template).render(brief=_escape_all(words) if form == "md" else words)
+    page = environment.from_string(template).render(brief=_escape_all(words))
     return re.sub(r"\n{3,}", "\n\n", page).lstrip("\n")
 
 
@@ -168,7 +168,7 @@ def _say_moves(matrix: Sequence[Row], state: str, *, is_in: bool) -> list[str]:
     n = sum(r["n"] for r in rows)
     word = "from" if is_in else "to"
     side = "in" if is_in else "out"
-    return [f"{word} {r[there]}: {say_share(r['n'] / n)} of the {n:,} moves {side}" for r in rows[:3]]
+    return [f"{word} {r[there]}: {say_share(r['n'] / n)} of the {say_integer(n)} moves {side}" for r in rows[:3]]
 
 
 def _say_signs(

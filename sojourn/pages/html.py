@@ -1,6 +1,6 @@
-"""The report: one self-contained HTML page that says what a run found, for people who do not read code.
+"""Pages: self-contained HTML files that all extend one template, ``base.html.j2``.
 
-It loads nothing from anywhere: plotly.js comes from the wheel and is inlined once, and a content security policy in
+A page loads nothing from anywhere: plotly.js comes from the wheel and is inlined once, and a content security policy in
 the page allows only its own two scripts, by their hashes. Every text from playbook or data is escaped, in the HTML by
 Jinja, in the figures' data by :func:`embed_figure`.
 """
@@ -37,28 +37,29 @@ LOADER = """
 """
 
 
-def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]]) -> str:
+def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """A page from one of the package's templates: ``page`` holds its words, ``figures`` those of :func:`embed_figure`.
 
-    Texts are escaped here; the page loads nothing, and runs plotly.js and :data:`LOADER` only.
+    Texts are escaped here. The page loads nothing; with figures it runs plotly.js and :data:`LOADER`, else no script.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
 
-    # A script's hash is over its text as the browser reads it, which turns line ends into "\n".
-    plotly_js = get_plotlyjs().replace("\r\n", "\n")
     folder = files("sojourn.pages") / "templates"
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
     )  # fmt: skip
+    scripts = [] if figures is None else [_read_plotly(), LOADER]
     return environment.get_template(template).render(
-        page=page,
-        figures=figures,
-        plotly_js=plotly_js,
-        loader=LOADER,
-        policy=write_policy([plotly_js, LOADER]),
+        page=page, figures=figures or {}, scripts=scripts, policy=write_policy(scripts)
     )
+
+
+def _read_plotly() -> str:
+    """plotly.js with the line ends that a browser reads: a script's hash is over that text."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).replace("\r\n", "\n")
 
 
 def write_policy(scripts: list[str]) -> str:
@@ -66,6 +67,8 @@ def write_policy(scripts: list[str]) -> str:
 
     >>> write_policy([""])[:52]
     "default-src 'none'; script-src 'sha256-47DEQpj8HBSa+"
+    >>> write_policy([])[:38]
+    "default-src 'none'; script-src 'none';"
     """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts

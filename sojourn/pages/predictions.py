@@ -18,7 +18,18 @@ from sojourn.pages.figures.predictions import (
     draw_weights,
 )
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_share
+from sojourn.pages.words.numbers import (
+    say_count,
+    say_date,
+    say_duration,
+    say_error,
+    say_integer,
+    say_loss,
+    say_probability,
+    say_score,
+    say_share,
+)
+from sojourn.pages.words.predictions import say_price
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -72,10 +83,10 @@ def write_words(facts: Mapping[str, Any], warning: str | None, drawn: list[str])
     ahead = facts.get("ahead") or {}
     why = ahead.get("why_not") or {}
     if warning or "early_warning" in why:
-        says = [warning] if warning else [f"Not told: {why['early_warning']}"]
+        says = [warning] if warning else [f"Not known: {why['early_warning']}"]
         parts.append(_part("Early warning", says, [name for name in ("warning", "signals") if name in drawn]))
     if "next_state" in ahead or "next_state" in why:
-        says = [f"Not told: {why['next_state']}"] if "next_state" in why else []
+        says = [f"Not known: {why['next_state']}"] if "next_state" in why else []
         parts.append(_part("The next state", says, [name for name in ("next-state",) if name in drawn]))
     if "next_time" in ahead or "next_time" in why:
         parts.append(_part("When it happens next", [_say_time(ahead, why)], []))
@@ -103,7 +114,7 @@ def _write_outcome(card: Mapping[str, Any], number: int, drawn: list[str]) -> Wo
     says = [
         f"It happens to {say_share(card['base_rate'])}. Of the likeliest tenth it happened to "
         f"{say_share(gains['kept'])}, and {say_share(gains['promised'])} was promised. In use: {card['deployed']}.",
-        card["price_in_words"],
+        say_price(card["price"]),
     ]
     if "window" in card:
         window = card["window"]
@@ -114,10 +125,10 @@ def _write_outcome(card: Mapping[str, Any], number: int, drawn: list[str]) -> Wo
             f"{_day(window['test_at'])} on other customers.",
         )
     facts = [
-        {"number": f"{in_use['auc']:.3f}", "what": "area under the ROC curve"},
+        {"number": say_score(in_use["auc"]), "what": "area under the ROC curve"},
         {"number": say_share(gains["gain"]), "what": "of them in the likeliest tenth"},
-        {"number": f"{card['threshold']['p']:.2f}", "what": "probability from which acting pays"},
-        {"number": f"{card['n_rows']:,}", "what": "rows learned from"},
+        {"number": say_probability(card["threshold"]["p"]), "what": "probability from which acting pays"},
+        {"number": say_integer(card["n_rows"]), "what": "rows learned from"},
     ]
     doubts = [f"{leak['why']}." for leak in card["leaks"]] + [f"{note}." for note in card.get("notes") or []]
     names = [name for name in drawn if name.startswith(f"{number}-")]
@@ -130,12 +141,12 @@ def _day(text: str) -> str:
 
 def _say_time(ahead: Mapping[str, Any], why: Mapping[str, str]) -> str:
     if "next_time" in why:
-        return f"Not told: {why['next_time']}"
-    told = ahead["next_time"]
-    gain, error = told["log_loss_base"] - told["log_loss"], told["log_loss_gain_se"]
+        return f"Not known: {why['next_time']}"
+    found = ahead["next_time"]
+    gain, error = found["log_loss_base"] - found["log_loss"], found["log_loss_gain_se"]
     verdict = "better than" if gain > 2 * error else "no better, beyond chance, than"
     return (
-        f"The time of the next {told['event']} is foreseen {verdict} as if everybody were alike: log loss "
-        f"{told['log_loss']:.4f} against {told['log_loss_base']:.4f} (gain ± {error:.4f}). Each customer's days are in "
-        "next_time.parquet."
+        f"The time of the next {found['event']} is predicted {verdict} as if everybody were alike: log loss "
+        f"{say_loss(found['log_loss'])} against {say_loss(found['log_loss_base'])} (gain "
+        f"{say_error(gain, error, say_loss)}). Each customer's days are in next_time.parquet."
     )

@@ -11,22 +11,25 @@ import pyarrow.compute as pc
 
 from sojourn.pages.figures.report import count_now_and_before
 from sojourn.pages.figures.style import color_states
+from sojourn.pages.gaps import fill_gaps, mark_sections
 from sojourn.pages.html import embed_figure, fill_page
 from sojourn.pages.results import Results
 from sojourn.pages.words.numbers import (
     say_change,
     say_count,
     say_date,
+    say_difference,
     say_duration,
     say_few,
     say_instant,
+    say_integer,
     say_list,
     say_number,
     say_share,
-    shorten,
 )
 from sojourn.pages.words.segments import say_hybrid
 from sojourn.pages.words.states import find_marks, say_leaving, say_mark, say_state, say_what_to_watch, strength_of
+from sojourn.pages.words.texts import shorten
 from sojourn.pages.words.transitions import (
     find_signals,
     find_sure_journeys,
@@ -57,6 +60,7 @@ def write_page(results: Results) -> Words:
     cards = [write_card(results, name, counts, before) for name in counts]
     colors = color_states(list(results.model["states"]))
     return {
+        "left_out": mark_sections(results),
         "title": f"Who is in which state: {shorten(book.name, 60)}",
         "about": book.about,
         "as_of": say_instant(now),
@@ -96,9 +100,9 @@ def write_facts(results: Results, counts: Mapping[str, int], now: datetime) -> l
     moves = pc.sum(pc.greater(moved_at, week_ago)).as_py() or 0
     sure = pc.mean(results.customers["state_p"]).as_py()
     return [
-        {"number": f"{sum(counts.values()):,}", "what": "customers in a state"},
-        {"number": f"{results.run['rows']['accepted']:,}", "what": "events used"},
-        {"number": f"{moves:,}", "what": "moves in the last seven days"},
+        {"number": say_integer(sum(counts.values())), "what": "customers in a state"},
+        {"number": say_integer(results.run["rows"]["accepted"]), "what": "events used"},
+        {"number": say_integer(moves), "what": "moves in the last seven days"},
         {"number": say_share(sure), "what": "average certainty of a customer's state"},
     ]
 
@@ -138,8 +142,8 @@ def write_card(results: Results, name: str, counts: Mapping[str, int], before: M
     return {
         "name": name,
         "place": list(counts).index(name),
-        "number": f"{counts[name]:,}",
-        "share": say_share(counts[name] / total) if total else "0 %",
+        "number": say_integer(counts[name]),
+        "share": say_share(counts[name] / total) if total else say_share(0.0),
         "percent": 100 * counts[name] / total if total else 0.0,
         "change": say_change(counts[name] - before.get(name, 0)),
         "leaving": say_leaving(results, name),
@@ -191,7 +195,7 @@ def write_person(results: Results, place: int, colors: Mapping[str, str], now: d
         "reasons": [
             {
                 "what": r["what"],
-                "weight": f"{r['weight']:+.1f}",
+                "weight": say_difference(r["weight"]),
                 "percent": round(50 * abs(r["weight"]) / most, 1),
                 "is_for": r["weight"] >= 0,
             }
@@ -225,11 +229,11 @@ def write_unsure(results: Results) -> str:
     if not pairs:
         return f"{text}."
     (state, other), n = max(pairs.items(), key=lambda item: item[1])
-    return f"{text}; the doubt is most often between {state} and {other} ({n:,})."
+    return f"{text}; the doubt is most often between {state} and {other} ({say_integer(n)})."
 
 
 def write_trust(results: Results) -> list[str]:
-    """How calm, how late and how good at predicting the states are, in sentences."""
+    """Hysteresis, delay and predictive value of the states, in sentences."""
     run, thresholds = results.run, results.model.get("thresholds") or {}
     said = []
     flaps = run.get("flaps") or {}
@@ -241,7 +245,7 @@ def write_trust(results: Results) -> list[str]:
     if thresholds.get("enter") is not None:
         said.append(_say_thresholds(thresholds))
     said += _compare_held_out(run.get("held_out") or {})
-    said += [f"Predicting {sentence}" for sentence in run.get("foresight_in_words") or []]
+    said += [f"Predictive value of states: {sentence}" for sentence in run.get("foresight_in_words") or []]
     return said
 
 
@@ -315,8 +319,8 @@ def write_quality(results: Results) -> Words:
     run, rows = results.run, results.run["rows"]
     were = "was" if rows["read"] == 1 else "were"
     summary = (
-        f"{say_count(rows['read'], 'row')} {were} read: {rows['accepted']:,} accepted, "
-        f"{rows['duplicate']:,} left out as duplicates, {rows['quarantined']:,} quarantined."
+        f"{say_count(rows['read'], 'row')} {were} read: {say_integer(rows['accepted'])} accepted, "
+        f"{say_integer(rows['duplicate'])} left out as duplicates, {say_integer(rows['quarantined'])} quarantined."
     )
     refused = results.quarantine.slice(0, MANY_ROWS).to_pylist()
     unmapped = sorted((run.get("unmapped_events") or {}).items(), key=lambda item: (-item[1], item[0]))
@@ -333,7 +337,7 @@ def write_quality(results: Results) -> Words:
         ],
         "n_more": max(0, results.quarantine.num_rows - MANY_ROWS),
         "classes": [_write_class(c) for c in run.get("event_classes") or []],
-        "unmapped": [(name, f"{n:,}") for name, n in unmapped[:MANY_ROWS]],
+        "unmapped": [(name, say_integer(n)) for name, n in unmapped[:MANY_ROWS]],
     }
 
 
@@ -341,9 +345,9 @@ def _write_class(c: Mapping[str, Any]) -> Words:
     measures = (c.get("measures") or {}).items()
     return {
         "name": c["event_class"],
-        "rows": f"{c['n_rows']:,}",
-        "customers": f"{c.get('n_customers') or 0:,}",
-        "sessions": f"{c.get('n_sessions') or 0:,}",
+        "rows": say_integer(c["n_rows"]),
+        "customers": say_integer(c.get("n_customers") or 0),
+        "sessions": say_integer(c.get("n_sessions") or 0),
         "measures": ", ".join(
             f"{name} {say_number(float(v))}" for name, v in measures if v is not None and isfinite(v)
         ),
@@ -364,7 +368,7 @@ def write_making(results: Results) -> Words:
             ("seed", str(run.get("seed", ""))),
             ("libraries", ", ".join(f"{name} {number}" for name, number in versions.items())),
         ],
-        "stages": [(s["stage"], f"{s['seconds']:.1f} s", f"{s['peak_mb']:,.0f} MB") for s in stages],
+        "stages": [(s["stage"], say_duration(s["seconds"]), f"{say_number(s['peak_mb'])} MB") for s in stages],
     }
 
 
@@ -373,5 +377,6 @@ def render_report(results: Results) -> str:
 
     Reads nothing but ``results`` and the package's own template; the same results give the same page.
     """
-    figures = {name: embed_figure(figure) for name, figure in results.figures.items()}
-    return fill_page("report.html.j2", write_page(results), figures)
+    whole = fill_gaps(results)
+    figures = {name: embed_figure(figure) for name, figure in whole.figures.items()}
+    return fill_page("report.html.j2", write_page(whole), figures)

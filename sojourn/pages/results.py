@@ -21,6 +21,7 @@ class Results:
 
     ``moves`` holds the tables of :mod:`sojourn.transitions.matrix` by name, ``examples`` one trace per example
     customer, ``fingerprints`` what marks each state, ``model`` and ``run`` what ``model.json`` and ``run.json`` say.
+    Tables of stages that were left out (``run["left_out"]``) are not there.
     """
 
     playbook: Playbook
@@ -44,7 +45,8 @@ class Results:
     def figures(self) -> Mapping[str, Figure]:
         """The report's figures by name, drawn on first use."""
         if not self._figures:
-            from sojourn.pages.figures.report import draw_all
+            from sojourn.pages.figures.report import draw_all  # loads Plotly
+            from sojourn.pages.gaps import fill_gaps
 
-            self._figures.update(draw_all(self))
+            self._figures.update(draw_all(fill_gaps(self)))
         return self._figures

@@ -19,8 +19,8 @@ from sojourn.pages.figures.segments import (
 )
 from sojourn.pages.figures.style import COLORS
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_number, say_share
-from sojourn.pages.words.segments import say_audit, say_standing
+from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_number, say_share
+from sojourn.pages.words.segments import say_audit, say_segment_standing
 from sojourn.segments.find import Segment
 from sojourn.segments.study import Study
 
@@ -74,7 +74,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def _write_page(study: Study, figures: Mapping[str, Any]) -> dict[str, Any]:
     found = study.segments
     n = found.customers.num_rows
-    standing = "" if study.relevance is None else f" {say_standing(study.relevance)}"
+    standing = "" if study.relevance is None else f" {say_segment_standing(study.relevance)}"
     parts = [{"title": title, "about": about + (standing if title == _WORTH else ""),
               "figures": [f for f in names if f in figures]} for title, about, names in _PARTS]  # fmt: skip
     doubts = [*study.doubts, *([study.why_not] if study.why_not else []), *say_audit(study)]
@@ -132,4 +132,4 @@ def _list_outliers(customers: pa.Table) -> dict[str, str] | None:
     shown = [str(one) for one in ids.slice(0, _MOST_OUTLIERS).to_pylist()]
     more = len(ids) - len(shown)
     about = "Far from everybody else. They did not take part in finding segments; look at each before acting."
-    return {"about": about, "ids": ", ".join(shown) + (f" and {more:,} more" if more else "")}
+    return {"about": about, "ids": ", ".join(shown) + (f" and {say_integer(more)} more" if more else "")}

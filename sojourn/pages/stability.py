@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from sojourn.pages.figures.stability import draw_split, draw_turnover
-from sojourn.pages.html import LOADER, embed_figure, write_policy
-from sojourn.pages.words.numbers import say_number, say_share
+from sojourn.pages.html import embed_figure, fill_page
+from sojourn.pages.words.numbers import say_days, say_integer, say_or_dash, say_score, say_share
 
 Row = Mapping[str, Any]
 
@@ -25,25 +24,16 @@ VERDICTS = {
 
 def render_stability(rows: Sequence[Row], title: str, about: str) -> str:
     """The page of the rows of ``stability.parquet``, as UTF-8 text of about 5 MB, most of it plotly.js."""
-    from jinja2 import Environment, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    plotly_js = get_plotlyjs().replace("\r\n", "\n")
     is_given = all(r["method"] == "given" for r in rows)
     figure = embed_figure(draw_turnover(rows) if is_given else draw_split(rows))
     methods = list(dict.fromkeys(r["method"] for r in rows))
-    template = (files("sojourn.pages") / "templates" / "stability.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
-        title=title,
-        about=about,
-        figure=figure,
-        methods=[_write_method(method, [r for r in rows if r["method"] == method]) for method in methods],
-        meanings=VERDICTS,
-        plotly_js=plotly_js,
-        loader=LOADER,
-        policy=write_policy([plotly_js, LOADER]),
-    )
+    page = {
+        "title": title,
+        "about": about,
+        "methods": [_write_method(method, [r for r in rows if r["method"] == method]) for method in methods],
+        "meanings": VERDICTS,
+    }
+    return fill_page("stability.html.j2", page, {"stability": figure})
 
 
 def _write_method(method: str, rows: Sequence[Row]) -> dict[str, Any]:
@@ -55,10 +45,10 @@ def _write_method(method: str, rows: Sequence[Row]) -> dict[str, Any]:
             {
                 "name": r["segment"],
                 "about": r.get("about") or "",
-                "n": f"{r['n_customers']:,}",
-                "again": "–" if r.get("found_again") is None else f"{r['found_again']:.2f}",
-                "half_life": "–" if r["half_life_days"] is None else f"{say_number(r['half_life_days'])} days",
-                "unchanged": "–" if r["unchanged_share"] is None else say_share(r["unchanged_share"]),
+                "n": say_integer(r["n_customers"]),
+                "again": say_or_dash(r.get("found_again"), say_score),
+                "half_life": say_or_dash(r["half_life_days"], say_days),
+                "unchanged": say_or_dash(r["unchanged_share"], say_share),
                 "verdict": r["verdict"],
                 "says": r["says"],
             }

@@ -1,6 +1,6 @@
-"""How a playbook fits the events: what its rules match, what they miss, and what never happens.
+"""The job `check`: how a playbook fits the events; what its rules match, what they miss, and what never happens.
 
-:func:`check_playbook` is what ``sojourn check`` does. Mistakes of the playbook raise; findings about the events are
+:func:`check` is what ``sojourn check`` does. Mistakes of the playbook raise; findings about the events are
 returned, since a playbook may rightly name things that one file lacks.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, nearest
-from sojourn.playbook.load import load_playbook
+from sojourn.frames.types import Progress
+from sojourn.pipelines.inputs import read_playbook
 from sojourn.playbook.objects import Playbook
 
 if TYPE_CHECKING:
     from sojourn.events.read import EventLog
 
-Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
 Finding = tuple[str, int | None, str, str | None]
 """What it is about, the line of the playbook, what was found, and the nearest right word."""
@@ -35,11 +35,11 @@ MOSTLY = 0.5
 """Share of rows without a value above which a measure or property is a finding."""
 
 
-def check_playbook(
+def check(
     playbook: str | Path | Playbook,
     events: Any = None,
     *,
-    clock: datetime,
+    clock: datetime | None = None,
     n_threads: int = 1,
     progress: Progress | None = None,
 ) -> Row:
@@ -48,13 +48,13 @@ def check_playbook(
     Keys: ``playbook``, ``states``, ``n_event_classes``, ``n_features``, ``n_indicators``, ``n_targets``;
     ``findings``, a list of ``about, line, text``; and ``events``, None or the rows read, ``classes``, ``unmapped``,
     ``measures``, ``properties``, ``channels``, ``labels``, ``indicators`` and ``features`` (see :func:`check_log`).
-    ``clock`` is the instant after which events lie in the future. Raises PlaybookError with every problem of the
-    playbook, EventsError when the events cannot be read.
+    ``clock`` is the instant after which events lie in the future; by default now. Raises PlaybookError with
+    every problem of the playbook, EventsError when the events cannot be read.
 
-    >>> check_playbook("shop", clock=datetime(2025, 6, 1))["states"][0]
+    >>> check("shop")["states"][0]
     'discovery'
     """
-    read = playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+    read = read_playbook(playbook)
     found: Row = {
         "playbook": read.name,
         "version": read.version,
@@ -77,7 +77,7 @@ def check_playbook(
             if progress:
                 progress("events", done, total)
 
-        log = read_events(events, read, now=None, clock=clock, progress=watch, n_threads=n_threads)
+        log = read_events(events, read, now=None, clock=clock or datetime.now(UTC), progress=watch, n_threads=n_threads)
         where = str(playbook) if isinstance(playbook, (str, Path)) else str(read.path or read.name)
         facts = check_log(read, log, n_threads=n_threads)
         found["events"] = facts

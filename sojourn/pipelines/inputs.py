@@ -1,24 +1,48 @@
-"""Reads what jobs start from: the playbook and the events."""
+"""Reads what jobs start from: the playbook, the events, plain tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sojourn.cli.print import Progress
+from sojourn.frames.files import read_plain
+from sojourn.frames.types import Progress
+from sojourn.playbook.load import load_playbook
+from sojourn.playbook.objects import Playbook
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
     from sojourn.events.read import EventLog
-    from sojourn.playbook.objects import Playbook
 
 
-def read_log(events: Sequence[str], book: Playbook, progress: Progress) -> EventLog:
-    """The events of the files and what became of every row. Raises SojournError where not one can be used."""
+def ignore(stage: str, done: int, total: int) -> None:
+    """The progress that nobody asked for."""
+
+
+def read_playbook(playbook: str | Path | Playbook) -> Playbook:
+    """The playbook of a file, or the ready one of that name. Raises PlaybookError with every problem."""
+    return playbook if isinstance(playbook, Playbook) else load_playbook(playbook)
+
+
+def read_log(events: Any, book: Playbook, progress: Progress) -> EventLog:
+    """The events and what became of every row. Raises SojournError where not one can be used."""
     from sojourn.events.read import need_events, read_events
 
     log = read_events(
-        list(events), book, now=None, clock=datetime.now(UTC),
+        events, book, now=None, clock=datetime.now(UTC),
         progress=lambda done, all_: progress("read events", done, all_),
     )  # fmt: skip
     return need_events(log, book)
+
+
+def read_table(source: Any, columns: Sequence[str] = ()) -> pa.Table:
+    """A plain table: of a file (CSV, TSV, JSON lines, Parquet), or anything with the Arrow interface."""
+    if isinstance(source, (str, Path)):
+        return read_plain(source, columns)
+    import pyarrow as pa
+
+    return pa.table(source)

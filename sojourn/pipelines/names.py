@@ -1,11 +1,10 @@
-"""The names that people gave to discovered states: kept beside the results, shown in their place.
+"""The job `names`: the names that people gave to discovered states, kept beside the results, shown in their place.
 
 In tables a discovered state stays ``extra_1``, whatever it is called: names may change, keys may not.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.files import write_json
 from sojourn.pages.results import Results
+from sojourn.pipelines.results import ResultsFolder
 from sojourn.states.hmm.model import Model
 from sojourn.states.model_file import load_model
 from sojourn.states.substates import (
@@ -31,17 +30,17 @@ from sojourn.states.substates import (
     read_emission,
 )
 
-NAMES = "names.json"
+NAMES = "names"
 MOST_LETTERS = 60
 
 
 def read_names(folder: Path) -> tuple[Named, ...]:
     """The names kept in a results folder; none where there are none. Raises SojournError for a file that is broken."""
-    path = folder / NAMES
+    path = folder / f"{NAMES}.json"
     if not path.exists():
         return ()
     try:
-        return load_named(json.loads(path.read_text(encoding="utf-8")))
+        return load_named(ResultsFolder(folder).read_json(NAMES))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"these are no names that `sojourn name` wrote ({type(error).__name__}: {error}); repair or delete it"
         raise SojournError(Problem(str(path), what)) from None
@@ -71,7 +70,7 @@ def name_substate(folder: Path, state: str, name: str) -> Substate:
     taken = [*(s for s in model.states if not s.startswith(EXTRA)), *(n.name for n in kept)]
     _check_name(name, taken)
     kept.append(Named(state, name, read_emission(model, model.states.index(state))))
-    write_json(dump_named(sorted(kept, key=lambda n: n.state)), folder / NAMES)
+    ResultsFolder(folder).replace_json(NAMES, dump_named(sorted(kept, key=lambda n: n.state)))
     return next(s for s in list_substates(folder)[0] if s.state == state)
 
 
@@ -91,7 +90,7 @@ def _read_model(folder: Path) -> Model:
         command = f"sojourn run EVENTS --playbook PLAYBOOK --out {folder}"
         raise SojournError(Problem(str(folder), "holds no results of a run", command=command))
     try:
-        return load_model(json.loads(path.read_text(encoding="utf-8")))
+        return load_model(ResultsFolder(folder).read_json("model"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"this is no model of this version of Sojourn ({type(error).__name__}: {error})"
         raise SojournError(Problem(str(path), what)) from None

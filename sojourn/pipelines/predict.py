@@ -1,157 +1,169 @@
-"""The rest of what `sojourn predict` tells: the next state, the next purchase, and how early churn is warned of."""
+"""The job `predict`: what customers will do next, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from sojourn.cli import print as output
-from sojourn.errors import EventsError
+from sojourn.errors import Problem, SojournError, nearest
+from sojourn.frames.plain_values import plain
+from sojourn.frames.types import Progress
+from sojourn.pages.predictions import render_predictions
+from sojourn.pages.words.predictions import say_added, say_warning
+from sojourn.pipelines.ahead import Ahead, look_ahead
+from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
+from sojourn.pipelines.results import ResultsFolder
 from sojourn.playbook.objects import Playbook
-from sojourn.predict.early_warning import EarlyWarning, warn_early
-from sojourn.predict.from_events import choose_instants, draw_events, fit_states_until
-from sojourn.predict.learning import horizon_of
-from sojourn.predict.next import NextState, predict_next_state
-from sojourn.predict.next_purchase import NextPurchase, predict_next_time
+from sojourn.predict.from_events import Foreseen, predict_outcomes
+from sojourn.predict.learning import find_outcome
+from sojourn.predict.outcome import Prediction, describe_prediction, predict_table
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from sojourn.predict.from_events import Foreseen
-    from sojourn.predict.outcome import Prediction
-
-_STATE_DAYS, _WEEKS = 7.0, 8
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, eq=False)
-class Ahead:
-    """The next state, the next event of the first outcome that is one, the early warning; or in words why not."""
+class Predicted:
+    """What was predicted: of events ``outcomes`` and what lies ahead, of a plain table ``label``.
 
-    next_state: NextState | None
-    next_time: NextPurchase | None
-    warning: EarlyWarning | None
-    why_not: dict[str, str]
+    ``tables``: ``predictions``, of events also ``next_state`` and ``next_time``. ``facts``: what
+    ``prediction_models.json`` holds, models included.
+    """
+
+    facts: Mapping[str, Any]
+    tables: Mapping[str, pa.Table]
+    outcomes: tuple[Foreseen, ...] = ()
+    ahead: Ahead | None = None
+    label: Prediction | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers as plain values, without the tables of customers."""
-        told: dict[str, Any] = {"why_not": self.why_not}
-        if self.next_state is not None:
-            told["next_state"] = {
-                "horizon_s": self.next_state.horizon_s, "compared": self.next_state.compared.to_pylist()
-            }  # fmt: skip
-        if self.next_time is not None:
-            told["next_time"] = {k: v for k, v in self.next_time.__dict__.items() if k != "rows"}
-        if self.warning is not None:
-            told["early_warning"] = self.warning.as_dict()
-        return told
+        """The facts without the models, which can be long."""
+        cards = [{k: v for k, v in card.items() if k != "model"} for card in self.facts["outcomes"]]
+        return {**self.facts, "outcomes": cards}
 
 
-def look_ahead(events: pa.Table, book: Playbook, *, horizon_s: float | None = None, seed: int = 0) -> Ahead:
-    """All three, each with instants of its own; the next state is that in seven days.
+def predict(
+    events: Any,
+    playbook: str | Path | Playbook,
+    *,
+    outcomes: Sequence[str] = (),
+    horizon_days: float | None = None,
+    gap_days: float = 0.0,
+    cost: float = 1.0,
+    benefit: float = 5.0,
+    budget_s: float = 120.0,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Predicted:
+    """The outcomes of the playbook (or those named) predicted for every customer, with reasons that add up.
 
-    Customers drawn as for the outcomes; the tables are of those drawn.
+    Models are compared on later time and other customers; the most readable of the best is taken. Without
+    ``outcomes``, the next state, the next purchase and an early warning of churn as well. ``cost`` and ``benefit``:
+    what acting on one customer costs, and what acting on the right one brings. ``budget_s``: after so long no further
+    kind of model is tried. With ``out`` tables, models and a page are written there.
+
+    >>> from sojourn.simulation.customers import simulate
+    >>> found = predict(simulate(60, days=20, seed=1).events, "shop", outcomes=["churn"], budget_s=1)
+    >>> found.outcomes[0].outcome, found.outcomes[0].why_not is not None
+    ('churn', True)
     """
-    sample = draw_events(events, np.random.default_rng(seed))
-    why: dict[str, str] = {}
-
-    def attempt(name: str, work: Callable[[], Any]) -> Any:
-        try:
-            return work()
-        except EventsError as error:
-            why[name] = str(error)
-            return None
-
-    timed = next((o for o in book.outcomes if o.event is not None), None)
-    silent = next((o for o in book.outcomes if o.silence_s is not None), None)
-    state = attempt("next_state", lambda: _state(sample, book, seed))
-    when = warning = None
-    if timed is not None and timed.event is not None:
-        event, ahead_s = timed.event, horizon_s or horizon_of(timed)
-        when = attempt("next_time", lambda: _time(sample, book, event, ahead_s, seed))
-    if silent is not None:
-        name, silence_s = silent.name, horizon_s or horizon_of(silent)
-        warning = attempt("early_warning", lambda: _warning(sample, book, name, silence_s, seed))
-    return Ahead(state, when, warning, why)
+    book, tell = read_playbook(playbook), progress or ignore
+    for name in outcomes:
+        find_outcome(book, name)  # said before the work starts
+    horizon_s = None if horizon_days is None else horizon_days * _DAY_S
+    log = read_log(events, book, tell)
+    found = predict_outcomes(
+        log.events, book, outcomes=outcomes, gap_s=gap_days * _DAY_S, horizon_s=horizon_s, cost=cost, benefit=benefit,
+        budget_s=budget_s, seed=seed, progress=tell,
+    )  # fmt: skip
+    ahead = look_ahead(log.events, book, horizon_s=horizon_s, seed=seed) if not outcomes else None
+    facts: dict[str, Any] = {"source": list(log.sources), "playbook_hash": book.hash, "seed": seed}
+    facts["outcomes"] = [_describe_foreseen(one) for one in found]
+    if ahead is not None:
+        facts["ahead"] = ahead.as_dict()
+    predicted = Predicted(facts, _list_tables(found, ahead), found, ahead)
+    warning = say_warning(ahead.warning) if ahead is not None and ahead.warning else None
+    _write(predicted, out, warning)
+    return predicted
 
 
-def _state(events: pa.Table, book: Playbook, seed: int) -> NextState:
-    cuts = choose_instants(events["event_at"][0].as_py(), events["event_at"][-1].as_py(), _STATE_DAYS * 86_400)
-    if cuts is None:
-        raise EventsError("the history is too short to learn a week ahead and to test on the week after")
-    states = fit_states_until(events, book, cuts.test, np.random.default_rng(seed))
-    return predict_next_state(events, book, cuts, states, seed=seed)
+def predict_label(
+    table: Any,
+    label: str,
+    *,
+    positive: str | None = None,
+    without: Sequence[str] = (),
+    cost: float = 1.0,
+    benefit: float = 5.0,
+    budget_s: float = 120.0,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Predicted:
+    """The column ``label`` of a plain table predicted from the other columns, such as a list of churned customers.
+
+    ``positive``: the value that means yes. ``without``: columns to leave out. All else as :func:`predict`.
+
+    >>> rows = pa.table({"visits": [1, 2, 8, 9] * 20, "stayed": ["no", "no", "yes", "yes"] * 20})
+    >>> predict_label(rows, "stayed", budget_s=0).label.n_rows
+    80
+    """
+    rows = read_table(table, [label])
+    for name in without:
+        if name not in rows.column_names:
+            raise SojournError(Problem("--without", f"there is no column '{name}'", nearest(name, rows.column_names)))
+    found, predictions = predict_table(
+        rows, label, positive=positive, without=without, cost=cost, benefit=benefit, budget_s=budget_s, seed=seed,
+        progress=progress or ignore,
+    )  # fmt: skip
+    source = str(table) if isinstance(table, (str, Path)) else "a table in memory"
+    facts = {"source": source, "rows": rows.num_rows, "outcomes": [_describe(found)]}
+    predicted = Predicted(facts, {"predictions": predictions}, label=found)
+    _write(predicted, out)
+    return predicted
 
 
-def _time(events: pa.Table, book: Playbook, event: str, horizon_s: float, seed: int) -> NextPurchase:
-    cuts = choose_instants(events["event_at"][0].as_py(), events["event_at"][-1].as_py(), horizon_s)
-    if cuts is None:
-        raise EventsError("the history is shorter than twice the horizon")
-    states = fit_states_until(events, book, cuts.test, np.random.default_rng(seed))
-    return predict_next_time(events, book, event, cuts, states, seed=seed)
+def _list_tables(found: Sequence[Foreseen], ahead: Ahead | None) -> dict[str, pa.Table]:
+    rows = [one.rows for one in found if one.rows is not None]
+    tables = {"predictions": pa.concat_tables(rows)} if rows else {}
+    if ahead is not None and ahead.next_state is not None:
+        tables["next_state"] = ahead.next_state.rows
+    if ahead is not None and ahead.next_time is not None:
+        tables["next_time"] = ahead.next_time.rows
+    return tables
 
 
-def _warning(events: pa.Table, book: Playbook, outcome: str, silence_s: float, seed: int) -> EarlyWarning:
-    """Learned where labels were over when the weeks that are replayed began."""
-    first, last = events["event_at"][0].as_py(), events["event_at"][-1].as_py()
-    silence, weeks = timedelta(seconds=silence_s), timedelta(days=7) * _WEEKS
-    test = last - silence
-    train = [test - weeks - silence - k * silence / 2 for k in range(4)]
-    train = [at for at in train if at > first + (last - first) / 20]
-    if not train:
-        raise EventsError("the history is too short: it must hold the silence twice and eight weeks between")
-    states = fit_states_until(events, book, test - weeks, np.random.default_rng(seed))
-    return warn_early(events, book, outcome, train, test, silence_s=silence_s, states=states, n_weeks=_WEEKS, seed=seed)
-
-
-def _card(found: Prediction) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    from sojourn.predict.outcome import describe_prediction
-
+def _describe(found: Prediction) -> dict[str, Any]:
     return {**describe_prediction(found), "code_version": version("sojourn")}
 
 
-def _foreseen_card(found: Foreseen) -> dict[str, Any]:
-    from sojourn.pages.words.predictions import say_added
-
+def _describe_foreseen(found: Foreseen) -> dict[str, Any]:
     card: dict[str, Any] = {"outcome": found.outcome, "why_not": found.why_not}
     if found.cuts is not None:
         card["window"] = {
-            "train_at": [output.plain(at) for at in found.cuts.train],
-            "test_at": output.plain(found.cuts.test),
-            "now": output.plain(found.cuts.now),
+            "train_at": [plain(at) for at in found.cuts.train],
+            "test_at": plain(found.cuts.test),
+            "now": plain(found.cuts.now),
             "gap_s": found.cuts.gap_s,
             "horizon_s": found.cuts.horizon_s,
         }
     if found.prediction is not None and found.added is not None:
-        card |= _card(found.prediction)
+        card |= _describe(found.prediction)
         card["inputs"] = found.added.to_pylist()
         card["inputs_in_words"] = say_added(found.added)
     return card
 
 
-def _without_arrays(facts: dict[str, Any]) -> dict[str, Any]:
-    """What ``--json`` prints: the cards without the models, which can be long."""
-    return facts | {
-        "outcomes": [{k: v for k, v in card.items() if k != "model"} for card in facts["outcomes"]],
-    }
-
-
-def _write(out: Path | None, tables: dict[str, pa.Table], facts: dict[str, Any], warning: str | None = None) -> None:
-    from sojourn.frames.files import open_output, write_json, write_table
-    from sojourn.pages.predictions import render_predictions
-
+def _write(predicted: Predicted, out: str | Path | None, warning: str | None = None) -> None:
     if out is None:
         return
-    with open_output(out) as folder:
-        assert folder is not None
-        for name, table in tables.items():
-            write_table(table, folder / f"{name}.parquet")
-        write_json(facts, folder / "prediction_models.json")
-        (folder / "predictions.html").write_text(render_predictions(facts, warning), encoding="utf-8")
+    with ResultsFolder(Path(out)).write() as draft:
+        for name, table in predicted.tables.items():
+            draft.add_table(name, table)
+        draft.add_json("prediction_models", predicted.facts)
+        draft.add_text("predictions.html", render_predictions(predicted.facts, warning))

@@ -1,14 +1,14 @@
-"""A release: a playbook and its model, ready to be deployed."""
+"""The job `release`: a playbook and its model, ready to be deployed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sojourn.errors import Problem, SojournError
+from sojourn.pipelines.results import ResultsFolder
 from sojourn.playbook.load import load_playbook, parse_playbook
 from sojourn.states.model import read_state_model
 
@@ -31,7 +31,7 @@ def read_release(results: Path) -> Release:
     """
     try:
         text = (results / "playbook.yaml").read_text(encoding="utf-8")
-        model = json.loads((results / "model.json").read_text(encoding="utf-8"))
+        model = ResultsFolder(results).read_json("model")
     except (OSError, ValueError):
         command = f"sojourn run EVENTS --playbook P --out {results}"
         raise SojournError(Problem(str(results), "this is no folder of results", command=command)) from None

@@ -1,8 +1,7 @@
-"""Segments as files, and back: what is needed to keep their numbers and names when they are found again."""
+"""The job `segments`: who the customers are, strategically; as files, and back to keep numbers and names."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -10,15 +9,98 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sojourn.errors import Problem, SojournError
-from sojourn.frames.files import open_output, read_plain, write_json, write_table
+from sojourn.errors import Problem, SojournError, nearest
+from sojourn.frames.files import read_plain
+from sojourn.frames.types import Progress
 from sojourn.pages.segments import render_segments
+from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
+from sojourn.pipelines.results import ResultsFolder
+from sojourn.playbook.objects import Playbook
 from sojourn.prove.stability.staleness import EXPORTS, add_descriptions, add_export
+from sojourn.segments.cluster import METHODS
 from sojourn.segments.find import Before
+from sojourn.segments.hybrid import cross_states, flow_between_cells
 from sojourn.segments.recipes import LIFECYCLE
-from sojourn.segments.study import Study
+from sojourn.segments.study import Study, study_segments
+
+_MOST_SEED = 4_000_000_000  # clustering takes 32 bits, and a few seeds beyond this one
+_RECIPES = ("behavioural", "demographic", "predictive", "lifecycle", "value")
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What `segments` found: the study and, of a run, how segments and states cross and who came from where."""
+
+    study: Study
+    cells: pa.Table | None
+    flows: pa.Table | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``segments.json`` holds: everything but customers and profiles, as plain values."""
+        return tell_study(self.study)
+
+
+def segments(
+    events: Any,
+    playbook: str | Path | Playbook,
+    *,
+    out: str | Path | None = None,
+    recipe: str = "behavioural",
+    method: str = "auto",
+    k: int | None = None,
+    inputs: Sequence[str] | None = None,
+    traits: Any = None,
+    at: datetime | None = None,
+    horizon_days: int | None = None,
+    previous: str | Path | None = None,
+    results: str | Path | None = None,
+    seed: int = 0,
+    n_threads: int = 1,
+    progress: Progress | None = None,
+) -> Segmented:
+    """Groups of customers who are alike, what sets each apart, and what they explain of what came later.
+
+    ``recipe``: behavioural, demographic, predictive, lifecycle or value. ``traits``: a table with ``customer_id``, of
+    what is known beside events. ``previous``: a folder that this job wrote, whose numbers and names are kept.
+    ``results``: a folder of `sojourn run`; segments are then crossed with its states. With ``out`` tables and a page
+    are written there. Raises SojournError for what cannot be done.
+
+    >>> from sojourn.simulation.customers import simulate
+    >>> found = segments(simulate(120, days=40, seed=1).events, "shop", recipe="lifecycle")
+    >>> found.study.segments.customers.num_rows
+    45
+    """
+    _check_choices(recipe, method, seed)
+    before = read_before(Path(previous), recipe) if previous is not None else None
+    past = read_past(Path(previous)) if previous is not None else None
+    run = read_run(Path(results)) if results is not None else None
+    known = read_table(traits, ["customer_id"]) if traits is not None else None
+    book, tell = read_playbook(playbook), progress or ignore
+    study = study_segments(
+        read_log(events, book, tell).events, book, recipe, at=at, horizon_days=horizon_days, inputs=inputs,
+        traits=known, method=method, k=k, before=before, seed=seed, n_threads=n_threads, progress=tell,
+    )  # fmt: skip
+    cells = flows = None
+    if run is not None:
+        customers, transitions, now = run
+        cells = cross_states(study.segments.customers, customers)
+        then = before.customers if before else None
+        flows = flow_between_cells(study.segments.customers, customers, transitions, now=now, before=then)
+    if out is not None:
+        tell("write", 0, 1)
+        write_segments(study, out, cells=cells, flows=flows, past=past, seed=seed)
+        tell("write", 1, 1)
+    return Segmented(study, cells, flows)
+
+
+def _check_choices(recipe: str, method: str, seed: int) -> None:
+    for option, given, known in (("--recipe", recipe, _RECIPES), ("--method", method, ("auto", *METHODS))):
+        if given not in known:
+            what = f"'{given}' is none; there are {', '.join(known)}"
+            raise SojournError(Problem(option, what, nearest(given, known)))
+    if seed > _MOST_SEED:
+        raise SojournError(Problem("--seed", f"{seed} is too large; {_MOST_SEED:,} is the most"))
 
 
 def write_segments(
@@ -29,8 +111,7 @@ def write_segments(
 
     ``past``: what earlier studies of the same segments said; it is carried on, so that staleness can be seen.
     """
-    with open_output(out) as folder:
-        assert folder is not None
+    with ResultsFolder(Path(out)).write() as draft:
         tables = {
             "segments": study.segments.customers, "segment_profiles": study.segments.profiles,
             "segment_choice": study.segments.choice, "segment_relevance": study.relevance,
@@ -39,12 +120,11 @@ def write_segments(
         }  # fmt: skip
         for name, table in tables.items():
             if table is not None:
-                write_table(table, folder / f"{name}.parquet")
+                draft.add_table(name, table)
         said = [(one.number, one.described_as) for one in study.segments.segments]
         told = add_descriptions(past.told if past else [], said, study.at)
-        write_json(tell_study(study) | {"descriptions": told}, folder / "segments.json")
-        page = render_segments(study, cells=cells, flows=flows, seed=seed)
-        (folder / "segments.html").write_text(page, encoding="utf-8")
+        draft.add_json("segments", tell_study(study) | {"descriptions": told})
+        draft.add_text("segments.html", render_segments(study, cells=cells, flows=flows, seed=seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +187,8 @@ def read_before(folder: Path, recipe: str | None = None) -> Before:
     cycle has its number for ever, and cannot be taken for a segment found by clustering.
     """
     try:
-        customers = pq.read_table(folder / "segments.parquet", columns=["customer_id", "segment"])
-        told: Mapping[str, Any] = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
+        customers = ResultsFolder(folder).read("segments", ["customer_id", "segment"])
+        told: Mapping[str, Any] = ResultsFolder(folder).read_json("segments")
         names = {int(one["number"]): str(one["name"]) for one in told["segments"]}
         if not pa.types.is_integer(customers["segment"].type):
             raise ValueError(f"segments are numbered, and not {customers['segment'].type}")
@@ -135,13 +215,26 @@ def read_past(path: Path) -> Past:
     if not path.is_dir():
         return Past(read_plain(path, ["customer_id", "at", "segment"]), {}, ())
     before = read_before(path)
-    told: Mapping[str, Any] = json.loads((path / "segments.json").read_text(encoding="utf-8"))
+    folder = ResultsFolder(path)
+    told: Mapping[str, Any] = folder.read_json("segments")
     names = {str(number): name for number, name in before.names.items()}
-    history = path / "segment_history.parquet"
     try:
-        if history.exists():
+        if folder.has("segment_history"):
             said = add_descriptions(told.get("descriptions", ()), (), datetime.max.replace(tzinfo=UTC))
-            return Past(pq.read_table(history).select(EXPORTS.names).cast(EXPORTS), names, said)
+            return Past(folder.read("segment_history").select(EXPORTS.names).cast(EXPORTS), names, said)
         return Past(add_export(None, before.customers, datetime.fromisoformat(told["at"])), names, ())
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise SojournError(Problem(str(path), f"the history of the segments cannot be read: {error}")) from None
+
+
+def read_run(path: Path) -> tuple[pa.Table, pa.Table, datetime]:
+    """Customers, transitions and the instant of a ``sojourn run`` folder. Raises SojournError where it is none."""
+    folder = ResultsFolder(path)
+    try:
+        customers = folder.read("customers", ["customer_id", "state", "first_at"])
+        transitions = folder.read("transitions", ["customer_id", "at", "from_state", "to_state"])
+        told: Mapping[str, Any] = folder.read_json("run")
+        return customers, transitions, datetime.fromisoformat(told["now"])
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        what = f"these are no results of a run that can be read: {error}"
+        raise SojournError(Problem(str(path), what, command=f"sojourn run EVENTS -p PLAYBOOK --out {path}")) from None

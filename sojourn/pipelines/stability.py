@@ -1,60 +1,111 @@
-"""The job `stability`: who is reassigned by a refit, and why."""
+"""The job `stability`: who is reassigned by a refit, and why; or how far a segmentation from elsewhere holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sojourn.cli import print as output
+import pyarrow as pa
 
-Row = Mapping[str, Any]
+from sojourn.errors import Problem, SojournError
+from sojourn.frames.types import Progress
+from sojourn.pages.stability import render_stability
+from sojourn.pipelines.inputs import read_table
+from sojourn.pipelines.results import ResultsFolder
+from sojourn.playbook.objects import Playbook
+from sojourn.prove.stability.audit import SCHEMA, audit_stability
+from sojourn.prove.stability.membership import audit_segments, read_segments
+
+_COMMAND = "sojourn stability --help"
 
 
-def _audit_events(
-    events: list[str], playbook: str, at: datetime | None, customers: int, rounds: int, seed: int, *, is_silent: bool
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from sojourn.prove.stability.audit import audit_stability
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """A row per method and segment (:data:`sojourn.prove.stability.audit.SCHEMA`), and what was audited."""
 
-    with output.progress_bars(is_silent=is_silent) as progress:
-        found = audit_stability(
-            events, playbook, at=at, max_customers=customers, n_rounds=rounds, seed=seed, progress=progress
+    rows: tuple[Mapping[str, Any], ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def table(self) -> pa.Table:
+        """The table ``stability.parquet``."""
+        return pa.Table.from_pylist(list(self.rows), schema=SCHEMA)
+
+    @property
+    def is_of_segments(self) -> bool:
+        """Whether a segmentation from elsewhere was audited."""
+        return "segments" in self.facts
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {**self.facts, "stability": list(self.rows)}
+
+
+def stability(
+    events: Any = None,
+    playbook: str | Playbook | None = None,
+    *,
+    segments: Any = None,
+    at: datetime | None = None,
+    max_customers: int = 5_000,
+    n_rounds: int = 20,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audited:
+    """Who is reassigned when states, k-means and a mixture are refitted with a week more of data, and why.
+
+    ``at``: until when the first fit knows the events; by default a week before the last. With ``segments`` instead, a
+    table of ``customer_id, at, segment`` in order of time, how far that segmentation holds. At most ``max_customers``
+    are looked at, drawn at random, and ``n_rounds`` bootstrap rounds made. With ``out`` a table and a page are written.
+
+    >>> rows = {"customer_id": ["a", "b"] * 2, "at": [datetime(2024, 1, 1)] * 2 + [datetime(2024, 3, 1)] * 2}
+    >>> stability(segments=pa.table({**rows, "segment": ["x", "y", "x", "x"]})).facts["customers"]
+    2
+    """
+    if segments is not None:
+        if events or playbook or at:
+            raise SojournError(Problem("--segments", "a table is audited by itself: without events, playbook and --at"))
+        found = _audit_table(segments)
+    elif events is None or playbook is None or (isinstance(events, (str, list)) and not events):
+        what = "what is to be audited? Give EVENTS and --playbook, or --segments TABLE"
+        raise SojournError(Problem("stability", what, command=_COMMAND))
+    else:
+        audit = audit_stability(
+            events, playbook, at=at, max_customers=max_customers, n_rounds=n_rounds, seed=seed, progress=progress
         )
+        facts = {
+            "playbook": audit.playbook,
+            "at": audit.at,
+            "later": audit.later,
+            "customers": audit.n_customers,
+            "known_customers": audit.n_known,
+        }
+        found = Audited(tuple(audit.table.to_pylist()), facts)
+    if out is not None:
+        _write(found, Path(out))
+    return found
+
+
+def _audit_table(segments: Any) -> Audited:
+    name = str(segments) if isinstance(segments, (str, Path)) else "a table in memory"
+    spells = read_segments(read_table(segments), name)
+    rows = tuple({name: row.get(name) for name in SCHEMA.names} for row in audit_segments(spells))
     facts = {
-        "playbook": found.playbook,
-        "at": found.at,
-        "later": found.later,
-        "customers": found.n_customers,
-        "known_customers": found.n_known,
-    }
-    return found.table.to_pylist(), facts
-
-
-def _audit_table(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from sojourn.frames.files import read_plain
-    from sojourn.prove.stability.audit import SCHEMA
-    from sojourn.prove.stability.membership import audit_segments, read_segments
-
-    spells = read_segments(read_plain(path), str(path))
-    rows = [{name: row.get(name) for name in SCHEMA.names} for row in audit_segments(spells)]
-    facts = {
-        "segments": str(path),
+        "segments": name,
         "from": datetime.fromtimestamp(spells.since_us / 1e6, UTC),
         "until": datetime.fromtimestamp(spells.until_us / 1e6, UTC),
         "customers": spells.n_customers,
     }
-    return rows, facts
+    return Audited(rows, facts)
 
 
-def _write(rows: Sequence[Row], facts: Row, out: Path) -> None:
-    import pyarrow as pa
-
-    from sojourn.frames.files import open_output, write_table
-    from sojourn.pages.stability import render_stability
-    from sojourn.prove.stability.audit import SCHEMA
-
-    if "segments" in facts:
+def _write(found: Audited, out: Path) -> None:
+    facts = found.facts
+    if found.is_of_segments:
         title = "Does this segmentation still say anything?"
         about = f"{facts['customers']:,} customers, {facts['from']:%Y-%m-%d} to {facts['until']:%Y-%m-%d}."
     else:
@@ -63,7 +114,6 @@ def _write(rows: Sequence[Row], facts: Row, out: Path) -> None:
             f"{facts['known_customers']:,} customers who were known on {facts['at']:%Y-%m-%d}; "
             f"refitted on {facts['later']:%Y-%m-%d}."
         )
-    with open_output(out) as folder:
-        assert folder is not None
-        write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), folder / "stability.parquet")
-        (folder / "stability.html").write_text(render_stability(rows, title, about), encoding="utf-8")
+    with ResultsFolder(out).write() as draft:
+        draft.add_table("stability", found.table)
+        draft.add_text("stability.html", render_stability(found.rows, title, about))

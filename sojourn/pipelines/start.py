@@ -1,4 +1,4 @@
-"""A project of one's own, begun from a ready playbook."""
+"""The job `init`: a project of one's own, begun from a ready playbook."""
 
 from __future__ import annotations
 

@@ -186,16 +186,3 @@ def price_of_reading(choice: Choice) -> dict[str, Any]:
         price[f"{measure}_se"] = float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
     price["is_within"] = bool(glass.scores.log_loss <= black.scores.log_loss + black.se_log_loss)
     return price
-
-
-def say_price(price: dict[str, Any]) -> str:
-    """The price of interpretability in one sentence."""
-    if "auc_price" not in price:
-        return "What reading the model costs is not known: a glass box or a black box was not tried."
-    within = "within" if price["is_within"] else "not within"
-    return (
-        f"The best glass box ({price['glass']}) has AUC {price['auc_glass']:.3f} and is right in "
-        f"{100 * price['accuracy_glass']:.1f} %, the best black box ({price['black']}) {price['auc_black']:.3f} and "
-        f"{100 * price['accuracy_black']:.1f} %: being able to read it costs {price['auc_price']:+.3f} AUC "
-        f"(± {price['auc_se']:.3f}), and its log loss is {within} one standard error of the black box's."
-    )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sojourn.errors import EventsError, Problem
 from sojourn.frames.instants import instant_us
 from sojourn.playbook.objects import Playbook
-from sojourn.predict.candidates import fit_logistic
+from sojourn.predict.kinds.logistic import fit_logistic
 from sojourn.predict.learning import DAY_US, LearningTable, find_outcome, make_learning_table
 from sojourn.predict.models import score_rows
 from sojourn.states.model import StateModel

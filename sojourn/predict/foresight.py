@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from sojourn.playbook.objects import Outcome, Playbook
 from sojourn.predict.learning import DAY_US, count_habits, tell_outcome
 from sojourn.predict.scores import area_under_curve
 from sojourn.states.hmm.model import Model
-from sojourn.states.published import RAW, infer_states
+from sojourn.states.published import posterior_now
 from sojourn.states.rows import Rows, restart_rows
+from sojourn.transitions.logistic import fit_logistic
 
 _LEAST_OF_EACH = 20  # customers with and without the outcome, in training and in test
 _N_BOOTSTRAP = 200
@@ -67,23 +69,29 @@ def measure_foresight(
     ``event_class`` is the class of each row, ``features_at(instant)`` the playbook's features [customers, F].
     """
     found = []
+    features_once = cache(features_at)  # outcomes share instants: one's late one may be the next one's early one
+    posterior_once = cache(lambda instant: posterior_now(model, restart_rows(rows, instant)))
     for outcome in book.outcomes:
         horizon_s = outcome.silence_s if outcome.silence_s is not None else outcome.within_s
         if horizon_s is None or outcome.measure is not None:
             continue
-        found.append(_foresee(book, model, rows, event_class, features_at, outcome, round(horizon_s * 1e6), rng))
+        found.append(
+            _foresee(book, rows, event_class, features_once, posterior_once, outcome, round(horizon_s * 1e6), rng)
+        )
     return tuple(found)
 
 
 def _foresee(
-    book: Playbook, model: Model, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
-    outcome: Outcome, horizon: int, rng: np.random.Generator,
+    book: Playbook, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
+    posterior_at: Callable[[int], F8], outcome: Outcome, horizon: int, rng: np.random.Generator,
 ) -> Foresight:  # fmt: skip
     blank = Foresight(outcome.name, horizon / DAY_US)
     early, late = rows.now - 2 * horizon, rows.now - horizon
     if early <= int(rows.at.min(initial=rows.now)):
         return replace(blank, why_not="the history is shorter than twice the horizon")
-    train, test = (_know(book, model, rows, event_class, features_at, outcome, at, horizon) for at in (early, late))
+    train, test = (
+        _know(book, rows, event_class, features_at, posterior_at, outcome, at, horizon) for at in (early, late)
+    )
     blank = replace(blank, n_train=len(train.happened), n_test=len(test.happened))
     for known in (train, test):
         if min(known.happened.sum(), (~known.happened).sum()) < _LEAST_OF_EACH:
@@ -98,10 +106,11 @@ def _foresee(
     ]
     plain, states, both = (area_under_curve(s, test.happened) for s in scores)
     gains = []
+    ranks = [np.unique(scores[j], return_inverse=True)[1] for j in (2, 0)]
     for _ in range(_N_BOOTSTRAP):
         drawn = rng.integers(0, len(test.happened), len(test.happened))
         if 0 < test.happened[drawn].sum() < len(drawn):
-            pair = [area_under_curve(scores[j][drawn], test.happened[drawn]) for j in (2, 0)]
+            pair = [_area_of_ranks(rank[drawn], test.happened[drawn]) for rank in ranks]
             gains.append(pair[0] - pair[1])
     low, high = np.quantile(gains, [0.025, 0.975])
     return replace(
@@ -120,11 +129,9 @@ class _Known:
 
 
 def _know(
-    book: Playbook, model: Model, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
-    outcome: Outcome, at: int, horizon: int,
+    book: Playbook, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
+    posterior_at: Callable[[int], F8], outcome: Outcome, at: int, horizon: int,
 ) -> _Known:  # fmt: skip
-    past = restart_rows(rows, at)
-    posterior = np.concatenate([c.at_now for c in infer_states(model, RAW, past)])
     customer = np.repeat(np.arange(rows.n_customers), np.diff(rows.starts))
     is_own = rows.touch == 0
     habits, is_asked = count_habits(customer, rows.at, is_own, rows.n_customers, at)
@@ -134,12 +141,11 @@ def _know(
     if outcome.event is None:
         is_asked &= habits[:, 0] * DAY_US < horizon  # the others have been silent for so long already
     inputs = np.column_stack([features_at(at), habits])
-    return _Known(inputs[is_asked], posterior[is_asked], happened[is_asked])
+    return _Known(inputs[is_asked], posterior_at(at)[is_asked], happened[is_asked])
 
 
 def _fit_and_score(train: F8, happened: NDArray[np.bool_], test: F8) -> F8:
     """Log-odds for ``test`` of a logistic regression on ``train``; skewed inputs on a signed log scale."""
-    from sklearn.linear_model import LogisticRegression
 
     def prepare(x: F8) -> F8:
         is_missing = np.isnan(x)
@@ -149,4 +155,13 @@ def _fit_and_score(train: F8, happened: NDArray[np.bool_], test: F8) -> F8:
     spread = a.std(axis=0)
     used = spread > 1e-9
     a, b = ((x[:, used] - a[:, used].mean(axis=0)) / spread[used] for x in (a, b))
-    return np.asarray(LogisticRegression(max_iter=500).fit(a, happened).decision_function(b))
+    return fit_logistic(a, happened, max_iter=500).log_odds(b)
+
+
+def _area_of_ranks(rank: NDArray[np.signedinteger], happened: NDArray[np.bool_]) -> float:
+    """As :func:`area_under_curve`, of scores given by their place among all distinct ones: counted, not sorted."""
+    yes, no = np.bincount(rank[happened]), np.bincount(rank[~happened])
+    n = min(len(yes), len(no))
+    below = np.cumsum(no)
+    won = (yes[:n] * (below[:n] - no[:n] / 2)).sum() + yes[n:].sum() * below[-1]
+    return float(won / (yes.sum() * below[-1]))

@@ -17,9 +17,10 @@ from sojourn.fold.batch import make_batch
 from sojourn.fold.layout import build_layout
 from sojourn.frames.instants import instant_us
 from sojourn.playbook.objects import Outcome, Playbook
-from sojourn.predict.candidates import Candidate, fit_logistic
+from sojourn.predict.candidates import Candidate
 from sojourn.predict.choose import Folds, Tried, judge, time_folds
 from sojourn.predict.encoding import Encoding
+from sojourn.predict.kinds.logistic import fit_logistic
 from sojourn.predict.leaks import find_future_knowledge
 from sojourn.predict.learning import LearningTable, find_outcome, horizon_of, make_learning_table, read_features_at
 from sojourn.predict.models import score_rows

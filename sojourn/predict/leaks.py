@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.predict.candidates import cut_column
 from sojourn.predict.encoding import Encoding
+from sojourn.predict.kinds.additive import cut_column
 from sojourn.predict.models import find_bins
 from sojourn.predict.scores import area_under_curve
 

@@ -71,7 +71,7 @@ def read_features_at(events: pa.Table, book: Playbook, instants: Sequence[dateti
     >>> from datetime import UTC
     >>> from sojourn.events.read import read_events
     >>> from sojourn.playbook.load import load_playbook
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> book = load_playbook("shop")
     >>> events = read_events(simulate(20, days=60, seed=1).events, book, now=datetime(2025, 3, 2, tzinfo=UTC)).events
     >>> found = read_features_at(events, book, [datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)])

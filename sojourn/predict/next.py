@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sojourn.errors import EventsError, Problem
 from sojourn.frames.instants import instant_us
 from sojourn.playbook.objects import Playbook
-from sojourn.predict.candidates import fit_logistic
 from sojourn.predict.from_events import Cuts
+from sojourn.predict.kinds.logistic import fit_logistic
 from sojourn.predict.learning import add_posteriors, read_features_at, table_matrix
 from sojourn.predict.models import Linear, score_rows
 from sojourn.states.model import StateModel

@@ -11,8 +11,8 @@ import pyarrow as pa
 from sojourn.errors import EventsError, Problem
 from sojourn.frames.instants import instant_us
 from sojourn.playbook.objects import Playbook
-from sojourn.predict.candidates import fit_logistic
 from sojourn.predict.from_events import Cuts
+from sojourn.predict.kinds.logistic import fit_logistic
 from sojourn.predict.learning import add_posteriors, read_features_at, table_matrix
 from sojourn.predict.models import Linear, score_rows
 from sojourn.predict.next import _LEAST_P, F8, I8, _draw_half

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.predict.choose import Choice, Folds, compare_candidates, plain_folds, price_of_reading, say_price
+from sojourn.predict.choose import Choice, Folds, compare_candidates, plain_folds, price_of_reading
 from sojourn.predict.encoding import Encoding, learn_encoding, read_label
 from sojourn.predict.leaks import Leak, find_leaks
 from sojourn.predict.models import model_from_json, model_to_json
@@ -140,7 +140,6 @@ def describe_prediction(found: Prediction) -> dict[str, Any]:
             for t in found.choice.tried
         ],
         "price": found.price,
-        "price_in_words": say_price(found.price),
         "threshold": found.threshold.as_dict(),
         "gains": found.gains.to_pylist(),
         "curve": found.curve.to_pylist(),

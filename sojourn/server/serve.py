@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sojourn.act.changes import Change
@@ -12,9 +12,9 @@ from sojourn.act.destinations.delivery import Delivery
 from sojourn.act.destinations.routing import route_changes
 from sojourn.act.outbox import OutboxRow
 from sojourn.errors import Problem, SojournError
-from sojourn.live.engine.live import Route
+from sojourn.live.engine.log_writer import Route
 from sojourn.live.engine.predictions import predict_customers
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.version.version import Version
 from sojourn.live.open import open_live
 from sojourn.live.settings import Settings, load_settings
 from sojourn.live.store.store import open_store
@@ -37,15 +37,10 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
         delivery.start()
         app = build_app(live, store, settings, delivery_status=delivery.status)
 
-        def announce(stop: Callable[[], None]) -> None:
-            live.on_failure = stop
-            if live.failure:
-                stop()
-
         try:
             run_server(
                 app, host or settings.host, settings.port if port is None else port,
-                stop_within_s=settings.stop_within_s, announce=announce,
+                stop_within_s=settings.stop_within_s, announce=live.on_failure,
             )  # fmt: skip
         finally:
             delivery.stop(settings.stop_within_s)

@@ -179,6 +179,12 @@ def infer_states(
             yield job.result()
 
 
+def posterior_now(model: Model, rows: Rows) -> F8:
+    """The posterior of each customer at the instant that the rows are about [customers, S], and nothing else."""
+    tables, code = _tabulate(model, rows.data), row_codes(rows)
+    return np.asarray(_walk(tables, rows, code, 0, rows.n_customers, RAW, np.empty(0, np.int8))[2])
+
+
 def _infer_chunk(
     tables: _Tables, thresholds: Thresholds, rows: Rows, code: NDArray[np.int32], first: int, last: int
 ) -> Chunk:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.transitions.logistic import fit_logistic
+
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -81,7 +83,7 @@ def estimate_effects(x: F8, is_moved: Bools, y: F8, customer: I8, *, rng: np.ran
 
 def _cross_fit(x: F8, is_moved: Bools, y: F8, customer: I8, rng: np.random.Generator) -> tuple[F8, F8]:
     """``(probability of moving, expected outcomes of those who stay)`` of each row, by models of other customers."""
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import Ridge
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     spread = x.std(axis=0)
@@ -95,7 +97,7 @@ def _cross_fit(x: F8, is_moved: Bools, y: F8, customer: I8, rng: np.random.Gener
         train, test = fold != k, fold == k
         stayed = train & ~is_moved
         if 0 < is_moved[train].sum() < train.sum():
-            e[test] = LogisticRegression(max_iter=300).fit(z[train], is_moved[train]).predict_proba(z[test])[:, 1]
+            e[test] = fit_logistic(z[train], is_moved[train], max_iter=300).probability(z[test])
         if stayed.any() and test.any():
             m[test] = Ridge(alpha=1.0).fit(z[stayed], y[stayed]).predict(z[test]).reshape(-1, y.shape[1])
     return e, m

@@ -17,10 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import httpx
-
-from sojourn.act.destinations.port import Destination
-from sojourn.act.destinations.webhook import Sent, open_client, read_secret, send
+from sojourn.act.destinations.port import Destination, Sender, Sent, build_sender
 from sojourn.act.outbox import Mark, OutboxItem
 from sojourn.errors import StoreError
 
@@ -52,7 +49,7 @@ class Outbox(Protocol):
 @dataclass
 class _Worker:
     destination: Destination
-    secret: str = field(repr=False)
+    sender: Sender = field(repr=False)
     is_called: asyncio.Event
     n_failed: int = 0
     is_gone: bool = False
@@ -65,11 +62,10 @@ class Delivery:
 
     def __init__(
         self, store: Outbox, destinations: Sequence[Destination], *, clock: Callable[[], float] = time.time,
-        client: Callable[[Destination], httpx.AsyncClient] = open_client,
     ) -> None:  # fmt: skip
-        """Raises SojournError where a destination's secret is missing."""
-        self._store, self._clock, self._client = store, clock, client
-        self._workers = [_Worker(one, read_secret(one), asyncio.Event()) for one in destinations]
+        """Raises SojournError for a destination of an unknown kind, or without what its kind needs, as a secret."""
+        self._store, self._clock = store, clock
+        self._workers = [_Worker(one, build_sender(one), asyncio.Event()) for one in destinations]
         self._loop = asyncio.new_event_loop()
         # To look a name up can hang, and goes on hanging when nobody waits any more: that must hold nothing else up.
         self._loop.set_default_executor(ThreadPoolExecutor(_LOOKUPS * max(len(destinations), 1)))
@@ -126,11 +122,11 @@ class Delivery:
         await asyncio.gather(*(self._work(worker) for worker in self._workers))
 
     async def _work(self, worker: _Worker) -> None:
-        async with self._client(worker.destination) as client:
+        try:
             while not self._is_stopping and not worker.is_gone:
                 worker.is_called.clear()
                 try:
-                    wait_s = await self._deliver_due(worker, client)
+                    wait_s = await self._deliver_due(worker)
                 except StoreError as error:
                     LOG.error("the outbox cannot be read or marked: %s", error)
                     self._store.release_claims(worker.destination.name)  # what is not marked is sent again
@@ -141,9 +137,11 @@ class Delivery:
                     await _wait(self._is_ended, min(wait_s, PROBE_S))
                 else:
                     await _wait(worker.is_called, wait_s)
+        finally:
+            await worker.sender.close()
         self._store.release_claims(worker.destination.name)
 
-    async def _deliver_due(self, worker: _Worker, client: httpx.AsyncClient) -> float:
+    async def _deliver_due(self, worker: _Worker) -> float:
         """Send what is due; the seconds until there may be more."""
         name, is_failing = worker.destination.name, worker.n_failed >= _FAILING_FROM
         now = round(self._clock() * 1e6)
@@ -154,7 +152,7 @@ class Delivery:
                 self._store.release_claims(name)
                 return 0.0
             some = items[begin : begin + AT_ONCE]
-            sent = await asyncio.gather(*(self._send(worker, client, item) for item in some))
+            sent = await asyncio.gather(*(self._send(worker, item) for item in some))
             self._note(worker, sent)
             marks = [self._judge(item, one) for item, one in zip(some, sent, strict=True)]
             await self._ask(self._store.mark, marks)
@@ -170,9 +168,9 @@ class Delivery:
         """Ask the store, which answers from a thread of its own."""
         return await self._loop.run_in_executor(self._asking, what, *given)
 
-    async def _send(self, worker: _Worker, client: httpx.AsyncClient, item: OutboxItem) -> Sent:
+    async def _send(self, worker: _Worker, item: OutboxItem) -> Sent:
         try:
-            return await send(client, worker.destination, worker.secret, item, self._clock())
+            return await worker.sender.send(item, self._clock())
         except Exception as error:  # whatever it is, it is this destination's alone
             LOG.error("destination '%s' failed: %s", worker.destination.name, type(error).__name__)
             return Sent("again", None, type(error).__name__)

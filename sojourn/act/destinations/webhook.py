@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -14,25 +13,35 @@ from httpx_secure import SSRFProtectionError, httpx_ssrf_protection
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from sojourn.act.destinations.port import Destination
+from sojourn.act.destinations.port import Destination, Sent
 from sojourn.act.outbox import OutboxItem
 from sojourn.errors import Problem, SojournError
 
+KIND = "webhook"
 _LONGEST_WAIT_S = 86_400.0
 _MOST_READ = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """How it went: ``what`` is ``delivered``, ``again``, ``dead`` or ``gone`` (the receiver wants no more).
+class WebhookSender:
+    """Sends to the address of one destination, with its secret read and its connections kept."""
 
-    ``wait_s`` is what the receiver asks for before the next try.
-    """
+    def __init__(self, destination: Destination) -> None:
+        """Raises SojournError where the secret is missing."""
+        self._destination, self._secret = destination, read_secret(destination)
+        self._client = open_client(destination)
 
-    what: str
-    status: int | None = None
-    error: str | None = None
-    wait_s: float = 0.0
+    async def send(self, item: OutboxItem, at: float) -> Sent:
+        """How sending one message went."""
+        return await send(self._client, self._destination, self._secret, item, at)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def build(destination: Destination) -> WebhookSender:
+    """What sends to this webhook. Raises SojournError where its secret is missing."""
+    return WebhookSender(destination)
 
 
 def read_secret(destination: Destination) -> str:

@@ -74,6 +74,10 @@ class SendTimes:
     table: pa.Table
     checks: tuple[ChannelCheck, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """How many customers have a time, and the checks, as plain values."""
+        return {"customers": self.table.num_rows, "channels": [check.as_dict() for check in self.checks]}
+
 
 def find_send_times(
     events: pa.Table, playbook: Playbook, now: datetime, rng: np.random.Generator, timezone: str | None = None
@@ -85,7 +89,7 @@ def find_send_times(
 
     >>> from sojourn.events.read import read_events
     >>> from sojourn.playbook.load import load_playbook
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> book, world = load_playbook("shop"), simulate(60, days=120, seed=1)
     >>> log = read_events(world.events, book, now=None, clock=datetime(2030, 1, 1))
     >>> found = find_send_times(log.events, book, log.events["event_at"][-1].as_py(), np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""The command `brief`: one page for whoever writes to the people of a state. It reads a results folder and prints."""
+"""The command `brief`: one page for whoever writes to the people of a state. It reads arguments and prints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.folder import read_brief
+from sojourn.pipelines import brief as job
 
 SHORT_HELP = "One page for whoever writes to the people of a state."
 
@@ -35,18 +34,11 @@ def command(
     Writes a creative brief of one page: what people in the state want and fear, what brings them in and moves them
     on, where and when they are found, what to say and what not, and two journeys.
     """
-    from sojourn.pages.brief import render_brief
-
-    words = read_brief(out, state)
+    found = job.brief(out, state, form=form, out=None if as_json else to)
     if as_json:
-        output.print_json(words)
+        output.print_json(found.words)
         return
-    text = render_brief(words, form)
     if to is None:
-        typer.echo(text, nl=False)
+        typer.echo(found.text, nl=False)
         return
-    try:
-        to.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SojournError(Problem(str(to), f"cannot be written ({error.strerror or error})")) from None
     output.say(f"Written  {to}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from sojourn.cli import print as output
-from sojourn.cli.commands.run import _print_rows
+from sojourn.cli.commands.run import print_rows
 from sojourn.cli.options import Json
-from sojourn.cli.print import make_grid, open_console, show_count
+from sojourn.cli.print import make_grid, open_console
+from sojourn.pages.words.numbers import say_count, say_integer, say_share
+from sojourn.pipelines import check as job
 
 SHORT_HELP = "Find mistakes in a playbook, and see how it fits the events."
 
@@ -38,10 +39,8 @@ def command(
     Reports every mistake in the playbook at once, with its line and what was probably meant. With events, it
     also says how much of them the playbook covers.
     """
-    from sojourn.pipelines.check import check_playbook
-
     with output.progress_bars(is_silent=as_json) as progress:
-        found = check_playbook(playbook, events or None, clock=datetime.now(UTC), progress=progress)
+        found = job.check(playbook, events or None, progress=progress)
     if as_json:
         output.print_json(found)
     else:
@@ -52,16 +51,16 @@ def print_check(found: Mapping[str, Any]) -> None:
     """Print what a playbook says, how it covers the events, and everything that deserves a look."""
     console = open_console()
     console.print(
-        f"Playbook {found['playbook']}: {show_count(len(found['states']), 'state')}, "
-        f"{show_count(found['n_event_classes'], 'event class', 'event classes')}, "
-        f"{show_count(found['n_features'], 'feature')}, {show_count(found['n_indicators'], 'indicator')}"
-        + (f", {show_count(found['n_targets'], 'target')}" if found["n_targets"] else "")
+        f"Playbook {found['playbook']}: {say_count(len(found['states']), 'state')}, "
+        f"{say_count(found['n_event_classes'], 'event class', 'event classes')}, "
+        f"{say_count(found['n_features'], 'feature')}, {say_count(found['n_indicators'], 'indicator')}"
+        + (f", {say_count(found['n_targets'], 'target')}" if found["n_targets"] else "")
         + ". No mistakes.",
         markup=False,
         soft_wrap=True,
     )
     if found["events"]:
-        _print_rows(console, found["events"])
+        print_rows(console, found["events"])
         _print_coverage(console, found["events"])
     for finding in found["findings"]:
         console.print(Text.assemble(("look: ", "bold yellow"), finding["text"]), soft_wrap=True)
@@ -71,15 +70,15 @@ def _print_coverage(console: Console, facts: Mapping[str, Any]) -> None:
     classes = make_grid(("event class", "left"), ("rows", "right"), ("share", "right"), ("customers", "right"))
     for row in facts["classes"]:
         name = row["event_class"] + (" (touch)" if row["is_touch"] else "")
-        share = f"{100 * row['share']:.1f} %"
-        classes.add_row(Text(name), f"{row['n_rows']:,}", share, f"{row['n_customers']:,}")
+        share = say_share(row["share"])
+        classes.add_row(Text(name), say_integer(row["n_rows"]), share, say_integer(row["n_customers"]))
     console.print()
     console.print(classes)
     indicators = make_grid(("indicator of", "left"), ("fires at", "right"), ("when", "left"))
     for row in facts["indicators"]:
         when = Text(row["when"])
         when.truncate(console.width - 34, overflow="ellipsis")  # else the longest rule squeezes the other columns
-        indicators.add_row(Text(row["state"]), f"{100 * row['share']:.1f} %", when)
+        indicators.add_row(Text(row["state"]), say_share(row["share"]), when)
     if facts["indicators"]:
         console.print()
         console.print(indicators)

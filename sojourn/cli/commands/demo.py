@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sojourn.cli import print as output
-from sojourn.cli.commands import run as summary
-from sojourn.cli.options import Seed, _refuse_file
-from sojourn.cli.print import open_console, show_share
-
-if TYPE_CHECKING:
-    from sojourn.pages.results import Results
+from sojourn.cli.commands.run import print_run
+from sojourn.cli.options import Seed, refuse_file
+from sojourn.pages.words.numbers import say_part
+from sojourn.pipelines import demo as job
 
 SHORT_HELP = "The whole job on simulated customers, in under a minute."
 
@@ -32,44 +30,12 @@ def command(
     Simulates a shop's customers, finds their states, writes a report, and compares what it found with the truth,
     which only a simulation has.
     """
-    from sojourn.pipelines.run import run
-    from sojourn.simulation.simulate import simulate_to
-
-    _refuse_file(out)
+    refuse_file(out)
     with output.progress_bars() as progress:
-        files = simulate_to(out, customers, seed=seed, progress=progress)
-        found = run(str(files["events"]), "shop", out=out / "results", seed=seed, progress=progress)
-    summary.print_run(found, out / "results")
-    print_truth(found, files["truth"])
-    output.say(f"\nNext: sojourn explain {choose_example(found)} --out {out / 'results'}")
-
-
-def print_truth(results: Results, truth: Path) -> None:
-    """Print how often the smoothed state is the true one, beside what always guessing the commonest would reach."""
-    n, n_right, n_commonest = _compare_with_truth(results, truth)
-    open_console().print(
-        f"Against the truth: {show_share(n_right, n)} of {n:,} events in the right state "
-        f"(the commonest state for all: {show_share(n_commonest, n)})"
+        found = job.demo(out, customers=customers, seed=seed, progress=progress)
+    print_run(found.results, out / "results")
+    output.say(
+        f"Against the truth: {say_part(found.n_right, found.n)} of {found.n:,} events in the right state "
+        f"(the commonest state for all: {say_part(found.n_commonest, found.n)})"
     )
-
-
-def _compare_with_truth(results: Results, truth: Path) -> tuple[int, int, int]:
-    import duckdb
-
-    with duckdb.connect() as connection:
-        connection.register("history", results.history)
-        connection.register("truth", connection.read_parquet(str(truth)).to_arrow_table())
-        rows = connection.sql(
-            """
-            select t.state, count(*), count(*) filter (where h.smoothed_state::text = t.state::text)
-            from history h asof join truth t on h.customer_id = t.customer_id and h.event_at >= t.from_at
-            group by 1
-            """
-        ).fetchall()
-    counts = [n for _, n, _ in rows]
-    return sum(counts), sum(right for _, _, right in rows), max(counts, default=0)
-
-
-def choose_example(results: Results) -> str:
-    """The id of a customer worth explaining: the first of the report's examples."""
-    return str(results.examples[0].column("customer_id")[0].as_py())
+    output.say(f"\nNext: sojourn explain {found.example} --out {out / 'results'}")

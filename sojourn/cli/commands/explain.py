@@ -12,7 +12,15 @@ from rich.text import Text
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
-from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration
+from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_at, show_bar
+from sojourn.pages.words.numbers import (
+    say_count,
+    say_difference,
+    say_duration,
+    say_or_dash,
+    say_probability,
+)
+from sojourn.pipelines import explain as job
 
 SHORT_HELP = "Why a customer is in their state, and what would change it."
 
@@ -30,9 +38,7 @@ def command(
     Shows one customer: the state and since when, how sure that is, the reasons for it, the smallest change
     that would flip it, and the latest events and transitions.
     """
-    from sojourn.pipelines.explain import explain
-
-    found = explain(out, customer)
+    found = job.explain(out, customer)
     if as_json:
         output.print_json(found)
     else:
@@ -48,7 +54,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     console = open_console()
     console.print(Text(f"Customer {found['customer_id']}", style="bold"))
     console.print(
-        f"{show_count(found['n_events'], 'event')} from {_show_at(found['first_at'])} to {_show_at(found['last_at'])}"
+        f"{say_count(found['n_events'], 'event')} from {show_at(found['first_at'])} to {show_at(found['last_at'])}"
     )
     if found["state"] is None:
         console.print(
@@ -56,7 +62,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
         )
         return
     console.print(
-        Text.assemble("In ", (found["state"], "bold cyan"), f" since {_show_at(found['since_at'])}"), soft_wrap=True
+        Text.assemble("In ", (found["state"], "bold cyan"), f" since {show_at(found['since_at'])}"), soft_wrap=True
     )
     _print_posterior(console, found)
     _print_reasons(console, found)
@@ -64,14 +70,10 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     _print_recent(console, found)
 
 
-def _show_at(text: str | None) -> str:
-    return text[:16].replace("T", " ") if text else "–"
-
-
 def _print_posterior(console: Console, found: Mapping[str, Any]) -> None:
     table = make_grid(("probability of", "left"), ("", "right"), ("", "left"))
     for name, p in sorted(found["posterior"].items(), key=lambda item: -item[1]):
-        table.add_row(Text(name), f"{100 * p:.1f} %", f"[cyan]{show_bar(p, 1.0)}[/]")
+        table.add_row(Text(name), say_probability(p), f"[cyan]{show_bar(p, 1.0)}[/]")
     console.print()
     console.print(table)
 
@@ -88,8 +90,8 @@ def _print_reasons(console: Console, found: Mapping[str, Any]) -> None:
         colour = "green" if reason["weight"] >= 0 else "red"
         what = Text(reason["what"])
         what.truncate(console.width - BAR_WIDTH - 14, overflow="ellipsis")
-        table.add_row(f"{reason['weight']:+.2f}", f"[{colour}]{show_bar(reason['weight'], most)}[/]", what)
-    table.add_row(f"{sum(reason['weight'] for reason in reasons):+.2f}", "", Text("together", style="dim"))
+        table.add_row(say_difference(reason["weight"]), f"[{colour}]{show_bar(reason['weight'], most)}[/]", what)
+    table.add_row(say_difference(sum(reason["weight"] for reason in reasons)), "", Text("together", style="dim"))
     console.print()
     console.print(table)
 
@@ -111,14 +113,14 @@ def _print_flip(console: Console, flip: Mapping[str, Any] | None) -> None:
 def _print_recent(console: Console, found: Mapping[str, Any]) -> None:
     events = make_grid(("latest events", "left"), ("", "left"), ("state after it", "left"))
     for row in found["events"][-RECENT:]:
-        events.add_row(_show_at(row["event_at"]), Text(row["event_class"]), Text(row["state"] or "–"))
+        events.add_row(show_at(row["event_at"]), Text(row["event_class"]), Text(row["state"] or "–"))
     console.print()
     console.print(events)
     moves = make_grid(("latest transitions", "left"), ("", "left"), ("set off by", "left"), ("after", "right"))
     for row in found["transitions"][-RECENT:]:
         cause = row["event_class"] if row["cause"] == "event" else "silence"
         move = Text(f"{row['from_state']} → {row['to_state']}")
-        moves.add_row(_show_at(row["at"]), move, Text(cause), show_duration(row["dwell_s"]))
+        moves.add_row(show_at(row["at"]), move, Text(cause), say_or_dash(row["dwell_s"], say_duration))
     if found["transitions"]:
         console.print()
         console.print(moves)

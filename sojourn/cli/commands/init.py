@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import print as output
+from sojourn.pipelines.start import init_project
 
 SHORT_HELP = "Start a playbook of your own from a ready one."
 
@@ -33,8 +34,6 @@ def command(
     Writes DIR/playbook.yaml, a copy of a ready playbook to edit (your event names, your states), and a page with
     the next commands.
     """
-    from sojourn.pipelines.start import init_project
-
     files = init_project(folder, playbook, is_forced=force)
     output.say(f"Wrote {' and '.join(str(file) for file in files)}.")
     output.say(f"Next: edit {files[0]}, then run: sojourn check {files[0]} EVENTS")

@@ -10,6 +10,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
 from sojourn.errors import Problem, SojournError
+from sojourn.pipelines import link as job
 
 SHORT_HELP = "Find records that are probably one person."
 
@@ -45,39 +46,17 @@ def command(
     Finds records that are probably one person, by names, birth dates, addresses and the like, where they share no
     id. Needs the extra `link`.
     """
-    import pyarrow as pa
-
-    from sojourn.events.identity.linking import link_records
-    from sojourn.events.sources.open import open_sources
-    from sojourn.frames.files import write_alone
-
     pairs = [one.partition("=") for one in column or []]
     for name, sign, _ in pairs:
         if not sign:
             raise SojournError(Problem("--column", f"'{name}' has no kind; write it as NAME=KIND, surname=family_name"))
-    chunks = [chunk for source in open_sources(records) for chunk in source.read(None)]
-    table = pa.concat_tables([chunk.columns for chunk in chunks], promote_options="default")
-    for broken in [broken for chunk in chunks for broken in chunk.broken][:5]:
-        output.say_error(f"{records}:{broken.line}: {broken.found}; left out")
-    kinds = {name: kind for name, _, kind in pairs} or None
-    found = link_records(table, columns=kinds, truth=truth, threshold=threshold, seed=seed)
-    for name in ("cluster", "match_p"):
-        table = table.append_column(name if name not in table.column_names else f"linked_{name}", found.records[name])
-    write_alone(table, out)
+    kinds = {name: kind for name, _, kind in pairs}
+    linked = job.link(records, out=out, columns=kinds, truth=truth, threshold=threshold, seed=seed)
+    for broken in linked.broken[:5]:
+        output.say_error(f"{broken}; left out")
     if as_json:
-        quality = found.quality
-        output.print_json(
-            {
-                "records": len(table),
-                "clusters": found.n_clusters,
-                "pairs": len(found.pairs),
-                "columns": found.columns,
-                "precision": quality.precision if quality else None,
-                "recall": quality.recall if quality else None,
-                "out": str(out),
-            }
-        )
+        output.print_json({**linked.as_dict(), "out": str(out)})
         return
-    for line in found.describe():
+    for line in linked.found.describe():
         output.say(line)
     output.say(f"Written  {out}, with the columns cluster and match_p")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,8 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, ModelsFolder
+from sojourn.pipelines import models as job
+from sojourn.predict.registry import write_card
 
 SHORT_HELP = "The models there are, their cards, and which is in use."
 
@@ -31,39 +33,27 @@ def command(
     Lists the models that `sojourn retrain` made, with the version in use; with NAME the card of that version, every
     version and every decision; with --use another version is put into use.
     """
-    from dataclasses import asdict
-
-    from sojourn.predict.registry import (
-        find_champion,
-        list_cards,
-        list_decisions,
-        list_names,
-        put_into_use,
-        read_model,
-        write_card,
-    )
-
     if name is None:
-        found = [(one, find_champion(models, one), list_cards(models, one)) for one in list_names(models)]
-        if as_json:
-            rows = [{"name": one, "in_use": used, "versions": len(cards)} for one, used, cards in found]
-            output.print_json({"models": rows})
-            return
-        for one, used, cards in found:
-            output.say(f"{one}: {len(cards)} versions, {f'version {used} in use' if used else 'none in use'}")
-        if not found:
-            output.say(f"No models in {models}. Next: sojourn retrain EVENTS --playbook PLAYBOOK --models {models}")
+        _print_list(models, as_json=as_json)
         return
     if use is not None:
-        put_into_use(models, name, use, at=datetime.now(UTC).isoformat(), why=why)
-    card = read_model(models, name)[0]
-    decisions = list_decisions(models, name)
+        job.use_version(models, name, use, why=why)
+    found = job.read_history(models, name)
     if as_json:
-        versions = [asdict(one) for one in list_cards(models, name)]
-        output.print_json(
-            {"in_use": asdict(card), "versions": versions, "decisions": [asdict(one) for one in decisions]}
-        )
+        output.print_json(found.as_dict())
         return
-    output.say(write_card(card))
-    for decision in decisions:
+    output.say(write_card(found.card))
+    for decision in found.decisions:
         output.say(f"{decision.at[:16]}  version {decision.version} in use: {decision.why}")
+
+
+def _print_list(models: Path, *, as_json: bool) -> None:
+    found = job.list_models(models)
+    if as_json:
+        output.print_json({"models": [asdict(one) for one in found]})
+        return
+    for one in found:
+        used = f"version {one.in_use} in use" if one.in_use else "none in use"
+        output.say(f"{one.name}: {one.versions} versions, {used}")
+    if not found:
+        output.say(f"No models in {models}. Next: sojourn retrain EVENTS --playbook PLAYBOOK --models {models}")

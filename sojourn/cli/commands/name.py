@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import print as output
-from sojourn.cli.commands.substates import _print_substates
+from sojourn.cli.commands.substates import print_substates
 from sojourn.cli.options import Json
 from sojourn.errors import Problem, SojournError
+from sojourn.pipelines.names import list_substates, name_substate
 
 SHORT_HELP = "List the discovered states, and give them names."
 
@@ -34,8 +35,6 @@ def command(
     Without STATE it lists the discovered states and what marks them. A name is kept in DIR/names.json with what the
     state looks like, so that the next run into DIR knows it again, or says that it is no longer there.
     """
-    from sojourn.pipelines.names import list_substates, name_substate
-
     if state is not None and name is None:
         raise SojournError(Problem("name", "which name?", command=f'sojourn name {folder} {state} "NAME"'))
     named = name_substate(folder, state, name) if state is not None and name is not None else None
@@ -48,6 +47,6 @@ def command(
         return
     if not found:
         output.say(f"There are no discovered states in {folder}. See: sojourn substates --help")
-    _print_substates(found)
+    print_substates(found)
     for n in lost:
         output.say(f"\n'{n.name}' ({n.state}): no state of the latest run is like it any more")

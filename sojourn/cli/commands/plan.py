@@ -9,7 +9,8 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
-from sojourn.pipelines.folder import read_results
+from sojourn.pages.words.plan import write_plan
+from sojourn.pipelines import plan as job
 
 SHORT_HELP = "From a goal to states, audience and a test that proves it."
 
@@ -43,24 +44,10 @@ def command(
     Walks from a goal to the state that matters, the moves to bring about, the audience, what to send, and a test that
     proves it. Reads the tables of a run; what `sojourn value` and `sojourn send-time` wrote there is used too.
     """
-    from sojourn.act.plan.plan import make_plan
-    from sojourn.frames.files import open_output, write_json
-    from sojourn.pages.words.plan import write_plan
-    from sojourn.playbook.load import load_playbook
-
-    tables, run = read_results(results)
-    plan = make_plan(
-        goal, load_playbook(results / "playbook.yaml"), tables, run, outcome=outcome, effect=effect, new_days=new_days
-    )
-    text = write_plan(plan)
-    if out is not None:
-        with open_output(out) as folder:
-            assert folder is not None
-            (folder / f"plan_{goal}.md").write_text(text, encoding="utf-8")
-            write_json(output.plain(plan.as_dict()), folder / f"plan_{goal}.json")
+    found = job.plan(results, goal, outcome=outcome, effect=effect, new_days=new_days, out=out)
     if as_json:
-        output.print_json(plan.as_dict())
+        output.print_json(found.as_dict())
         return
-    output.say(text.rstrip("\n"))
+    output.say(write_plan(found).rstrip("\n"))
     if out is not None:
         output.say(f"\nWritten  {out / f'plan_{goal}.md'}")

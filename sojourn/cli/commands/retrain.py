@@ -1,22 +1,21 @@
-"""The commands `retrain` and `models`: models that keep learning, and all that is known of each version."""
+"""The command `retrain`: models that keep learning."""
 
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Events, Json, ModelsFolder, PlaybookOption, Seed
 from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.retrain import _choose, _digest, _look_at_segments, _read_states, _retrain_all
-
-if TYPE_CHECKING:
-    from sojourn.pipelines.retrain import Retrained
-    from sojourn.predict.registry import Card
+from sojourn.pages.words.numbers import say_loss, say_score
+from sojourn.pages.words.predictions import say_drift
+from sojourn.pages.words.segments import say_staleness
+from sojourn.pipelines import retrain as job
+from sojourn.pipelines.challenger import Asked
 
 SHORT_HELP = "Let models keep learning: challenger against champion."
 
@@ -85,39 +84,19 @@ def command(
     Trains a challenger on what is known now, compares it with the model in use on recent customers that neither has
     seen, and puts it into use only if it is better by more than chance and no worse for protected attributes.
     """
-    from sojourn.frames.files import read_plain
-    from sojourn.pages.words.segments import say_staleness
-    from sojourn.pipelines.retrain import Asked
-    from sojourn.playbook.load import load_playbook
-    from sojourn.predict.registry import lock_models
-
-    book = load_playbook(playbook)
-    names = _choose(book, outcome or [])
-    if book.protected and protected is None and not unaudited:
-        what = f"the playbook protects {', '.join(book.protected)}: name a table of it with --protected, or --unaudited"
-        raise SojournError(Problem("retrain", what))
     if alarm and segments is None:
         raise SojournError(Problem("--alarm", "name the segments to look at with --segments"))
-    audited = None if protected is None else read_plain(protected, ["customer_id"])
-    asked = Asked(cost, benefit, budget, seed, audited, if_drift)
-    settings = {"cost": cost, "benefit": benefit, "budget_s": budget, "seed": seed, "protected": _digest(protected)}
 
     def work() -> bool:
         """One round; whether a segment is stale."""
-        made_with = settings | {"states": _digest(states / "model.json" if states else None)}
-        with lock_models(models):
-            facts = _retrain_all(events, book, names, models, _read_states(book, states), asked, made_with, as_json)
-            found = _look_at_segments(segments, models) if segments else None
-        stale = [r["segment"] for r in found.to_pylist() if r["is_stale"]] if found is not None else []
-        if as_json:
-            told = {"models": str(models), "outcomes": facts}
-            if found is not None:
-                told |= {"segments": found.to_pylist(), "stale_segments": stale}
-            output.print_json(told)
-        elif found is not None:
-            for sentence in say_staleness(found):
-                output.say(sentence)
-        return bool(stale)
+        with output.progress_bars(is_silent=as_json) as progress:
+            found = job.retrain(
+                events, playbook, models=models, outcomes=outcome or (), states=states, protected=protected,
+                is_unaudited=unaudited, segments=segments,
+                asked=Asked(cost, benefit, budget, seed, is_drift_needed=if_drift), progress=progress,
+            )  # fmt: skip
+        _print(found, as_json=as_json)
+        return bool(found.stale_segments)
 
     is_stale = work()
     while every is not None:
@@ -130,31 +109,28 @@ def command(
         raise typer.Exit(STALE_EXIT)
 
 
-def _say_done(card: Card, models: Path, now: datetime, before: int | None, as_json: bool) -> dict[str, Any]:
-    """Nothing to train. A winner that was stored when the process or the power went is put into use now."""
-    from sojourn.predict.registry import list_decisions, put_into_use
-
-    decided = {one.version for one in list_decisions(models, card.name)}
-    is_late = card.is_winner and card.version not in decided
-    if is_late:
-        put_into_use(models, card.name, card.version, at=now.isoformat(), why=card.note)
-    what = (
-        "is in use now" if is_late else "is in use" if card.version == before else f"was kept, version {before} stays"
-    )
-    why = f"nothing new: version {card.version}, made of the same events, {what}"
-    if not as_json:
-        output.say(f"{card.name}: {why}.")
-    return {"outcome": card.name, "version": card.version if is_late else None, "champion_before": before,
-            "why_not": why, "metrics": None, "drift": []}  # fmt: skip
+def _print(found: job.Retraining, *, as_json: bool) -> None:
+    for one in found.attempts:
+        if one.found is None and not one.is_done:
+            output.say_error(f"{one.outcome}: not trained, {one.why_not}", is_marked=False)
+        elif not as_json:
+            _print_attempt(one)
+    if as_json:
+        output.print_json(found.as_dict())
+    elif found.staleness is not None:
+        for sentence in say_staleness(found.staleness):
+            output.say(sentence)
 
 
-def _print(found: Retrained, card: Card | None, before: int | None) -> None:
-    from sojourn.pages.words.predictions import say_drift
-
+def _print_attempt(one: job.Attempt) -> None:
+    found, card, before = one.found, one.card, one.before
+    if found is None:
+        output.say(f"{one.outcome}: {one.why_not}.")
+        return
     if card is None:
         output.say(f"{found.outcome}: version {before} stays, {found.verdict.why}.")
     else:
-        scores = f"log loss {card.metrics['log_loss']:.4f}, AUC {card.metrics['auc']:.3f}"
+        scores = f"log loss {say_loss(card.metrics['log_loss'])}, AUC {say_score(card.metrics['auc'])}"
         what = "is in use now" if found.verdict.is_promoted else f"is kept, version {before} stays"
         output.say(f"{found.outcome}: version {card.version} ({card.kind}, {scores}) {what}: {found.verdict.why}.")
     for sentence in say_drift(found.drift)[:5] if found.drift is not None else []:

@@ -1,66 +1,51 @@
-"""What the commands say in the end: a run summed up, a playbook checked, a customer explained."""
+"""The command `run`: from events to states, transitions and a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from sojourn.cli import print as output
-from sojourn.cli.commands import run as summary
-from sojourn.cli.commands.explain import _show_at
-from sojourn.cli.options import Events, Json, PlaybookOption, Seed, _refuse_file, parse_instant
-from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_bar, show_count, show_duration, show_share
-from sojourn.pages.words.velocity import say_pace_change, say_standing, say_target
-from sojourn.transitions.velocity.targets import Standing, find_standings
-
-if TYPE_CHECKING:
-    from sojourn.pages.results import Results
+from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant, refuse_file
+from sojourn.cli.print import (
+    BAR_WIDTH,
+    make_grid,
+    open_console,
+    show_at,
+    show_bar,
+)
+from sojourn.pages.gaps import fill_gaps
+from sojourn.pages.results import Results
+from sojourn.pages.words.numbers import (
+    say_count,
+    say_duration,
+    say_integer,
+    say_number,
+    say_or_dash,
+    say_part,
+    say_score,
+)
+from sojourn.pages.words.velocity import say_pace_change, say_standing
+from sojourn.pipelines import run as job
+from sojourn.pipelines.names import show_names
+from sojourn.pipelines.summary import count_states, find_median_stays, list_top_moves, summarise_run
+from sojourn.transitions.velocity.targets import find_standings
 
 SHORT_HELP = "From an event file to states, transitions and a report."
-
-
-def run_facts(results: Results, out: Path) -> dict[str, Any]:
-    """What ``sojourn run --json`` prints: the run's facts, customers per state, moves, file names."""
-    return {
-        **results.run,
-        "states": _count_states(results),
-        "moves": _top_moves(results, 20),
-        "targets": [_standing_facts(s) for s in find_standings(results.moves["velocity"], results.playbook.targets)],
-        "pace_changes": [r for r in results.moves["velocity_changes"].to_pylist() if r["is_change"]],
-        "out": str(out),
-        "report": str(out / "report.html"),
-    }
-
-
-def _standing_facts(standing: Standing) -> dict[str, Any]:
-    target, last = standing.target, standing.last
-    return {
-        "target": target.name,
-        "asks": say_target(target),
-        "from_state": target.from_state,
-        "to_state": target.to_state,
-        "week_at": last and last["week_at"],
-        "verdict": last and last["verdict"],
-        "says": say_standing(standing),
-        "n_met": standing.n_met,
-        "n_missed": standing.n_missed,
-        "n_open": standing.n_open,
-        "trend": standing.trend,
-    }
 
 
 def print_run(results: Results, out: Path) -> None:
     """Print the summary of a run: rows, states, moves, steadiness, comparison, report."""
     console = open_console()
-    _print_rows(console, results.run)
+    print_rows(console, results.run)
     console.print(
-        f"{show_count(results.run['customers'], 'customer')}, {show_count(results.run['sessions'], 'session')}, "
-        f"up to {_show_at(results.run['now'])}"
+        f"{say_count(results.run['customers'], 'customer')}, {say_count(results.run['sessions'], 'session')}, "
+        f"up to {show_at(results.run['now'])}"
     )
     _print_states(console, results)
     _print_moves(console, results)
@@ -71,37 +56,20 @@ def print_run(results: Results, out: Path) -> None:
     console.print(f"\nReport: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _print_rows(console: Console, run: Mapping[str, Any]) -> None:
+def print_rows(console: Console, run: Mapping[str, Any]) -> None:
+    """Print what became of the rows that were read."""
     rows = run["rows"]
     console.print(
-        f"{show_count(rows['read'], 'row')} read: {rows['accepted']:,} accepted, {rows['duplicate']:,} duplicate, "
-        f"{rows['quarantined']:,} quarantined"
+        f"{say_count(rows['read'], 'row')} read: {say_integer(rows['accepted'])} accepted, "
+        f"{say_integer(rows['duplicate'])} duplicate, "
+        f"{say_integer(rows['quarantined'])} quarantined"
     )
     for rule, n in sorted(run["quarantined_by_rule"].items(), key=lambda item: -item[1]):
-        console.print(f"  quarantined by {rule}: {n:,}", markup=False)
-
-
-NO_STATE = "(none yet)"
-"""Customers to whom something was sent, and who have not done anything themselves."""
-
-
-def _count_states(results: Results) -> dict[str, int]:
-    counts = {str(name): 0 for name in results.model["states"]}
-    for name in results.customers.column("state").to_pylist():
-        counts[name or NO_STATE] = counts.get(name or NO_STATE, 0) + 1
-    return counts
-
-
-def _median_stays(results: Results) -> dict[str, float]:
-    stays: dict[str, float] = {}
-    for row in results.moves["dwell"].to_pylist():
-        if row["survival_p"] <= 0.5 and row["state"] not in stays:
-            stays[row["state"]] = row["after_s"]
-    return stays
+        console.print(f"  quarantined by {rule}: {say_integer(n)}", markup=False)
 
 
 def _print_states(console: Console, results: Results) -> None:
-    counts, stays = _count_states(results), _median_stays(results)
+    counts, stays = count_states(results), find_median_stays(results)
     most, whole = max(counts.values(), default=0), sum(counts.values())
     table = make_grid(
         ("state", "left"), ("customers", "right"), ("", "left"), ("share", "right"), ("median stay", "right")
@@ -109,37 +77,17 @@ def _print_states(console: Console, results: Results) -> None:
     for name, n in counts.items():
         table.add_row(
             Text(name),
-            f"{n:,}",
+            say_integer(n),
             f"[cyan]{show_bar(n, most):<{BAR_WIDTH}}[/]",
-            show_share(n, whole),
-            show_duration(stays.get(name)),
+            say_part(n, whole),
+            say_or_dash(stays.get(name), say_duration),
         )
     console.print()
     console.print(table)
 
 
-def _top_moves(results: Results, n: int) -> list[dict[str, Any]]:
-    silent: dict[tuple[str, str], int] = {}
-    for row in results.moves["weekly"].to_pylist():
-        move = (row["from_state"], row["to_state"])
-        silent[move] = silent.get(move, 0) + row["n_silence"]
-    moves = sorted(results.moves["matrix"].to_pylist(), key=lambda row: (-row["n"], row["from_state"], row["to_state"]))
-    return [
-        {
-            "from_state": row["from_state"],
-            "to_state": row["to_state"],
-            "n": row["n"],
-            "n_silence": silent.get((row["from_state"], row["to_state"]), 0),
-            "n_customers": row["n_customers"],
-            "median_dwell_s": row["median_dwell_s"],
-        }
-        for row in moves[:n]
-        if row["n"]
-    ]
-
-
 def _print_moves(console: Console, results: Results) -> None:
-    moves = _top_moves(results, 5)
+    moves = list_top_moves(results, 5)
     console.print()
     if not moves:
         console.print("No customer moved from one state to another.")
@@ -153,9 +101,9 @@ def _print_moves(console: Console, results: Results) -> None:
     for move in moves:
         table.add_row(
             Text(f"{move['from_state']} → {move['to_state']}"),
-            f"{move['n']:,}",
-            show_share(move["n_silence"], move["n"]),
-            show_duration(move["median_dwell_s"]),
+            say_integer(move["n"]),
+            say_part(move["n_silence"], move["n"]),
+            say_or_dash(move["median_dwell_s"], say_duration),
         )
     console.print(table)
 
@@ -173,32 +121,24 @@ def _print_velocity(console: Console, results: Results) -> None:
 
 
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
-    flaps, held_out = run["flaps"], run["held_out"]
+    flaps = {name: say_or_dash(value, say_number) for name, value in run["flaps"].items()}
+    held_out = {name: say_or_dash(value, say_score) for name, value in run["held_out"].items()}
     table = make_grid(("how good is it?", "left"), ("", "left"))
     table.add_row(
         "flaps per customer and month",
-        f"{_show(flaps['before'])} as the model sees it, {_show(flaps['after'])} as published",
+        f"{flaps['before']} as the model sees it, {flaps['after']} as published",
     )
     table.add_row(
         "held-out fit, higher is better",
-        f"Sojourn {_show(held_out['sojourn'])}, textbook HMM {_show(held_out['textbook_hmm'])}, "
-        f"Markov chain {_show(held_out['markov_chain'])}",
+        f"Sojourn {held_out['sojourn']}, textbook HMM {held_out['textbook_hmm']}, "
+        f"Markov chain {held_out['markov_chain']}",
     )
     console.print()
     console.print(table)
 
 
-def _show(value: float | None) -> str:
+def _say_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-# ---- after a check ----
-
-
-# ---- one customer ----
-
-
-# ---- after a demo ----
 
 
 def command(
@@ -221,6 +161,19 @@ def command(
         int | None,
         typer.Option("--threads", min=1, metavar="N", show_default="all cores", help="Threads to compute with."),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="STAGES",
+            show_default="all",
+            help="Only these stages, with commas between: transitions,triggers. States are always found.",
+        ),
+    ] = None,
+    skip: Annotated[
+        str | None,
+        typer.Option("--skip", metavar="STAGES", show_default="none", help="Leave these stages out: journeys,values."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Example: `sojourn run shop-data/events.parquet --playbook shop --out results`
@@ -229,13 +182,17 @@ def command(
     and writes tables, the model and a report to DIR.
     """
     at = parse_instant("--now", now)
-    _refuse_file(out)
-    from sojourn.pipelines.names import show_names
-    from sojourn.pipelines.run import run
-
+    refuse_file(out)
     with output.progress_bars(is_silent=as_json) as progress:
-        results = run(events, playbook, out=out, now=at, seed=seed, n_threads=threads, progress=progress)
+        results = job.run(
+            events, playbook, out=out, now=at, seed=seed, n_threads=threads, only=_split(only), skip=_split(skip),
+            progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json(summary.run_facts(results, out))
+        output.print_json(summarise_run(fill_gaps(results), out))
     else:
-        summary.print_run(show_names(results), out)
+        print_run(fill_gaps(show_names(results)), out)
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

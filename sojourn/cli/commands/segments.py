@@ -9,8 +9,8 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.errors import Problem, SojournError, nearest
-from sojourn.pipelines.inputs import read_log
+from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_part, say_share
+from sojourn.pipelines import segments as job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from sojourn.segments.study import Study
 
 SHORT_HELP = "Groups of customers who are alike, and what they are worth knowing."
-
-_MOST_SEED = 4_000_000_000  # clustering takes 32 bits, and a few seeds beyond this one
-_RULES = ("behavioural", "demographic", "predictive", "lifecycle", "value")
 
 
 def command(
@@ -90,52 +87,17 @@ def command(
     Groups customers by what they do, who they are, what is expected of them, how far they have come, or what they are
     worth. Says how many groups there are and why, what sets each apart, and whether they explain what came later.
     """
-    from sojourn.frames.files import read_plain
-    from sojourn.pipelines.folder import read_run
-    from sojourn.pipelines.segments import read_before, read_past, write_segments
-    from sojourn.playbook.load import load_playbook
-    from sojourn.segments.hybrid import cross_states, flow_between_cells
-    from sojourn.segments.study import study_segments
-
-    _check_choices(recipe, method, seed)
     instant = parse_instant("--at", at)
-    before = read_before(previous, recipe) if previous is not None else None
-    past = read_past(previous) if previous is not None else None
-    run = read_run(results) if results is not None else None
-    known = read_plain(traits, ["customer_id"]) if traits is not None else None
-    book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        study = study_segments(
-            log.events, book, recipe, at=instant, horizon_days=days, inputs=inputs, traits=known, method=method,
-            k=number, before=before, seed=seed, n_threads=threads, progress=progress,
+        found = job.segments(
+            events, playbook, out=out, recipe=recipe, method=method, k=number, inputs=inputs, traits=traits,
+            at=instant, horizon_days=days, previous=previous, results=results, seed=seed, n_threads=threads,
+            progress=progress,
         )  # fmt: skip
-        cells = flows = None
-        if run is not None:
-            customers, transitions, now = run
-            cells = cross_states(study.segments.customers, customers)
-            then = before.customers if before else None
-            flows = flow_between_cells(study.segments.customers, customers, transitions, now=now, before=then)
-        progress("write", 0, 1)
-        write_segments(study, out, cells=cells, flows=flows, past=past, seed=seed)
-        progress("write", 1, 1)
     if as_json:
-        from sojourn.pipelines.segments import tell_study
-
-        output.print_json({**tell_study(study), "out": str(out)})
+        output.print_json({**found.as_dict(), "out": str(out)})
         return
-    _print_study(study, out)
-
-
-def _check_choices(recipe: str, method: str, seed: int) -> None:
-    from sojourn.segments.cluster import METHODS
-
-    for option, given, known in (("--recipe", recipe, _RULES), ("--method", method, ("auto", *METHODS))):
-        if given not in known:
-            what = f"'{given}' is none; there are {', '.join(known)}"
-            raise SojournError(Problem(option, what, nearest(given, known)))
-    if seed > _MOST_SEED:
-        raise SojournError(Problem("--seed", f"{seed} is too large; {_MOST_SEED:,} is the most"))
+    _print_study(found.study, out)
 
 
 def _print_study(study: Study, out: Path) -> None:
@@ -143,21 +105,21 @@ def _print_study(study: Study, out: Path) -> None:
 
     found = study.segments
     output.say(
-        f"{output.show_count(found.customers.num_rows, 'customer')} in "
-        f"{output.show_count(len(found.segments), 'segment')} ({study.recipe.name}) as of {study.at:%Y-%m-%d}"
+        f"{say_count(found.customers.num_rows, 'customer')} in "
+        f"{say_count(len(found.segments), 'segment')} ({study.recipe.name}) as of {say_date(study.at, year=True)}"
     )
     output.say(f"How: {found.why}")
     table = output.make_grid(("", "right"), ("segment", "left"), ("customers", "right"), ("share", "right"))
     for one in sorted(found.segments, key=lambda one: one.number):
-        share = output.show_share(one.n_customers, found.customers.num_rows)
-        table.add_row(str(one.number), Text(one.name), f"{one.n_customers:,}", share)
+        share = say_part(one.n_customers, found.customers.num_rows)
+        table.add_row(str(one.number), Text(one.name), say_integer(one.n_customers), share)
     output.open_console().print(table)
     agreement = found.rules.agreement_p
     if agreement == agreement:
-        output.say(f"Rules of three questions put {output.show_share(agreement, 1)} of the customers where they are.")
+        output.say(f"Rules of three questions put {say_share(agreement)} of the customers where they are.")
     if found.match is not None and found.match.n_shared:
-        moved = output.show_share(found.match.moved_p, 1)
-        output.say(f"Since last time {moved} of {found.match.n_shared:,} customers are in another segment.")
+        moved = say_share(found.match.moved_p)
+        output.say(f"Since last time {moved} of {say_integer(found.match.n_shared)} customers are in another segment.")
     if study.relevance is not None:
         _print_relevance(study.relevance, study.horizon_days)
     for doubt in (*study.doubts, *([study.why_not] if study.why_not else [])):
@@ -166,7 +128,7 @@ def _print_study(study: Study, out: Path) -> None:
 
 
 def _print_relevance(relevance: pa.Table, days: int) -> None:
-    from sojourn.pages.words.segments import say_standing
+    from sojourn.pages.words.segments import say_segment_standing
 
     rows = relevance.to_pylist()
     ways = list(dict.fromkeys(row["grouping"] for row in rows))
@@ -174,6 +136,6 @@ def _print_relevance(relevance: pa.Table, days: int) -> None:
     table = output.make_grid(("", "left"), *((way, "right") for way in ways))
     for outcome in dict.fromkeys(row["outcome"] for row in rows):
         own = {row["grouping"]: row["explained_p"] for row in rows if row["outcome"] == outcome}
-        table.add_row(outcome, *(f"{100 * own[way]:.1f} %" for way in ways))
+        table.add_row(outcome, *(say_share(own[way]) for way in ways))
     output.open_console().print(table)
-    output.say(say_standing(relevance))
+    output.say(say_segment_standing(relevance))

@@ -9,8 +9,8 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.inputs import read_log
+from sojourn.pages.words.numbers import say_count, say_integer, say_interval, say_loss, say_number, say_share
+from sojourn.pipelines import send_times as job
 
 if TYPE_CHECKING:
     from sojourn.act.send_time.check import ChannelCheck, Lift
@@ -44,46 +44,27 @@ def command(
     Finds the hour and weekday at which each customer answers messages, as far as the data tell them apart from
     everybody else, and says on the last quarter of the messages what that is worth.
     """
-    import numpy as np
-
-    from sojourn.act.send_time.check import find_send_times
-    from sojourn.act.send_time.sends import is_zone
-    from sojourn.frames.files import open_output, write_json, write_table
-    from sojourn.playbook.load import load_playbook
-
-    if timezone is not None and not is_zone(timezone):
-        raise SojournError(Problem("--timezone", f"'{timezone}' is not a time zone such as UTC or Europe/Paris"))
-    book = load_playbook(playbook)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        progress("find times", 0, 1)
-        now = log.events["event_at"][-1].as_py()
-        found = find_send_times(log.events, book, now, np.random.default_rng(seed), timezone)
-    facts = {"customers": found.table.num_rows, "channels": [check.as_dict() for check in found.checks]}
-    if out is not None:
-        with open_output(out) as folder:
-            assert folder is not None
-            write_table(found.table, folder / "send_times.parquet")
-            write_json(output.plain(facts), folder / "send_times.json")
+        found = job.send_times(events, playbook, out=out, timezone=timezone, seed=seed, progress=progress)
     if as_json:
-        output.print_json(facts)
+        output.print_json(found.as_dict())
         return
     for check in found.checks:
         _print_check(check)
     if not found.checks:
         output.say("No message was sent long enough ago to know whether it was answered.")
     if out is not None:
-        output.say(f"Written  {out / 'send_times.parquet'}: {output.show_count(found.table.num_rows, 'row')}")
+        output.say(f"Written  {out / 'send_times.parquet'}: {say_count(found.table.num_rows, 'row')}")
 
 
 def _print_check(check: ChannelCheck) -> None:
-    output.say(f"{check.channel}: {output.show_count(check.n, 'message')}, {100 * check.open_p:.1f} % answered")
+    output.say(f"{check.channel}: {say_count(check.n, 'message')}, {say_share(check.open_p)} answered")
     if check.best_hour is not None and check.best_weekday is not None:
         output.say(f"  best for everybody: {_DAYS[check.best_weekday]}, {check.best_hour:02}:00")
     if check.log_loss:
         names = {"mean": "mean share", "population": "hour and weekday", "customer": "customer", "habit": "own hours"}
-        told = ", ".join(f"{names[name]} {loss:.4f}" for name, loss in check.log_loss.items())
-        output.say(f"  log-loss on {check.n_held_out:,} later messages: {told}")
+        told = ", ".join(f"{names[name]} {say_loss(loss)}" for name, loss in check.log_loss.items())
+        output.say(f"  log-loss on {say_integer(check.n_held_out)} later messages: {told}")
     for lift, words in ((check.own, "their own best hours"), (check.population, "everybody's best hours")):
         if lift is not None:
             output.say(f"  sent in {words}: {_show_lift(lift)}")
@@ -93,6 +74,7 @@ def _print_check(check: ChannelCheck) -> None:
 
 def _show_lift(lift: Lift) -> str:
     return (
-        f"{lift.ratio:.2f} times the answers expected of the same customers ({lift.low:.2f} to {lift.high:.2f}, "
-        f"{output.show_count(lift.n, 'message')})"
+        f"{say_number(lift.ratio)} times the answers expected of the same customers "
+        f"({say_interval(lift.low, lift.high)}, "
+        f"{say_count(lift.n, 'message')})"
     )

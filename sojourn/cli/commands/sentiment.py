@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.sentiment import _write_scores, compare_scores, summarise_scores
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from sojourn.pages.words.numbers import say_count, say_difference, say_integer, say_score
+from sojourn.pipelines import sentiment as job
 
 SHORT_HELP = "How favourable texts are, and a model learned from labels."
 
@@ -52,63 +50,48 @@ def command(
     Scores how favourable texts are, from -1 to 1, as `sentiment(column)` in a playbook does. Texts in a language that
     neither lexicon nor model knows get no score. With labels it says how well the scores agree with them.
     """
-    from sojourn.playbook.text.model import load_model, read_texts_file, save_model
-    from sojourn.playbook.text.sentiment import score_text
-    from sojourn.playbook.text.train import LEAST_LABELS, train_sentiment
-
-    if train is not None and label is None:
-        raise SojournError(Problem("--train", "needs --label: the column of labels to learn from"))
-    if train is not None and train.suffix != ".json":
-        raise SojournError(Problem("--train", f"'{train}' must end in .json, as a playbook names it"))
-    read = read_texts_file(file, text, label)
-    facts: dict[str, Any] = {"texts": len(read.texts)}
-    used = load_model(model) if model is not None else None
-    scored = [score_text(said, used) for said in read.texts]
-    facts |= summarise_scores(scored, read.texts)
-    if read.labels is not None:
-        facts["agreement"] = compare_scores([s.score for s in scored], read.labels)
-        facts["labels_for_a_model"] = LEAST_LABELS
-    if train is not None and read.labels is not None:
-        with output.progress_bars(is_silent=as_json) as progress:
-            progress("learn", 0, 0)
-            learned = train_sentiment([said or "" for said in read.texts], read.labels, seed=seed)
-        save_model(learned, train)
-        facts["trained"] = {
-            "file": str(train), "kind": learned.kind, "texts": learned.n_texts, "terms": len(learned.terms),
-            "languages": list(learned.languages), "evaluation": dict(learned.evaluation),
-        }  # fmt: skip
-    if out is not None:
-        _write_scores(scored, out)
+    with output.progress_bars(is_silent=as_json) as progress:
+        found = job.sentiment(
+            file, text=text, label=label, model=model, train=train, out=out, seed=seed, progress=progress
+        )
     if as_json:
-        output.print_json(facts)
+        output.print_json(found.facts)
     else:
-        _print_facts(facts, out)
+        _print_facts(found.facts, out)
 
 
 def _print_facts(facts: Mapping[str, Any], out: Path | None) -> None:
     mean = facts["mean"]
-    split = "" if mean is None else f", {facts['favourable']:,} favourable, {facts['unfavourable']:,} unfavourable"
-    centre = "" if mean is None else f": mean {mean:+.2f}"
-    output.say(f"{output.show_count(facts['texts'], 'text')}, {facts['scored']:,} scored{centre}{split}")
+    split = (
+        ""
+        if mean is None
+        else f", {say_integer(facts['favourable'])} favourable, {say_integer(facts['unfavourable'])} unfavourable"
+    )
+    centre = "" if mean is None else f": mean {say_difference(mean)}"
+    output.say(f"{say_count(facts['texts'], 'text')}, {say_integer(facts['scored'])} scored{centre}{split}")
     if facts["not_scored"]:
-        told = ", ".join(f"{name} {n:,}" for name, n in facts["not_scored"].items())
+        told = ", ".join(f"{name} {say_integer(n)}" for name, n in facts["not_scored"].items())
         output.say(f"Not scored, since the language is not known: {told}")
     if agreement := facts.get("agreement"):
-        output.say(f"Against {agreement['compared']:,} of {agreement['labelled']:,} labels: {_show(agreement)}")
+        output.say(
+            f"Against {say_integer(agreement['compared'])} of {say_integer(agreement['labelled'])} labels: "
+            f"{_say_number(agreement)}"
+        )
     if trained := facts.get("trained"):
         output.say(
-            f"Learned from {trained['texts']:,} texts ({', '.join(trained['languages']) or 'no known language'}), "
-            f"{trained['terms']:,} terms."
+            f"Learned from {say_integer(trained['texts'])} texts "
+            f"({', '.join(trained['languages']) or 'no known language'}), "
+            f"{say_integer(trained['terms'])} terms."
         )
         evaluation = trained["evaluation"]
         lexicon = {k.removeprefix("lexicon_"): v for k, v in evaluation.items() if k.startswith("lexicon_")}
         own = {k: v for k, v in evaluation.items() if not k.startswith("lexicon_")}
-        output.say(f"On texts it had not seen (ten folds): {_show(own)}; the lexicon: {_show(lexicon)}")
+        output.say(f"On texts it had not seen (ten folds): {_say_number(own)}; the lexicon: {_say_number(lexicon)}")
         output.say(f"Written  {trained['file']}")
     if out is not None:
         output.say(f"Written  {out}")
 
 
-def _show(numbers: Mapping[str, Any]) -> str:
+def _say_number(numbers: Mapping[str, Any]) -> str:
     names = {"accuracy": "accuracy", "auc": "AUC", "correlation": "correlation"}
-    return ", ".join(f"{names[k]} {v:.3f}" for k, v in numbers.items() if k in names) or "nothing to compare"
+    return ", ".join(f"{names[k]} {say_score(v)}" for k, v in numbers.items() if k in names) or "nothing to compare"

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import print as output
-from sojourn.cli.options import Seed, _refuse_file
+from sojourn.cli.options import Seed, refuse_file
+from sojourn.simulation.customers import simulate_to
 
 SHORT_HELP = "Make customers whose true states are known."
 
@@ -31,9 +32,7 @@ def command(
     Writes DIR/events.parquet, for the ready playbook `shop`, and the truth behind it beside: the state of every
     customer at every instant, who they are, their devices, and what each touch really does.
     """
-    from sojourn.simulation.simulate import simulate_to
-
-    _refuse_file(out)
+    refuse_file(out)
     with output.progress_bars() as progress:
         files = simulate_to(
             out,

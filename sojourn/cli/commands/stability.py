@@ -1,20 +1,19 @@
-"""The commands `stability`, `substates` and `name`: how far segments hold, and which states are still to be named."""
+"""The command `stability`: how far segments hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed, SomeEvents, SomePlaybook, parse_instant
-from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.stability import Row, _audit_events, _audit_table, _write
+from sojourn.pages.words.numbers import say_count, say_days, say_instant, say_integer, say_or_dash, say_score, say_share
+from sojourn.pipelines import stability as job
 
-if TYPE_CHECKING:
-    pass
+Row = Mapping[str, Any]
 
 SHORT_HELP = "Which segments hold: who is reassigned by a refit, and why."
 
@@ -56,32 +55,27 @@ def command(
     their behaviour changed, or only because the model did. With --segments it audits a segmentation that you have.
     """
     moment = parse_instant("--at", at)
-    if segments is not None:
-        if events or playbook or at:
-            raise SojournError(Problem("--segments", "a table is audited by itself: without events, playbook and --at"))
-        rows, facts = _audit_table(segments)
-    else:
-        if not events or playbook is None:
-            what = "what is to be audited? Give EVENTS and --playbook, or --segments TABLE"
-            raise SojournError(Problem("stability", what, command="sojourn stability --help"))
-        rows, facts = _audit_events(events, playbook, moment, customers, rounds, seed, is_silent=as_json)
-    if out is not None:
-        _write(rows, facts, out)
+    with output.progress_bars(is_silent=as_json) as progress:
+        found = job.stability(
+            events, playbook, segments=segments, at=moment, max_customers=customers, n_rounds=rounds, out=out,
+            seed=seed, progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json({**facts, "stability": rows})
+        output.print_json(found.as_dict())
         return
-    _print(rows, facts)
+    _print(found)
     if out is not None:
         output.say(f"\nWritten  {out / 'stability.parquet'}, {out / 'stability.html'}")
 
 
-def _print(rows: Sequence[Row], facts: Row) -> None:
-    if "segments" in facts:
-        output.say(f"{output.show_count(facts['customers'], 'customer')} in {facts['segments']}")
+def _print(found: job.Audited) -> None:
+    rows, facts = found.rows, found.facts
+    if found.is_of_segments:
+        output.say(f"{say_count(facts['customers'], 'customer')} in {facts['segments']}")
     else:
         output.say(
-            f"{output.show_count(facts['known_customers'], 'customer')} known on {facts['at']:%Y-%m-%d %H:%M}; "
-            f"refitted with the data up to {facts['later']:%Y-%m-%d %H:%M}"
+            f"{say_count(facts['known_customers'], 'customer')} known on {say_instant(facts['at'])}; "
+            f"refitted with the data up to {say_instant(facts['later'])}"
         )
         _print_methods(rows)
     for method in dict.fromkeys(r["method"] for r in rows):
@@ -96,16 +90,12 @@ def _print_methods(rows: Sequence[Row]) -> None:
     )  # fmt: skip
     for row in rows:
         if row["segment"] is None:
-            shares = (output.show_share(row[f"{k}_share"], 1) for k in ("reassigned", "behaviour", "wobble"))
-            rand = (_show(row[k]) for k in ("ari", "ari_same_data"))
+            shares = (say_share(row[f"{k}_share"]) for k in ("reassigned", "behaviour", "wobble"))
+            rand = (say_or_dash(row[k], say_score) for k in ("ari", "ari_same_data"))
             table.add_row(row["method"], *shares, *rand)
     output.say("")
     output.open_console().print(table)
-    output.say("One seed is one draw of luck: run again with --seed 1 and --seed 2 before you trust these shares.")
-
-
-def _show(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    output.say("One seed is one random draw: run again with --seed 1 and --seed 2 before you trust these shares.")
 
 
 def _print_segments(method: str, rows: Sequence[Row]) -> None:
@@ -115,9 +105,13 @@ def _print_segments(method: str, rows: Sequence[Row]) -> None:
     )
     for row in rows:
         if row["segment"] is not None:
-            half_life = output.show_duration(None if row["half_life_days"] is None else row["half_life_days"] * 86_400)
+            half_life = say_or_dash(row["half_life_days"], say_days)
             table.add_row(
-                row["segment"], f"{row['n_customers']:,}", _show(row["found_again"]), half_life, row["verdict"]
+                row["segment"],
+                say_integer(row["n_customers"]),
+                say_or_dash(row["found_again"], say_score),
+                half_life,
+                row["verdict"],
             )
     output.open_console().print(table)
     for row in rows:

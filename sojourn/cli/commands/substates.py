@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-
-if TYPE_CHECKING:
-    from sojourn.states.substates import Substate
+from sojourn.pages.words.numbers import say_count, say_loss, say_score
+from sojourn.pipelines import substates as job
+from sojourn.states.substates import Substate
 
 SHORT_HELP = "How many states the data hold beside the playbook's."
 
@@ -32,40 +31,34 @@ def command(
     Says how many states the data hold beside those of the playbook, by how well they foresee the events of customers
     held out, and what they would be like.
     """
-    from sojourn.pipelines.discover import find_substates
-
     with output.progress_bars(is_silent=as_json) as progress:
-        found = find_substates(events, playbook, n_most=most, max_customers=customers, seed=seed, progress=progress)
+        found = job.substates(events, playbook, n_most=most, max_customers=customers, seed=seed, progress=progress)
     if as_json:
-        output.print_json(
-            {
-                "customers": found.n_customers,
-                "extra_states": found.n_extra,
-                "trials": [asdict(t) for t in found.trials],
-                "substates": [asdict(s) for s in found.substates],
-            }
-        )
+        output.print_json(found.as_dict())
         return
     table = output.make_grid(
         ("extra states", "right"), ("foresight, nats per event", "right"), ("worse than the best by", "right"),
         ("std. error", "right"), ("", "left"),
     )  # fmt: skip
     for t in found.trials:
-        numbers = (f"{t.mean:.4f}", f"{t.loss:.4f}", f"{t.loss_se:.4f}")
+        numbers = (say_loss(t.mean), say_loss(t.loss), say_loss(t.loss_se))
         table.add_row(str(t.n_extra), *numbers, "chosen" if t.is_chosen else "")
-    output.say(f"{output.show_count(found.n_customers, 'customer')}, a quarter held out at a time\n")
+    output.say(f"{say_count(found.n_customers, 'customer')}, a quarter held out at a time\n")
     output.open_console().print(table)
     if not found.n_extra:
         output.say("\nThe playbook's states are enough: more would not foresee events noticeably better.")
         return
-    _print_substates(found.substates)
+    print_substates(found.substates)
     output.say(f"\nTo look for them in every run, write into the playbook: model: {{extra_states: {found.n_extra}}}")
 
 
-def _print_substates(found: Sequence[Substate]) -> None:
+def print_substates(found: Sequence[Substate]) -> None:
+    """Print what each discovered state is called, what it is near to and how it differs."""
     for s in found:
         called = f"named '{s.name}'" if s.name else f"not named; it could be called '{s.proposed}'"
         output.say(f"\n{s.state}: {called}")
-        output.say(f"  Nearest to {s.nearest}, at a distance of {s.distance:.2f} (0: the same, 1: nothing in common)")
+        output.say(
+            f"  Nearest to {s.nearest}, at a distance of {say_score(s.distance)} (0: the same, 1: nothing in common)"
+        )
         for difference in s.differences:
             output.say(f"  {difference}")

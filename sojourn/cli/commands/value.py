@@ -9,9 +9,20 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.pipelines.folder import _read_run
-from sojourn.pipelines.inputs import read_log
-from sojourn.pipelines.value import _show_day, grow_in_run, value_facts
+from sojourn.pages.words.numbers import (
+    DASH,
+    say_amount,
+    say_count,
+    say_estimate,
+    say_exact,
+    say_gain,
+    say_integer,
+    say_or_dash,
+    say_range,
+    say_score,
+    say_share,
+)
+from sojourn.pipelines import value as job
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,57 +107,34 @@ def command(
     Estimates what each customer will buy and what that is worth today. Compares several models on the last days, also
     such that learn from all that customers do, takes the simplest of the best, and says when none of them fits.
     """
-    from sojourn.frames.files import read_plain, write_alone
-    from sojourn.playbook.load import load_playbook
-    from sojourn.predict.value.customers import value_customers
-    from sojourn.predict.value.groups import value_by_group
-    from sojourn.predict.value.purchases import choose_purchases, day_of, find_purchases
-    from sojourn.predict.value.rows import watch_behaviour
-
-    run = _read_run(moves) if moves is not None else None
     last = parse_instant("--at", at)
-    groups = read_plain(by, ["customer_id", group]) if by is not None else None
-    book = load_playbook(playbook)
-    classes, worth = choose_purchases(book, purchase or (), measure)
     with output.progress_bars(is_silent=as_json) as progress:
-        log = read_log(events, book, progress)
-        purchases = find_purchases(log.events, classes, worth)
-        day = day_of(last or log.events["event_at"][-1].as_py())
-        found = value_customers(
-            purchases,
-            day,
-            horizon_days=days,
-            yearly_discount=discount,
-            holdout_days=holdout,
-            n_bootstrap=draws,
-            seed=seed,
-            behaviour=None if is_plain else watch_behaviour(log.events, book),
-            progress=progress,
-        )
-        growth = grow_in_run(log.events, book, purchases, day, run, seed) if run is not None else None
-    if out is not None:
-        write_alone(found.customers, out)
-    by_group = value_by_group(found.customers, groups, group) if groups is not None else None
+        valued = job.value(
+            events, playbook, at=last, horizon_days=days, yearly_discount=discount, holdout_days=holdout,
+            purchase=purchase or (), measure=measure, by=by, group=group, results=moves, is_plain=is_plain, out=out,
+            n_draws=draws, seed=seed, progress=progress,
+        )  # fmt: skip
     if as_json:
-        output.print_json(value_facts(found, day, classes, worth, by_group, growth))
+        output.print_json(valued.as_dict())
         return
-    _print_values(found, day, classes, worth)
-    if by_group is not None:
-        _print_groups(by_group, group)
-    if growth is not None:
-        _print_growth(growth)
+    _print_values(valued)
+    if valued.by_group is not None:
+        _print_groups(valued.by_group, group)
+    if valued.growth is not None:
+        _print_growth(valued.growth)
     if out is not None:
         output.say(f"Written  {out}")
 
 
-def _print_values(found: Values, day: int, classes: tuple[str, ...], measure: str | None) -> None:
+def _print_values(valued: job.Valued) -> None:
+    found, measure = valued.found, valued.measure
     total, low, high = found.total
     n = found.customers.num_rows
-    output.say(f"{output.show_count(n, 'customer')} had bought by {_show_day(day)} ({', '.join(classes)}).")
+    output.say(f"{say_count(n, 'customer')} had bought by {valued.day} ({', '.join(valued.purchase)}).")
     what = measure if measure and found.spend is not None else "purchases"
     output.say(
-        f"Worth of the next {found.horizon_days} days, at {100 * found.yearly_discount:g} % a year: "
-        f"{total:,.0f} {what} ({low:,.0f} to {high:,.0f}), {total / n:,.2f} each"
+        f"Worth of the next {found.horizon_days} days, at {say_share(found.yearly_discount)} a year: "
+        f"{say_estimate(total, low, high, say_amount)} {what}, {say_amount(total / n)} each"
     )
     if found.learned is not None:
         output.say(f"Value is that of the {found.learned.removeprefix('learned ')} learned on all that customers do.")
@@ -175,7 +163,7 @@ def _print_purchases(found: Values) -> None:
             if score.why_not
             else ""
         )
-        numbers = (f"{number:.3f}" if number == number else "–" for number in (score.rmse, score.mae, score.bias))
+        numbers = (say_or_dash(number, say_score) for number in (score.rmse, score.mae, score.bias))
         table.add_row(score.name, *numbers, note)
     output.open_console().print(table)
 
@@ -189,18 +177,19 @@ def _print_revenue(found: Values, revenue: RevenueHoldout) -> None:
     )  # fmt: skip
     for score in revenue.scores:
         shown = (
-            (score.mae, ".2f"), (score.rmse, ".2f"), (score.bias, ".2f"), (score.spearman, ".3f"), (score.gini, ".3f"),
-            (score.calibration, ".2f"), (score.deviance, ".2f"),
+            (score.mae, say_amount), (score.rmse, say_amount), (score.bias, say_score), (score.spearman, say_score),
+            (score.gini, say_score), (score.calibration, say_score), (score.deviance, say_score),
         )  # fmt: skip
         note = "chosen" if score.name == revenue.chosen else "not usable" if score.why_not else ""
         note = "reference" if score.why_not == "a reference only" else note
-        numbers = (f"{number:,{how}}" if number == number else "–" for number, how in shown)
+        numbers = (say_or_dash(number, how) for number, how in shown)
         table.add_row(score.name, *numbers, note)
     output.open_console().print(table)
     for one in revenue.coverage:
         output.say(
-            f"Intervals of what a customer will spend ({one.kind}): {one.inside_p:.1%} were inside, {one.above_p:.1%} "
-            f"above, {one.below_p:.1%} below; meant are 90 %, 5 %, 5 %. Mean width {one.mean_width:,.2f}."
+            f"Intervals of what a customer will spend ({one.kind}): {say_share(one.inside_p)} were inside, "
+            f"{say_share(one.above_p)} above, {say_share(one.below_p)} below; meant are "
+            f"{say_share(0.9)}, {say_share(0.05)}, {say_share(0.05)}. Mean width {say_amount(one.mean_width)}."
         )
 
 
@@ -208,8 +197,8 @@ def _print_fits(found: Values) -> None:
     output.say("\nParameters (times in weeks)")
     table = output.make_grid(("model", "left"), ("parameters", "left"), ("log-likelihood", "right"), ("", "left"))
     for fit in [*found.fits.values(), *([found.spend] if found.spend else [])]:
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in fit.parameters.items())
-        table.add_row(fit.model, shown, f"{fit.log_likelihood:,.2f}", "" if fit.is_converged else "does not converge")
+        shown = ", ".join(f"{name} {say_exact(value)}" for name, value in fit.parameters.items())
+        table.add_row(fit.model, shown, say_amount(fit.log_likelihood), "" if fit.is_converged else "does not converge")
     output.open_console().print(table)
 
 
@@ -220,9 +209,11 @@ def _print_groups(by_group: pa.Table, column: str) -> None:
     )
     for row in by_group.to_pylist():
         low, high = row["mean_low"], row["mean_high"]
-        between = f"{low:,.2f} to {high:,.2f}" if low is not None else "–"
-        share = output.show_share(row["value_share"], 1)
-        table.add_row(str(row[column] or "–"), f"{row['n_customers']:,}", f"{row['mean_value']:,.2f}", between, share)
+        between = say_range(low, high, say_amount) if low is not None else DASH
+        share = say_share(row["value_share"])
+        table.add_row(
+            str(row[column] or "–"), say_integer(row["n_customers"]), say_amount(row["mean_value"]), between, share
+        )
     output.open_console().print(table)
 
 
@@ -235,11 +226,12 @@ def _print_growth(growth: pa.Table) -> None:
     for row in growth.to_pylist():
         if row["growth"] is None:
             continue
-        stayed = "–" if row["growth_stayed"] is None else f"{row['growth_stayed']:+,.2f}"
-        between = f"{row['growth_low']:+,.2f} to {row['growth_high']:+,.2f}"
+        stayed = say_or_dash(row["growth_stayed"], say_gain)
+        between = say_range(row["growth_low"], row["growth_high"], say_gain)
         table.add_row(
-            f"{row['from_state']} → {row['to_state']}", f"{row['n_customers']:,}", f"{row['value_before']:,.2f}",
-            f"{row['value_after']:,.2f}", f"{row['growth']:+,.2f}", between, stayed,
+            f"{row['from_state']} → {row['to_state']}", say_integer(row["n_customers"]),
+            say_amount(row["value_before"]),
+            say_amount(row["value_after"]), say_gain(row["growth"]), between, stayed,
         )  # fmt: skip
     output.open_console().print(table)
     for why in growth["why_not"].unique().drop_null().to_pylist()[:3]:

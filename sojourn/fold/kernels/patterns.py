@@ -57,7 +57,9 @@ def grow_patterns(
         prefix[depth] = kids[depth, k]
         if n_out == len(out):
             return -1
-        out[n_out], support[n_out] = prefix, supports[depth, k]
+        for j in range(max_length):  # an assignment of rows would compile the words of its error, for seconds
+            out[n_out, j] = prefix[j]
+        support[n_out] = supports[depth, k]
         n_out += 1
         if depth + 1 == max_length:
             continue
@@ -91,7 +93,12 @@ def grow_patterns(
                     size[x] += not is_free
             if is_placing:
                 break
-            touched[:n_touched].sort()
+            for j in range(1, n_touched):  # few: by insertion; a sort of arrays takes seconds to compile
+                x, i = touched[j], j
+                while i > 0 and touched[i - 1] > x:
+                    touched[i] = touched[i - 1]
+                    i -= 1
+                touched[i] = x
             m = 0
             for j in range(n_touched):
                 x = touched[j]

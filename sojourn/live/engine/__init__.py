@@ -1,1 +1,1 @@
-"""Where the fold runs: on a file at once, or live on a stream of tracking calls."""
+"""The live engine: tracking calls in, a durable log, the state of every customer and a change feed out."""

@@ -1,18 +1,17 @@
-"""The models of a project's registry that are in use, looked for every second, and given to the version at work."""
+"""The champion models of a project's registry: read again when a decision changes them, given to the version in use."""
 
 from __future__ import annotations
 
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sojourn.errors import Problem, SojournError
-from sojourn.live.engine.predictions import Deployed, InUse, Refused, fit_model
+from sojourn.live.engine.predictions import fit_model
+from sojourn.live.engine.version.in_use import Deployed, InUse, Refused
+from sojourn.live.engine.version.version import Version
 from sojourn.predict.registry import Card, find_champion, list_names, read_model
-
-if TYPE_CHECKING:
-    from sojourn.live.engine.version import Version
 
 LOG = logging.getLogger("sojourn.live")
 _POLL_S = 1.0
@@ -23,7 +22,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 class Models:
     """For the engine's thread. ``folder`` is the registry (:mod:`sojourn.predict.registry`), None: there is none.
 
-    What models say is never told and never kept, so it need not be a function of the log.
+    Predictions are neither published nor kept, so they need not be a function of the log.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -32,8 +31,8 @@ class Models:
         self._stamp: Stamp = ()
         self._read: tuple[tuple[Card, dict[str, Any]] | Refused, ...] = ()
 
-    def go_on(self, version: Version) -> None:
-        """Give the version other models where a decision has been made about one since the last look."""
+    def poll(self, version: Version) -> None:
+        """Give the version other models where a decision about one was made since the last second."""
         if self._folder is None or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _POLL_S
@@ -41,13 +40,13 @@ class Models:
             self._give(version)
 
     def fit(self, version: Version) -> None:
-        """Give a version all models that it can use now."""
+        """Give a version all models that it can use."""
         if self._folder is not None:
             self._look(self._folder)
             self._give(version)
 
     def _look(self, folder: Path) -> bool:
-        """Read what is in use; whether that may be something else than before."""
+        """Read the champions; whether they may be others than before."""
         stamp = _stamp_folder(folder)
         if stamp == self._stamp:
             return False
@@ -55,12 +54,12 @@ class Models:
         return True
 
     def _give(self, version: Version) -> None:
-        """Fit them, and say what is new."""
+        """Fit the champions to a version, and log those that are new to it."""
         found: list[InUse] = [one if isinstance(one, Refused) else fit_model(version, *one) for one in self._read]
-        known = {(one.outcome, one.version, type(one)) for one in version.models}
+        before = {(one.outcome, one.version, type(one)) for one in version.models}
         version.models = tuple(found)
         for one in found:
-            if (one.outcome, one.version, type(one)) in known:
+            if (one.outcome, one.version, type(one)) in before:
                 continue
             if isinstance(one, Deployed):
                 LOG.info("model '%s', version %d, predicts", one.outcome, one.version)
@@ -69,7 +68,7 @@ class Models:
 
 
 def _stamp_folder(folder: Path) -> Stamp:
-    """Changes whenever a decision about a model is written down."""
+    """What changes whenever a decision about a model is written."""
     found = []
     try:
         for name in list_names(folder):

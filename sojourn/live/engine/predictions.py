@@ -1,71 +1,36 @@
-"""Models of outcomes at work on live customers: each must fit the version in use, else it is refused with the reason.
+"""Predictions for live customers: a model must fit the version in use, else it is refused with the reason.
 
-What a model reads is what its learning table had (:mod:`sojourn.predict.learning`), as of this instant: the features
-of the
-fold, the habits of a customer's own events, and the posterior of the states. Nothing is filled in: a model that reads
-anything else, or was made where that meant something else, predicts nothing.
+A model reads the inputs of its learning table (:mod:`sojourn.predict.learning`), as of this instant: the features of
+the fold,
+the habits of a customer's own events, and the posterior of the states. Nothing is imputed: a model that reads anything
+else, or was trained where an input meant something else, predicts nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.frames.instants import show_instant
-from sojourn.frames.types import F8, I8, Rows
-from sojourn.predict.compiled import Chance, Score, Split, compile_chance, compile_score, compile_split
+from sojourn.frames.types import F8, Rows
+from sojourn.live.engine.version.in_use import Deployed, InUse, Refused, score
+from sojourn.live.engine.version.steps import Inputs
+from sojourn.live.engine.version.version import Version
+from sojourn.predict.compiled import compile_chance, compile_score, compile_split
 from sojourn.predict.learning import HABITS, find_outcome, hash_meaning
 from sojourn.predict.outcome import load_reader
-from sojourn.predict.reasons import N_REASONS, Reader
+from sojourn.predict.reasons import N_REASONS
 from sojourn.predict.registry import Card
-
-if TYPE_CHECKING:
-    from sojourn.live.engine.steps import Inputs
-    from sojourn.live.engine.version import Version
-
 
 NO_EVENTS = "there is no event of their own yet"
 
 
-@dataclass(frozen=True, eq=False)
-class Deployed:
-    """A model that fits the version in use. ``columns`` are its inputs among those of :func:`read_inputs`.
-
-    ``silence_us`` is set where the outcome is a silence: whoever is silent for longer is not asked about.
-    """
-
-    outcome: str
-    version: int
-    kind: str
-    threshold: float
-    data_to: str
-    reader: Reader
-    score: Score
-    chance: Chance
-    split: Split
-    columns: I8
-    silence_us: int | None
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A model that cannot be used with the version in use, and why, in words."""
-
-    outcome: str
-    version: int | None
-    problem: Problem
-
-
-InUse = Deployed | Refused
-
-
 def list_inputs(version: Version) -> list[str]:
-    """The names of all that a model may read, in the order of :func:`read_inputs`."""
+    """The names of all inputs that a model may read, in the order of :func:`read_inputs`."""
     features = [f"f_{name}" for name in version.steps.layout.feature_names]
     return [*features, *HABITS, *(f"p_{name}" for name in version.state_model.model.states)]
 
@@ -97,12 +62,12 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
         threshold, data_to = float(record["threshold"]), str(record["data_to"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fail(f"its record is damaged ({type(error).__name__}: {error})") from None
-    known = list_inputs(version)
-    place = {name: i for i, name in enumerate(known)}
+    offered = list_inputs(version)
+    place = {name: i for i, name in enumerate(offered)}
     for name, levels in zip(reader.encoding.columns, reader.encoding.levels, strict=True):
         if name not in place or levels is not None:
             what = f"it reads '{name}', which a live engine does not have: only features, habits and states"
-            raise fail(what, nearest(name, known))
+            raise fail(what, nearest(name, offered))
     reads_states = any(name.startswith("p_") for name in reader.encoding.columns)
     if reads_states and record.get("states") != version.state_model.hash:
         what = "it reads the states of another state model than the one in use: train it with --states RESULTS, "
@@ -110,7 +75,7 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
     columns = np.array([place[name] for name in reader.encoding.columns], np.int64)
     silence_us = None if outcome.silence_s is None else round(outcome.silence_s * 1e6)
     compiled = compile_score(reader.model, columns, where)
-    probe = np.vstack([np.full(len(known), np.nan), np.zeros(len(known)), np.ones(len(known))])
+    probe = np.vstack([np.full(len(offered), np.nan), np.zeros(len(offered)), np.ones(len(offered))])
     try:
         plain = reader.log_odds(probe[:, columns])
         split = compile_split(reader, where)
@@ -127,20 +92,15 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
 
 
 def read_inputs(version: Version, rows: Rows, now: int) -> Inputs:
-    """All that models may read of these customers now; [rows, :func:`list_inputs`].
+    """The inputs of models for these customers now; [rows, :func:`list_inputs`]. NaN is missing.
 
-    NaN is missing. Whose last event lies later, for clocks differ, is read as of that.
+    A customer whose last event lies later than ``now``, because clocks differ, is read as of that event.
     """
-    return version.steps.gather_inputs(version.customers, version.known.graph, version.past, rows, now)
-
-
-def score(model: Deployed, inputs: Inputs) -> F8:
-    """The probability of the outcome, by rows of :func:`read_inputs`; NaN for those about whom it is not asked."""
-    return model.chance(model.score(inputs.values), inputs.when)
+    return version.steps.gather_inputs(version.customers, version.identities.graph, version.event_files, rows, now)
 
 
 def score_rows(version: Version, rows: Rows, now: int) -> dict[str, F8]:
-    """Per outcome the probability for these customers now; NaN for those about whom it is not asked."""
+    """Per outcome the probability for these customers now; NaN where the model does not apply."""
     models = [model for model in version.models if isinstance(model, Deployed)]
     if not models:
         return {}
@@ -149,7 +109,7 @@ def score_rows(version: Version, rows: Rows, now: int) -> dict[str, F8]:
 
 
 def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
-    """Per outcome what its model says of a customer now, with reasons that add up, or why it says nothing."""
+    """Per outcome the prediction for a customer now, with reasons that add up to it, or why there is none."""
     found: dict[str, Any] = {}
     inputs = read_inputs(version, np.array([row], np.int32), now) if row >= 0 and version.models else None
     at, silence = inputs.when[0].tolist() if inputs is not None else (now, -1)
@@ -163,14 +123,14 @@ def show_predictions(version: Version, row: int, now: int) -> dict[str, Any]:
             why = "it has happened: they are silent for longer than is foreseen"
             found[model.outcome] = head | {"model": model.kind, "why_not": why}
         else:
-            said = {"p": float(score(model, inputs)[0]), "model": model.kind}
+            prediction = {"p": float(score(model, inputs)[0]), "model": model.kind}
             x = np.ascontiguousarray(inputs.values[:, model.columns])
-            found[model.outcome] = head | said | {"reasons": _list_reasons(model, x)}
+            found[model.outcome] = head | prediction | {"reasons": _list_reasons(model, x)}
     return found
 
 
 def _list_reasons(model: Deployed, x: F8) -> list[dict[str, Any]] | None:
-    """What :func:`sojourn.predict.reasons.reasons_of` says of one row."""
+    """The reasons of :func:`sojourn.predict.reasons.reasons_of` for one row."""
     found = model.split(x)
     if found is None:
         return None
@@ -182,8 +142,8 @@ def _list_reasons(model: Deployed, x: F8) -> list[dict[str, Any]] | None:
 
 
 def predict_customers(version: Version, ids: Sequence[str], now: int) -> list[dict[str, float]]:
-    """Per customer the probability of each outcome now, where there is one; all of them are scored at once."""
-    rows = version.find_rows(np.array([version.known.find(id) for id in ids], np.int32))
+    """Per customer the probability of each outcome now, where there is one. All customers are scored at once."""
+    rows = version.rows.find(np.array([version.identities.find(id) for id in ids], np.int32))
     known = np.flatnonzero(rows >= 0)
     scores = score_rows(version, rows[known], now)
     found: list[dict[str, float]] = [{} for _ in ids]
@@ -195,7 +155,7 @@ def predict_customers(version: Version, ids: Sequence[str], now: int) -> list[di
 
 
 def list_models(version: Version) -> list[dict[str, Any]]:
-    """Every model of the registry that is in use there: what it is, or why it predicts nothing here."""
+    """Every model of the registry that is in use: what it is, or why this version cannot use it."""
     return [
         {"outcome": one.outcome, "version": one.version, "why_not": str(one.problem)}
         if isinstance(one, Refused)

@@ -1,4 +1,4 @@
-"""A start: the last snapshot, and what the log has after it; and the snapshots themselves."""
+"""A start: the last snapshot, and the records after it. Which version is in use. Snapshots are saved here too."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 from sojourn.errors import Problem, SojournError
 from sojourn.live.archive.archive import read_records
-from sojourn.live.engine import commands
-from sojourn.live.engine.customers import LONG_AGO
+from sojourn.live.engine.records import apply_record
 from sojourn.live.engine.snapshot import SnapshotError, read_snapshot, write_snapshot
-from sojourn.live.engine.version import Outcome, Version
-from sojourn.live.store.calls import decode_calls
+from sojourn.live.engine.version.customers import LONG_AGO
+from sojourn.live.engine.version.outcome import Outcome
+from sojourn.live.engine.version.version import Version
 from sojourn.live.store.changes import NOTHING, Derived
-from sojourn.live.store.log import LogDamaged, Record
 from sojourn.live.store.store import Store
 
 LOG = logging.getLogger("sojourn.live")
@@ -28,7 +27,7 @@ ACTIVE = "active_version"
 
 @dataclass(frozen=True)
 class Recovered:
-    """A version as it was when the process ended, what the store is still to have, and the calls read after the
+    """A version as it was when the process ended, what is still to be written, and how many calls followed the
     snapshot."""
 
     version: Version
@@ -40,51 +39,36 @@ def recover(
     store: Store, folder: Path, make_version: Callable[[int], Version],
     derive: Callable[[Version, Outcome, int], Derived], report: Callable[[float], None],
 ) -> Recovered:  # fmt: skip
-    """Bring the version in use to where the log ends. Raises SojournError where the log cannot be applied.
+    """The version in use, brought to the end of the log. Raises SojournError where the log cannot be applied.
 
-    Whatever came of a record is written with the next one, so only what came of the last one may be missing.
+    What was derived from a record is written with the next one, so only that of the last one may be missing.
     """
     last = store.last_position()
     active = read_active(store)
     if active["position"] != store.get_meta(ACTIVE)["position"]:
-        store.set_meta(ACTIVE, active)  # else another record, at the position of one that never was, would count for it
+        store.set_meta(ACTIVE, active)  # the noted position has no record yet; one to come must not count for it
     version = _load(store, folder, make_version, active["version"], last)
-    version.since_at = active["since_at"]
+    version.publisher.since_at = active["since_at"]
     begin, n_calls, pending = version.position, 0, NOTHING
     is_written, last_seq = _is_written(store, last), store.last_seq()
     for record in read_records(store, folder / ARCHIVE, begin):
         if record.position == last:
-            version.seq = last_seq
+            version.publisher.seq = last_seq
         outcome = apply_record(version, record)
         if record.position == last and not is_written:
             pending = derive(version, outcome, record.at)
         n_calls += record.n
         report((record.position - begin) / max(last - begin, 1))
     if pending is NOTHING:
-        version.seq = last_seq
+        version.publisher.seq = last_seq
     version.position = max(version.position, last)
     return Recovered(version, pending, n_calls)
 
 
-def apply_record(version: Version, record: Record) -> Outcome:
-    """What a record of the log does. Raises SojournError, naming the record, where it cannot be applied."""
-    try:
-        if record.kind == "calls":
-            return version.take_calls(record.position, record.at, decode_calls(record.payload))
-        if record.kind == "clock":
-            return version.pass_time(record.position, record.at)
-        return commands.replay(version, record)
-    except (SojournError, LogDamaged):
-        raise
-    except Exception as error:
-        what = f"cannot be applied ({type(error).__name__}: {error})"
-        raise SojournError(Problem(f"record {record.position} of the log", what, command="sojourn repair")) from error
-
-
 def read_active(store: Store) -> dict[str, Any]:
-    """Which version is in use, since when, the position of the command that put it into use, and the one before.
+    """Which version is in use, since when, the position of the command that put it into use, and the version before.
 
-    That is noted before the command is written; so where the log does not have it, the one before is in use.
+    It is noted before the command is written; where the log does not have the command, the version before is in use.
     """
     active: dict[str, Any] = store.get_meta(ACTIVE)
     last = store.last_position()
@@ -97,12 +81,13 @@ def note_active(store: Store, version: int, *, since_at: int = LONG_AGO, positio
     """Note that a version is in use from a position of the log on."""
     before = store.get_meta(ACTIVE)
     if before is not None and before["before"] is not None:
-        before["before"] |= {"before": None}  # two back are enough: one to go back to, should this one never begin
+        # Two are enough: one to go back to, and one in case that this switch is never written.
+        before["before"] |= {"before": None}
     store.set_meta(ACTIVE, {"version": version, "since_at": since_at, "position": position, "before": before})
 
 
 def _is_written(store: Store, last: int) -> bool:
-    """Whether the store has changes that came of the last record."""
+    """Whether the store has changes that were derived from the last record."""
     found = store.read_changes(max(store.last_seq() - 1, 0), limit=1)
     return bool(found) and found[-1].position == last and last > 0
 
@@ -119,13 +104,13 @@ def _load(store: Store, folder: Path, make_version: Callable[[int], Version], nu
         version.restore(arrays, rest)
     except (SojournError, KeyError, ValueError, IndexError) as error:
         LOG.warning("the snapshot is not used, the whole log is read: %s", error)
-        version.past.close()
+        version.event_files.close()
         return make_version(number)
     return version
 
 
 def save_snapshot(folder: Path, version: Version) -> None:
-    """Save all that a version knows, so that the next start is short. Nothing is lost where that fails."""
+    """Save the state of a version, so that the next start is short. Nothing is lost where that fails."""
     try:
         write_snapshot(folder / SNAPSHOT, *version.save())
     except SojournError as error:

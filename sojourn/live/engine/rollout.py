@@ -1,8 +1,8 @@
-"""Another version of playbook and model: brought up beside the one in use, compared with it, put in its place.
+"""Deployment of another version of playbook and model: it catches up, runs as a shadow, or replaces the one in use.
 
-What is wished (:mod:`sojourn.live.deploy`) is looked for every second. The new version reads the whole log in a
-thread of
-its own; the last few records, and every one from then on, it gets from the engine's thread like the one in use.
+The request (:mod:`sojourn.live.deploy`) is looked for every second. The new version reads the whole log in a thread
+of its
+own; the last few records, and every later one, it takes in the engine's thread like the version in use.
 """
 
 from __future__ import annotations
@@ -13,230 +13,210 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.errors import Problem, SojournError
+from sojourn.errors import SojournError
 from sojourn.live.deploy import WISH
-from sojourn.live.engine.recovery import apply_record, note_active
-from sojourn.live.engine.told import Fact
-from sojourn.live.engine.version import DEPLOY, Outcome, Version
+from sojourn.live.engine.environment import open_version
+from sojourn.live.engine.host import Host
+from sojourn.live.engine.records import apply_record
+from sojourn.live.engine.recovery import ACTIVE, note_active
+from sojourn.live.engine.version.feed import DatedFact, Fact
+from sojourn.live.engine.version.outcome import Outcome
+from sojourn.live.engine.version.publisher import DEPLOY
+from sojourn.live.engine.version.version import Version
 from sojourn.live.store.calls import CallsColumns
-from sojourn.live.store.changes import StoredChange
-from sojourn.playbook.load import parse_playbook
 from sojourn.states.hmm.follow import SEEN_SINCE, SEEN_STATE
-from sojourn.states.model import draft_state_model, read_state_model
-
-if TYPE_CHECKING:
-    from sojourn.live.engine.live import Live
 
 LOG = logging.getLogger("sojourn.live")
 CARRIED_OUT = "deploy_done"
-"""The name under which the store keeps the number of the last wish that was carried out."""
+"""The name under which the store keeps the number of the last request that was carried out."""
 _POLL_S = 1.0
-_NEAR = 20  # records that the engine's thread may catch up by itself
+_NEAR = 20
+"""Records that the engine's thread may apply by itself when it takes over a version."""
 _COMPARED = 2_000
+"""Customers whose states by two versions are compared."""
 Rows = NDArray[np.int32]
 
 
-def make_version(live: Live, number: int) -> Version:
-    """A version of the store with nothing in it yet. Raises SojournError where it cannot be used."""
-    stored = live.store.read_version(number)
-    if stored is None:
-        raise SojournError(Problem("store", f"there is no version {number}", command="sojourn deploy --list"))
-    where = f"playbook of version {number}"
-    playbook = parse_playbook(stored.playbook, where)
-    model = (
-        read_state_model(stored.model, playbook, f"model of version {number}")
-        if stored.model
-        else draft_state_model(playbook)
-    )
-
-    def read_told(names: Any) -> list[StoredChange]:
-        return live.store.customer_changes(names, include_revoked=True)
-
-    return Version(
-        number, playbook, model, live.folder / "past" / f"v{number}",
-        duplicates_within_us=round(live.limits.duplicates_within_s * 1e6), read_told=read_told,
-        read_profiles=live.store.read_profiles,
-    )  # fmt: skip
-
-
 class Rollout:
-    """The version that is coming up or runs beside, if there is one. For the engine's thread."""
+    """The version that catches up or runs as a shadow, if there is one. For the engine's thread."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+    def __init__(self, host: Host) -> None:
+        """No version but the one in use."""
+        self._host = host
         self._look_at = 0.0
         self._done: int | None = None
-        self._coming: _Coming | None = None
-        self._beside: Version | None = None
-        self._moved: Counter[str] = Counter()
+        self._candidate: _Candidate | None = None
+        self._shadow: Version | None = None
+        self._counts: Counter[str] = Counter()
         self.problem: str | None = None
 
-    # -- what is wished --------------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------
 
-    def go_on(self) -> None:
-        """Look for a new wish, and go on with the one that is being carried out."""
-        if self._coming is not None:
-            if self._coming.is_near:
-                self._arrive(self._coming)
+    def poll(self) -> None:
+        """Look for a new request, and go on with the one that is being carried out."""
+        if self._candidate is not None:
+            if self._candidate.is_near:
+                self._take_over(self._candidate)
             return
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _POLL_S
-        wish = self._live.store.get_meta(WISH)
-        if wish is None:
+        request = self._host.env.store.get_meta(WISH)
+        if request is None:
             return
         if self._done is None:
-            self._done = int(self._live.store.get_meta(CARRIED_OUT, 0))
-            if wish["action"] == "shadow" and wish["number"] == self._done:
-                self._done -= 1  # a shadow lives in memory only: it is brought up again
-        if wish["number"] > self._done:
-            self._begin(wish)
+            self._done = int(self._host.env.store.get_meta(CARRIED_OUT, 0))
+            if request["action"] == "shadow" and request["number"] == self._done:
+                self._done -= 1  # a shadow is in memory only: after a start it catches up again
+        if request["number"] > self._done:
+            self._begin(request)
 
-    def _begin(self, wish: dict[str, Any]) -> None:
-        active = self._live.store.get_meta("active_version")
-        number = wish["version"]
-        if wish["action"] == "rollback":
+    def _begin(self, request: dict[str, Any]) -> None:
+        active = self._host.env.store.get_meta(ACTIVE)
+        number = request["version"]
+        if request["action"] == "rollback":
             before = active["before"]
             number = before["version"] if before else None
         self.problem = None
         if number is None:
-            self._end(wish["number"], "there is no version before to go back to")
-        elif number == self._live.version.number:
-            self._drop_beside()
-            self._end(wish["number"], None)
-        elif self._beside is not None and self._beside.number == number:
-            self._coming = _Coming(number, wish, self._beside)
+            self._end(request["number"], "there is no version before to go back to")
+        elif number == self._host.version.number:
+            self._drop_shadow()
+            self._end(request["number"], None)
+        elif self._shadow is not None and self._shadow.number == number:
+            self._candidate = _Candidate(number, request, self._shadow)
         else:
-            self._drop_beside()
+            self._drop_shadow()
             try:
-                self._coming = _Coming(number, wish, make_version(self._live, number))
+                self._candidate = _Candidate(number, request, open_version(self._host.env, number))
             except SojournError as error:
-                self._end(wish["number"], str(error))
+                self._end(request["number"], str(error))
                 return
-            self._coming.start(self._live)
+            self._candidate.start(self._host)
 
     def _end(self, number: int, problem: str | None) -> None:
         self._done = number
         self.problem = problem
         if problem:
             LOG.error("deploy: %s", problem)
-        self._live.store.set_meta(CARRIED_OUT, number)
+        self._host.env.store.set_meta(CARRIED_OUT, number)
 
-    def _arrive(self, coming: _Coming) -> None:
-        self._coming = None
-        if coming.problem:
-            self._end(coming.wish["number"], coming.problem)
+    def _take_over(self, candidate: _Candidate) -> None:
+        self._candidate = None
+        if candidate.problem:
+            self._end(candidate.request["number"], candidate.problem)
             return
-        self._live.apply_unread()  # then both have seen what is in the log
-        coming.catch_up(self._live, self._live.version.position)
-        if coming.wish["action"] == "shadow":
-            self._beside, self._moved = coming.version, Counter()
+        self._host.apply_written()  # then both have taken every record of the log
+        candidate.catch_up(self._host, self._host.version.position)
+        if candidate.request["action"] == "shadow":
+            self._shadow, self._counts = candidate.version, Counter()
         else:
-            self._switch(coming.version)
-        self._end(coming.wish["number"], None)
+            self._switch(candidate.version)
+        self._end(candidate.request["number"], None)
 
     def stop(self) -> None:
-        """Give up what is coming up."""
-        if self._coming is not None:
-            self._coming.is_stopped = True
+        """Give up the version that catches up."""
+        if self._candidate is not None:
+            self._candidate.is_stopped = True
 
-    def _drop_beside(self) -> None:
-        if self._beside is not None:
-            _close(self._beside)
-        self._beside = None
+    def _drop_shadow(self) -> None:
+        if self._shadow is not None:
+            _close(self._shadow)
+        self._shadow = None
 
-    # -- running beside --------------------------------------------------------------------------------------
+    # -- the shadow ------------------------------------------------------------------------------------------
 
     def follow_calls(self, position: int, now: int, columns: CallsColumns) -> None:
-        """Let the version beside see what the one in use sees."""
-        if self._beside is not None:
-            self._count(self._beside.take_calls(position, now, columns))
+        """Let the shadow take a record of calls, too."""
+        if self._shadow is not None:
+            self._count(self._shadow.take_calls(position, now, columns))
 
     def follow_time(self, position: int, now: int) -> None:
-        """The same for time that passes."""
-        if self._beside is not None:
-            self._count(self._beside.pass_time(position, now))
+        """Let the shadow take a record of the clock, too."""
+        if self._shadow is not None:
+            self._count(self._shadow.pass_time(position, now))
 
     def follow_command(self, position: int, now: int, name: str, arguments: dict[str, Any]) -> None:
-        """The same for what people decide."""
-        if self._beside is not None:
-            self._count(self._beside.take_command(position, now, name, arguments))
+        """Let the shadow take a command, too."""
+        if self._shadow is not None:
+            self._count(self._shadow.take_command(position, now, name, arguments))
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Erase a customer there, too."""
-        if self._coming is not None:  # it reads what is being erased: begin again
-            self._coming.is_stopped = True
-            _close(self._coming.version)
-            self._coming = None
-        if self._beside is not None:
-            self._beside.forget(ids)
+        """Erase a customer from the shadow, and from a version that catches up."""
+        if self._candidate is not None:  # it reads the log that is being changed: it begins again
+            self._candidate.is_stopped = True
+            _close(self._candidate.version)
+            self._candidate = None
+        if self._shadow is not None:
+            self._shadow.forget(ids)
 
     def _count(self, outcome: Outcome) -> None:
-        self._moved.update(change.kind for change in outcome.changes)
+        self._counts.update(change.kind for change in outcome.changes)
 
     def describe(self) -> dict[str, Any] | None:
         """How far the new version is, and where it differs from the one in use. Call with the lock held."""
-        if self._coming is not None:
-            return {"version": self._coming.number, "status": "coming up", "progress": round(self._coming.progress, 3)}
-        if self._beside is None:
+        candidate, shadow = self._candidate, self._shadow
+        if candidate is not None:
+            return {"version": candidate.number, "status": "coming up", "progress": round(candidate.progress, 3)}
+        if shadow is None:
             return {"status": "failed", "problem": self.problem} if self.problem else None
-        found = compare(self._live.version, self._beside)
-        return {"version": self._beside.number, "status": "beside", "changes": dict(self._moved), **found}
+        found = compare(self._host.version, shadow)
+        return {"version": shadow.number, "status": "beside", "changes": dict(self._counts), **found}
 
-    # -- in its place ----------------------------------------------------------------------------------------
+    # -- the switch ------------------------------------------------------------------------------------------
 
     def _switch(self, new: Version) -> None:
-        live, old = self._live, self._live.version
-        live.flush()
-        now = max(live.now(), new.now)
-        with live.lock:
+        host, old = self._host, self._host.version
+        host.flush()
+        now = max(host.now(), new.now)
+        with host.lock:
             facts = list_differences(old, new, now)
-            position = live.store.last_position() + 1
-            new.seq, new.since_at, new.now = old.seq, now, now
-            outcome = Outcome(changes=new.number_facts(facts))
+            position = host.env.store.last_position() + 1
+            new.succeed(old.seq, now)
+            outcome = new.publish(facts)
             new.position = position
-        note_active(live.store, new.number, since_at=now, position=position)
-        live.saver.stop()
-        with live.lock:
-            live.replace_version(new, outcome, now)
-            live.saver.begin(new)
-        if self._beside is new:
-            self._beside = None
-        self._drop_beside()
+        note_active(host.env.store, new.number, since_at=now, position=position)
+        host.saver.stop()
+        with host.lock:
+            host.replace_version(new, outcome, now)
+            host.saver.begin(new)
+        if self._shadow is new:
+            self._shadow = None
+        self._drop_shadow()
         _close(old)
         LOG.info("version %d is in use", new.number)
 
 
-class _Coming:
+class _Candidate:
     """A version that reads the log in a thread of its own."""
 
-    def __init__(self, number: int, wish: dict[str, Any], version: Version) -> None:
-        self.number, self.wish, self.version = number, wish, version
+    def __init__(self, number: int, request: dict[str, Any], version: Version) -> None:
+        self.number, self.request, self.version = number, request, version
         self.progress, self.problem = 0.0, ""
         self.is_near, self.is_stopped = version.position > 0, False
 
-    def start(self, live: Live) -> None:
-        """Read the log, until what is left is little."""
-        threading.Thread(target=self._read, args=(live,), name="sojourn-deploy", daemon=True).start()
+    def start(self, host: Host) -> None:
+        """Read the log in a thread, until few records are left."""
+        threading.Thread(target=self._read, args=(host,), name="sojourn-deploy", daemon=True).start()
 
-    def _read(self, live: Live) -> None:
+    def _read(self, host: Host) -> None:
         try:
-            while (last := live.store.last_position()) - self.version.position > _NEAR:
-                self.catch_up(live, last)
+            while (last := host.env.store.last_position()) - self.version.position > _NEAR:
+                self.catch_up(host, last)
                 if self.is_stopped:
                     return
-        except Exception as error:  # the version in use must not suffer from one that cannot be
+        except Exception as error:  # the version in use must not fail with it
             self.problem = str(error) if isinstance(error, SojournError) else type(error).__name__
         self.is_near = True
 
-    def catch_up(self, live: Live, last: int) -> None:
+    def catch_up(self, host: Host, last: int) -> None:
         """Apply the records up to a position."""
-        for record in live.read_all(self.version.position):
+        for record in host.read_log(self.version.position):
             if self.is_stopped or record.position > last:
                 return
             apply_record(self.version, record)
@@ -245,8 +225,8 @@ class _Coming:
 
 
 def _close(version: Version) -> None:
-    version.past.close()
-    shutil.rmtree(version.past.folder, ignore_errors=True)
+    version.event_files.close()
+    shutil.rmtree(version.event_files.folder, ignore_errors=True)
 
 
 def align(old: Version, new: Version, most: int | None = None) -> tuple[Rows, Rows]:
@@ -256,21 +236,21 @@ def align(old: Version, new: Version, most: int | None = None) -> tuple[Rows, Ro
         rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
     if not len(rows):
         return rows, rows
-    names = old.known.ids.names().take(old.customers.owner[rows].astype(np.int64))
-    nodes = new.known.ids.lookup(names)
-    there = new.find_rows(nodes)
+    names = old.identities.ids.names().take(old.customers.owner[rows].astype(np.int64))
+    nodes = new.identities.ids.lookup(names)
+    there = new.rows.find(nodes)
     both = there >= 0
     return rows[both], there[both]
 
 
 def _list_states(version: Version, rows: Rows, now: int) -> tuple[list[str | None], list[int]]:
-    seen = version.see(rows, now).seen
+    seen = version.states_at(rows, now).seen
     names = version.state_model.model.states
     return [names[s] if s >= 0 else None for s in seen[:, SEEN_STATE].tolist()], seen[:, SEEN_SINCE].tolist()
 
 
 def compare(old: Version, new: Version) -> dict[str, Any]:
-    """Of some customers, how many two versions see in different states, and which states those are."""
+    """How many of some customers are in different states by two versions, and in which."""
     now = max(old.now, new.now)
     rows, there = align(old, new, _COMPARED)
     (a, _), (b, _) = _list_states(old, rows, now), _list_states(new, there, now)
@@ -284,12 +264,12 @@ def compare(old: Version, new: Version) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def list_differences(old: Version, new: Version, now: int) -> list[tuple[Fact, int]]:
-    """What has to be told when one version takes the other's place: states and audiences that are others at once."""
+def list_differences(old: Version, new: Version, now: int) -> list[DatedFact]:
+    """What to publish when one version replaces the other: states and audiences that differ at that instant."""
     rows, there = align(old, new)
     (a, since), (b, _) = _list_states(old, rows, now), _list_states(new, there, now)
-    who = [new.known.customer_id(int(owner)) for owner in new.customers.owner[there].tolist()]
-    facts: list[tuple[Fact, int]] = []
+    who = [new.identities.customer_id(int(owner)) for owner in new.customers.owner[there].tolist()]
+    facts: list[DatedFact] = []
     for id, before, after, begun in zip(who, a, b, since, strict=True):
         if after is not None and before != after:
             data = {"cause": DEPLOY, "dwell_s": (now - begun) / 1e6 if before else None, "version": new.number}
@@ -303,6 +283,7 @@ def list_differences(old: Version, new: Version, now: int) -> list[tuple[Fact, i
 
 
 def _list_members(version: Version, rows: Rows) -> list[frozenset[str]]:
+    """Per customer the audiences that they are in; unpacked together, since it is done for all customers at once."""
     rules = version.steps.rules
     bits = np.unpackbits(version.customers.members[rows], axis=1, bitorder="little")[:, : len(rules.names)]
     names = rules.names

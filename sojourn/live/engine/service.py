@@ -1,4 +1,4 @@
-"""What the HTTP side and the live engine say to each other. Imports no part of either."""
+"""The contract between the HTTP side and the live engine. Imports no part of either."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sojourn.act.changes import Change
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The tracking calls of one HTTP request: the JSON of each as it came, and when and by whom it was sent.
+    """The tracking calls of one HTTP request: the JSON of each as it came, when it was sent, and with which write key.
 
     Instants in microseconds since 1970, UTC. ``sent_at`` is the request's own ``sentAt``, None where it has none;
     a call's ``sentAt`` counts before it. ``key`` is the identifier of the write key, never the key itself.
@@ -26,7 +26,7 @@ class Request:
 
 
 class Overloaded(Exception):
-    """More is waiting than may, or the log is still being read: come again after ``retry_after_s`` seconds."""
+    """Too many calls wait, or the log is still being read: come again after ``retry_after_s`` seconds."""
 
     def __init__(self, retry_after_s: int, *, is_starting: bool = False) -> None:
         why = "the server is starting or stopping" if is_starting else "too much is waiting"
@@ -52,11 +52,11 @@ class Service(Protocol):
         ...
 
     def customer(self, id: str, fields: Sequence[str] | None = None) -> dict[str, Any] | None:
-        """All that is known of whoever has this id, as plain JSON; None for an unknown id."""
+        """The customer who has this id, as plain JSON; None for an unknown id."""
         ...
 
     def glance(self, id: str, fields: Sequence[str] | None = None) -> tuple[bool, dict[str, Any] | None]:
-        """The same at once, where that takes no waiting: whether it did not, and what was found."""
+        """The same without waiting for the engine: whether that was possible, and the customer."""
         ...
 
     def timeline(self, id: str, *, limit: int, before: int | None = None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What is known of a customer, a state, an audience: plain JSON for the HTTP side. Nothing here changes anything."""
+"""Customers, states and audiences as plain JSON for the HTTP side. Nothing here changes a version."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sojourn.fold.batch import read_features
 from sojourn.frames.instants import show_instant
 from sojourn.live.engine.predictions import show_predictions
-from sojourn.live.engine.steps import Ahead
-from sojourn.live.engine.version import Version
+from sojourn.live.engine.version.memberships import list_memberships
+from sojourn.live.engine.version.steps import StatesAt
+from sojourn.live.engine.version.version import Version
 from sojourn.states.hmm import publish
 from sojourn.states.hmm.follow import (
     FIRST_OWN,
@@ -31,19 +32,20 @@ FIELDS = (
     "ids", "state", "posterior", "reasons", "features", "segments", "audiences", "moments", "consent", "traits",
     "activity", "predictions",
 )  # fmt: skip
-"""What may be asked for of a customer; ``state`` brings since_at, state_p and runner_up with it."""
+"""The fields of a customer; ``state`` brings since_at, state_p and runner_up with it."""
 
 
 def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | None) -> dict[str, Any] | None:
-    """All that is known of whoever has this id, or those fields of it; None for an unknown id."""
-    node = version.known.find(id)
+    """The customer who has this id, all fields or some; None for an unknown id."""
+    identities = version.identities
+    node = identities.find(id)
     if node < 0:
         return None
-    owner = int(version.known.graph.owner[node])
-    row = version.row(node)
+    owner = int(identities.graph.owner[node])
+    row = version.rows.find_one(node)
     wanted = set(FIELDS if fields is None else fields)
-    nodes = version.known.graph.members(owner)
-    found: dict[str, Any] = {"customer_id": version.known.customer_id(owner), "at": show_instant(now)}
+    nodes = identities.graph.members(owner)
+    found: dict[str, Any] = {"customer_id": identities.customer_id(owner), "at": show_instant(now)}
     if row >= 0 and wanted & {"state", "posterior", "reasons"}:
         found |= _show_state(version, row, now, wanted)
     parts: dict[str, Callable[[], Any]] = {
@@ -52,8 +54,8 @@ def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | N
         "segments": lambda: _list_rules(version, row, is_segment=True),
         "audiences": lambda: _list_rules(version, row, is_segment=False),
         "moments": lambda: _list_moments(version, row),
-        "consent": lambda: version.known.consent(nodes),
-        "traits": lambda: version.traits(nodes),
+        "consent": lambda: identities.consent(nodes),
+        "traits": lambda: version.profiles.traits(nodes),
         "activity": lambda: _show_activity(version, row),
         "predictions": lambda: show_predictions(version, row, now),
     }
@@ -62,30 +64,30 @@ def show_customer(version: Version, id: str, now: int, fields: Sequence[str] | N
 
 def _show_state(version: Version, row: int, now: int, wanted: set[str]) -> dict[str, Any]:
     rows = np.array([row], np.int32)
-    ahead = version.see(rows, now)
-    state = int(ahead.seen[0, SEEN_STATE])
+    states = version.states_at(rows, now)
+    state = int(states.seen[0, SEEN_STATE])
     if state < 0:
         return {"state": None}
     names = version.state_model.model.states
-    posterior = ahead.posterior[0]
-    other = int(find_runner_up(ahead.posterior, np.array([state]))[0])
+    posterior = states.posterior[0]
+    other = int(find_runner_up(states.posterior, np.array([state]))[0])
     found: dict[str, Any] = {}
     if "state" in wanted:
         found |= {
             "state": names[state],
-            "since_at": show_instant(int(ahead.seen[0, SEEN_SINCE])),
+            "since_at": show_instant(int(states.seen[0, SEEN_SINCE])),
             "state_p": float(posterior[state]),
             "runner_up": names[other],
         }
     if "posterior" in wanted:
         found["posterior"] = dict(zip(names, posterior.tolist(), strict=True))
     if "reasons" in wanted:
-        found["reasons"] = _explain_state(version, rows, ahead, state, other)
+        found["reasons"] = _explain_state(version, rows, states, state, other)
     return found
 
 
 def _explain_state(
-    version: Version, rows: NDArray[np.int32], ahead: Ahead, state: int, other: int
+    version: Version, rows: NDArray[np.int32], states: StatesAt, state: int, other: int
 ) -> list[dict[str, Any]]:
     """Why this state rather than the runner-up: parts that add up to the log-odds."""
     customers, model = version.customers, version.state_model.model
@@ -95,7 +97,7 @@ def _explain_state(
         (publish.N_OWN, N_OWN), (publish.STEP_TICKS, STEP_TICKS), (publish.STEP_TOUCH, STEP_TOUCH),
     ):  # fmt: skip
         facts[:, into] = kept[:, column]
-    facts[:, publish.TICKS_NOW] = ahead.seen[:, SEEN_TICKS]
+    facts[:, publish.TICKS_NOW] = states.seen[:, SEEN_TICKS]
     parts = split_odds(
         model, customers.seen[rows], customers.before[rows], facts, np.zeros(1, np.int32), np.array([state]),
         np.array([other]), version.steps.odds,
@@ -104,7 +106,7 @@ def _explain_state(
 
 
 def _list_ids(version: Version, nodes: Iterable[int]) -> list[dict[str, str]]:
-    return [{"kind": kind, "id": text} for kind, text in map(version.known.describe, nodes)]
+    return [{"kind": kind, "id": text} for kind, text in map(version.identities.describe, nodes)]
 
 
 def _show_features(version: Version, row: int, now: int) -> dict[str, float | None]:
@@ -119,9 +121,7 @@ def _show_features(version: Version, row: int, now: int) -> dict[str, float | No
 def _list_rules(version: Version, row: int, *, is_segment: bool) -> list[str]:
     if row < 0:
         return []
-    rules = version.steps.rules
-    bits = np.unpackbits(version.customers.members[row], bitorder="little")[: len(rules.names)]
-    return [rules.names[k] for k in np.flatnonzero(bits).tolist() if (k < rules.n_segments) == is_segment]
+    return list_memberships(version.steps.rules, version.customers.members[row], is_segment=is_segment)
 
 
 def _list_moments(version: Version, row: int) -> list[dict[str, Any]]:
@@ -149,32 +149,42 @@ def show_timeline(version: Version, id: str, *, limit: int, before: int | None) 
 
     ``next`` is the instant to go on from, None at the end.
     """
-    node = version.known.find(id)
+    node = version.identities.find(id)
     if node < 0:
         return None
-    owner = int(version.known.graph.owner[node])
-    nodes = version.known.graph.members(owner)
-    events = version.past.latest(nodes, limit + 1, before)
-    names = version.playbook.class_names
-    columns = (events.event_at, events.seq, events.event_class, events.node)
-    rows: list[tuple[int, bool, int, dict[str, Any]]] = []
-    for (at, seq, which, by), event_id in zip(np.array(columns).T.tolist(), events.event_id, strict=True):
-        what = {"what": "event", "event_class": names[which], "event_id": event_id.decode() or None}
-        rows.append((at, False, seq, {**what, "id": version.known.text(by)}))
-    for change in version.read_told(version.names(nodes)):
-        if before is None or change.at < before:
-            told = {"what": change.kind, "name": change.name, "before": change.before, "change_id": change.id}
-            rows.append((change.at, True, change.seq, {**told, "is_revoked": change.revoked_by is not None}))
+    owner = int(version.identities.graph.owner[node])
+    nodes = version.identities.graph.members(owner)
+    rows = [*_list_events(version, nodes, limit + 1, before), *_list_changes(version, nodes, before)]
     rows.sort(key=lambda row: row[:3], reverse=True)
     shown = rows[:limit]
     # All of one instant come together: the next page begins before it.
     while len(rows) > len(shown) > 0 and rows[len(shown)][0] == shown[-1][0]:
         shown.append(rows[len(shown)])
     return {
-        "customer_id": version.known.customer_id(owner),
+        "customer_id": version.identities.customer_id(owner),
         "items": [{"at": show_instant(at), **row} for at, _, _, row in shown],
         "next": shown[-1][0] if len(rows) > len(shown) else None,
     }
+
+
+Line = tuple[int, bool, int, dict[str, Any]]
+"""A line of a timeline: its instant, whether it is a change, its seq, and what it says."""
+
+
+def _list_events(version: Version, nodes: Sequence[int], n: int, before: int | None) -> Iterable[Line]:
+    events = version.event_files.latest(nodes, n, before)
+    names = version.playbook.class_names
+    columns = np.array((events.event_at, events.seq, events.event_class, events.node)).T.tolist()
+    for (at, seq, which, by), event_id in zip(columns, events.event_id, strict=True):
+        what = {"what": "event", "event_class": names[which], "event_id": event_id.decode() or None}
+        yield at, False, seq, {**what, "id": version.identities.text(by)}
+
+
+def _list_changes(version: Version, nodes: Sequence[int], before: int | None) -> Iterable[Line]:
+    for change in version.stored.customer_changes(version.identities.names(nodes), include_revoked=True):
+        if before is None or change.at < before:
+            what = {"what": change.kind, "name": change.name, "before": change.before, "change_id": change.id}
+            yield change.at, True, change.seq, {**what, "is_revoked": change.revoked_by is not None}
 
 
 def list_states(version: Version, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -221,5 +231,5 @@ def list_members(version: Version, audience: str, *, limit: int, after: int) -> 
     is_in = (version.customers.members[after:n, k // 8] >> (k % 8)) & 1
     is_in &= version.customers.owner[after:n] >= 0
     rows = np.flatnonzero(is_in)[: limit + 1] + after
-    members = [version.known.customer_id(int(version.customers.owner[row])) for row in rows[:limit].tolist()]
+    members = [version.identities.customer_id(int(version.customers.owner[row])) for row in rows[:limit].tolist()]
     return {"members": members, "next": int(rows[limit]) if len(rows) > limit else None}

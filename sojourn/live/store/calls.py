@@ -36,8 +36,9 @@ _READ = pa.ipc.IpcReadOptions(use_threads=False)
 class CallsColumns:
     """The calls of one record in the order of their places.
 
-    ``raw`` is None for a call that was erased; ``kind`` is an index in ``sojourn.engines.service.KINDS``, ``key`` in
-    ``key_names``. Instants in microseconds; ``sent_at`` is :data:`NO_INSTANT` where the request does not say.
+    ``raw`` is None for a call that was erased; ``kind`` is an index in ``KINDS`` of
+    :mod:`sojourn.live.engine.service`, ``key`` in ``key_names``. Instants in microseconds; ``sent_at`` is
+    :data:`NO_INSTANT` where the request does not say.
     """
 
     raw: list[bytes | None]

@@ -28,7 +28,7 @@ _LAST_SEQ = "last_seq"  # in meta: the highest seq that was ever erased
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A line of the feed with the fields of ``sojourn.engines.service.Change``, and what the store knows of it.
+    """A line of the feed with the fields of ``sojourn.live.engine.service.Change``, and what the store knows of it.
 
     ``position`` is where in the log it came from, ``revoked_by`` the seq of the change that has revoked it.
     """

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from sojourn.pages.figures.style import choose_by_menu, draw_nothing, duration_axis, fade, finish, palette_of, plain
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_share
+from sojourn.pages.figures.style import choose_by_menu, draw_nothing, duration_axis, fade, finish, palette_of
+from sojourn.pages.words.figures.dwell import (
+    DWELL_ABOUT,
+    DWELL_MISSING,
+    VELOCITY_ABOUT,
+    VELOCITY_MISSING,
+    say_dwell_finding,
+    say_velocity_finding,
+)
+from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_integer, say_share
+from sojourn.pages.words.texts import plain
 from sojourn.pages.words.transitions import find_medians
 from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-
-DWELL_ABOUT = (
-    "The share of stays that still last after a given time (Kaplan–Meier): a curve that falls early is a state that "
-    "customers pass through quickly. The time axis is stretched, so that minutes and months fit on it. Bands are "
-    "95\u00a0% intervals; stays that still go on today are counted for as long as they have lasted."
-)
-VELOCITY_ABOUT = (
-    "For the customers who entered a state in each week, the time by which half had left it; bars are 95\u00a0% "
-    "intervals. Lower is faster. The menu splits one state by where they went. Weeks with fewer than ten stays, or too "
-    "recent to know, are left out rather than guessed."
-)
 
 
 def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
@@ -38,8 +34,7 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
     curves = {name: [r for r in rows if r["state"] == name] for name in states}
     curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
     if not curves:
-        return draw_nothing("No stay in any state has ended yet, so nothing can be said about how long they last.",
-                            DWELL_ABOUT)  # fmt: skip
+        return draw_nothing(DWELL_MISSING, DWELL_ABOUT)
     early = [next((r["after_s"] for r in c if r["survival_p"] < 0.98), c[-1]["after_s"]) for c in curves.values()]
     low, high = max(min(early) / 2, 1.0), max(c[-1]["after_s"] for c in curves.values())
     figure = go.Figure()
@@ -67,20 +62,15 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
     figure.update_yaxes(range=[0, 102], ticksuffix=" %", title_text="stays that still last")
     medians = {name: m for name, m in find_medians(dwell).items() if m is not None and name in curves}
     table = [
-        (name, say_duration(medians[name]) if name in medians else "not reached", f"{curves[name][0]['n_at_risk']:,}")
+        (
+            name,
+            say_duration(medians[name]) if name in medians else "not reached",
+            say_integer(curves[name][0]["n_at_risk"]),
+        )
         for name in curves
     ]
-    return finish(figure, title=_dwell_finding(medians), about=DWELL_ABOUT, height=430, min_width=420,
+    return finish(figure, title=say_dwell_finding(medians), about=DWELL_ABOUT, height=430, min_width=420,
                   table=(("state", "half leave within", "stays"), table))  # fmt: skip
-
-
-def _dwell_finding(medians: Mapping[str, float]) -> str:
-    if not medians:
-        return "In no state has half of the stays ended yet."
-    fast = min(medians, key=lambda name: medians[name])
-    slow = max(medians, key=lambda name: medians[name])
-    first = f"Half of the stays in {fast} are over within {say_duration(medians[fast])}"
-    return f"{first}; in {slow} that takes {say_duration(medians[slow])}." if slow != fast else f"{first}."
 
 
 def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
@@ -89,7 +79,7 @@ def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> 
 
     rows = [r for r in velocity.to_pylist() if r["median_s"] is not None]
     if not rows:
-        return draw_nothing("No week has enough finished stays yet to say how fast customers move.", VELOCITY_ABOUT)
+        return draw_nothing(VELOCITY_MISSING, VELOCITY_ABOUT)
     figure = go.Figure()
     groups: list[str] = []
     pairs = [("", name, None) for name in states] + [(a, a, b) for a in states for b in states if b != a]
@@ -115,10 +105,10 @@ def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> 
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, showlegend=True)
     leaving = [r for r in rows if r["to_state"] is None]
     table = [
-        (say_date(r["week_at"], year=True), r["from_state"], f"{r['n']:,}", say_duration(r["median_s"]))
+        (say_date(r["week_at"], year=True), r["from_state"], say_integer(r["n"]), say_duration(r["median_s"]))
         for r in leaving
     ]
-    return finish(figure, title=_velocity_finding(leaving or rows), about=VELOCITY_ABOUT, height=430, min_width=560,
+    return finish(figure, title=say_velocity_finding(leaving or rows), about=VELOCITY_ABOUT, height=430, min_width=560,
                   table=(("week of", "state", "stays", "half left within"), table[-60:]))  # fmt: skip
 
 
@@ -159,24 +149,3 @@ def _velocity_line(line: list[Row], origin: str, target: str | None, colors: Col
         ],
         hovertemplate="%{customdata}<extra></extra>",
     )  # fmt: skip
-
-
-def _velocity_finding(rows: list[Row]) -> str:
-    """The change of the state whose last four weekly medians differ most from the four before."""
-    best: tuple[float, str] | None = None
-    for name in dict.fromkeys(r["from_state"] for r in rows):
-        mine = [r["median_s"] for r in rows if r["from_state"] == name and r["median_s"] > 0]
-        if len(mine) < 8:
-            continue
-        late, before = float(np.median(mine[-4:])), float(np.median(mine[-8:-4]))
-        change = abs(math.log(late / before))
-        if best is None or change > best[0]:
-            ago = f"in the four weeks before it was {say_duration(before)}"
-            best = change, f"Half of those who enter {name} leave within {say_duration(late)} lately; {ago}."
-    if best is not None:
-        return best[1]
-    last = rows[-1]
-    return (
-        f"Half of those who entered {last['from_state']} in the week of {say_date(last['week_at'])} left within "
-        f"{say_duration(last['median_s'])}."
-    )

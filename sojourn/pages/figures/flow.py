@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from sojourn.pages.figures.style import choose_by_menu, draw_nothing, fade, finish, palette_of, plain
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_share
+from sojourn.pages.figures.style import choose_by_menu, draw_nothing, fade, finish, palette_of
+from sojourn.pages.words.figures.flow import (
+    FLOW_ABOUT,
+    FLOW_MISSING,
+    MATRIX_ABOUT,
+    MATRIX_MISSING,
+    say_block,
+    say_flow,
+    say_flow_finding,
+    say_matrix,
+)
+from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_integer, say_share
+from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Sankey
@@ -21,15 +32,6 @@ Colors = Mapping[str, str]
 WEEKS_SHOWN = 6
 MAX_WINDOWS = 9
 
-FLOW_ABOUT = (
-    "Each column is the start of a week, each block the customers in a state then. A band shows how many went from "
-    "one state to another during the week; pale bands stayed where they were. The menu goes back in time."
-)
-MATRIX_ABOUT = (
-    "Each row is the state that customers left, each column the one they went to: the share of all moves out of the "
-    "row's state. Hover for counts and for how long they had stayed."
-)
-
 
 def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: datetime) -> Figure:
     """Customers from state to state over the last six weeks (Sankey), with earlier weeks in a menu."""
@@ -37,7 +39,7 @@ def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: dateti
 
     weeks = sorted(set(flow["week_at"].to_pylist()))
     if not weeks:
-        return draw_nothing("There is no flow yet: no customer has a state.", FLOW_ABOUT)
+        return draw_nothing(FLOW_MISSING, FLOW_ABOUT)
     rows = flow.to_pylist()
     windows = [weeks[max(0, end - WEEKS_SHOWN) : end] for end in range(len(weeks), 0, -WEEKS_SHOWN)][:MAX_WINDOWS]
     figure = go.Figure()
@@ -54,11 +56,11 @@ def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: dateti
     full = [w for w in weeks if w + timedelta(days=7) <= now] or weeks
     latest = [r for r in rows if r["week_at"] == full[-1]]
     table = [
-        (say_date(r["week_at"]), r["from_state"], r["to_state"], f"{r['n']:,}")
+        (say_date(r["week_at"]), r["from_state"], r["to_state"], say_integer(r["n"]))
         for r in rows
         if r["week_at"] in windows[0][-2:] and r["from_state"] != r["to_state"]
     ]
-    finish(figure, title=_flow_finding(latest, full[-1]), about=FLOW_ABOUT, height=470, min_width=640,
+    finish(figure, title=say_flow_finding(latest, full[-1]), about=FLOW_ABOUT, height=470, min_width=640,
            table=(("week of", "from", "to", "customers"), table))  # fmt: skip
     figure.update_layout(margin={"l": 4, "r": 4, "t": 84 if len(windows) > 1 else 40, "b": 12})
     if len(windows) > 1:
@@ -68,20 +70,6 @@ def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: dateti
 
 def _week_end(week: datetime, now: datetime) -> datetime:
     return min(week + timedelta(days=7), now)
-
-
-def _flow_finding(latest: list[Row], week: datetime) -> str:
-    moved = [r for r in latest if r["from_state"] not in (r["to_state"], "new")]
-    new = sum(r["n"] for r in latest if r["from_state"] == "new")
-    arrived = f"; {say_count(new, 'customer')} came new" if new else ""
-    if not moved:
-        return f"In the week of {say_date(week)}, no customer ended in another state than at its start{arrived}."
-    top = max(moved, key=lambda r: r["n"])
-    n = sum(r["n"] for r in moved)
-    return (
-        f"In the week of {say_date(week)}, {say_count(n, 'customer')} changed state, most often from "
-        f"{top['from_state']} to {top['to_state']} ({top['n']:,}){arrived}."
-    )
 
 
 def _sankey(
@@ -118,7 +106,7 @@ def _sankey(
             "y": [float(y[k, i]) for k, i in used],
             "label": [plain(names[i], 22) if k in is_edge else "" for k, i in used],
             "color": [palette_of(colors, names[i]) for _, i in used],
-            "customdata": [_say_block(int(height[k, i]), names[i], ends[k]) for k, i in used],
+            "customdata": [say_block(int(height[k, i]), names[i], ends[k]) for k, i in used],
             "hovertemplate": "%{customdata}<extra></extra>",
             "pad": 14,
             "thickness": 14,
@@ -132,7 +120,7 @@ def _sankey(
                 fade(palette_of(colors, r["from_state"]), 0.16 if r["from_state"] == r["to_state"] else 0.5)
                 for r, _, _ in links
             ],
-            "customdata": [_say_flow(r) for r, _, _ in links],
+            "customdata": [say_flow(r) for r, _, _ in links],
             "hovertemplate": "%{customdata}<extra></extra>",
         },
     )
@@ -164,32 +152,13 @@ def _stack(height: Any) -> Any:
     return np.clip(np.cumsum(step, axis=1) - step + size / 2, 0.001, 0.999)
 
 
-def _say_block(n: int, name: str, at: datetime) -> str:
-    who = say_count(n, "customer")
-    return (
-        f"{who} came new in the week of {say_date(at)}"
-        if name == "new"
-        else f"{who} in {plain(name)} on {say_date(at)}"
-    )
-
-
-def _say_flow(r: Row) -> str:
-    week = f"in the week of {say_date(r['week_at'])}"
-    who = say_count(r["n"], "customer")
-    if r["from_state"] == "new":
-        return f"{who} came new and ended {week} in {plain(r['to_state'])}"
-    if r["from_state"] == r["to_state"]:
-        return f"{who} began and ended in {plain(r['to_state'])} {week}"
-    return f"{who} went from {plain(r['from_state'])} to {plain(r['to_state'])} {week}"
-
-
 def draw_matrix(matrix: pa.Table, states: Sequence[str]) -> Figure:
     """Share of moves from each state to each other (heat map)."""
     import plotly.graph_objects as go
 
     rows = matrix.to_pylist()
     if not rows:
-        return draw_nothing("Nobody has moved from one state to another yet.", MATRIX_ABOUT)
+        return draw_nothing(MATRIX_MISSING, MATRIX_ABOUT)
     place = {name: i for i, name in enumerate(states)}
     n = len(states)
     share: list[list[float | None]] = [[None] * n for _ in range(n)]
@@ -235,13 +204,9 @@ def draw_matrix(matrix: pa.Table, states: Sequence[str]) -> Figure:
         showgrid=False,
         zeroline=False,
     )
-    top = max(rows, key=lambda r: r["n"])
-    title = (
-        f"The most travelled way leads from {top['from_state']} to {top['to_state']}: {say_count(top['n'], 'move')}, "
-        f"{say_share(top['p'])} of those out of {top['from_state']}."
-    )
+    title = say_matrix(rows)
     table = [
-        (r["from_state"], r["to_state"], f"{r['n']:,}", say_share(r["p"]), say_duration(r["median_dwell_s"]))
+        (r["from_state"], r["to_state"], say_integer(r["n"]), say_share(r["p"]), say_duration(r["median_dwell_s"]))
         for r in rows
     ]
     return finish(figure, title=title, about=MATRIX_ABOUT, height=110 + 46 * n, min_width=130 + 58 * n,

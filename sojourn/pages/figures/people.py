@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from sojourn.pages.figures.style import INK, LESS, MORE, NEW_COLOR, draw_nothing, fade, finish, palette_of, plain
-from sojourn.pages.words.numbers import (
-    say_change,
-    say_count,
-    say_duration,
-    say_instant,
-    say_list,
-    say_share,
+from sojourn.pages.figures.style import INK, LESS, MORE, NEW_COLOR, draw_nothing, fade, finish, palette_of
+from sojourn.pages.words.figures.people import (
+    EXAMPLE_ABOUT,
+    EXAMPLE_MISSING,
+    MARKS_ABOUT,
+    MARKS_MISSING,
+    STATES_ABOUT,
+    STATES_MISSING,
+    say_event,
+    say_example_finding,
+    say_marks_finding,
+    say_states,
 )
+from sojourn.pages.words.numbers import say_change, say_count, say_duration, say_instant, say_integer, say_share
 from sojourn.pages.words.states import find_marks, say_mark, strength_of
+from sojourn.pages.words.texts import plain
 from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
@@ -30,17 +36,6 @@ MAX_MARKS = 34
 MAX_INSTANTS = 1_500
 LANES = 9
 
-STATES_ABOUT = "Every customer is in one state, the published one, at the end of the data."
-MARKS_ABOUT = (
-    "What is more (orange) or less (blue) common in a state than among all customers. Rows are events, indicators and "
-    "numbers from the playbook; hover for the figures."
-)
-EXAMPLE_ABOUT = (
-    "The coloured area is what the model believed at each moment: the share of a colour is the probability of that "
-    "state. The bar below is the state that was published. Marks are events; diamonds are messages of ours. Hover an "
-    "event for its reasons."
-)
-
 
 def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors: Colors) -> Figure:
     """How many customers are in each state, and how that differs from a week ago."""
@@ -48,7 +43,7 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
 
     total = sum(now.values())
     if not total:
-        return draw_nothing("No customer has a state yet.", STATES_ABOUT)
+        return draw_nothing(STATES_MISSING, STATES_ABOUT)
     names = list(now)
     share = {name: now[name] / total for name in names}
     figure = go.Figure(
@@ -57,7 +52,7 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
             y=list(range(len(names))),
             orientation="h",
             marker={"color": [palette_of(colors, name) for name in names], "cornerradius": 4},
-            text=[f"{now[name]:,} · {say_share(share[name])}" for name in names],
+            text=[f"{say_integer(now[name])} · {say_share(share[name])}" for name in names],
             textposition="outside",
             cliponaxis=False,
             customdata=[
@@ -73,11 +68,9 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
         tickvals=list(range(len(names))), ticktext=[plain(name, 22) for name in names], autorange="reversed",
         showgrid=False, tickfont={"size": 13, "color": INK},
     )  # fmt: skip
-    top = max(names, key=lambda name: now[name])
-    part = f"{now[top]:,} of {say_count(total, 'customer')} ({say_share(share[top])})"
-    title = f"{part} are in {top}, more than in any other state."
+    title = say_states(now)
     change = {name: now[name] - week_ago.get(name, 0) for name in names}
-    table = [(name, f"{now[name]:,}", say_share(share[name]), f"{change[name]:+,}") for name in names]
+    table = [(name, say_integer(now[name]), say_share(share[name]), f"{change[name]:+,}") for name in names]
     return finish(figure, title=title, about=STATES_ABOUT, height=50 + 38 * len(names),
                   table=(("state", "customers", "share", "change in a week"), table))  # fmt: skip
 
@@ -93,7 +86,7 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
     marks = [(r["kind"], r["what"]) for name in states for r in find_marks(fingerprints, name)]
     shown = list(dict.fromkeys(marks))[:MAX_MARKS]
     if not shown:
-        return draw_nothing("No event, indicator or number tells the states apart clearly.", MARKS_ABOUT)
+        return draw_nothing(MARKS_MISSING, MARKS_ABOUT)
     cells = {(r["kind"], r["what"], r["state"]): r for r in rows}
     # Each row goes where it is strongest, so that the figure reads like a staircase through the states.
     by_state = {key: [strength_of(cells[*key, s]) if (*key, s) in cells else 0.0 for s in states] for key in shown}
@@ -140,17 +133,14 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
         showgrid=False,
     )
     table = [(r["state"], r["what"], say_mark(r)) for name in states for r in find_marks(fingerprints, name)]
-    return finish(figure, title=_marks_finding(fingerprints, states), about=MARKS_ABOUT, height=110 + 23 * len(shown),
-                  min_width=250 + 50 * len(states), table=(("state", "mark", "in words"), table))  # fmt: skip
-
-
-def _marks_finding(fingerprints: pa.Table, states: Sequence[str]) -> str:
-    said = []
-    for name in states:
-        marks = [r["what"] for r in find_marks(fingerprints, name, 20) if r["kind"] == "event class"][:2]
-        if marks:
-            said.append(f"{name} by {say_list(marks)}")
-    return f"What marks the states: {'; '.join(said[:6])}." if said else "What is more or less common in each state."
+    return finish(
+        figure,
+        title=say_marks_finding(fingerprints, states),
+        about=MARKS_ABOUT,
+        height=110 + 23 * len(shown),
+        min_width=250 + 50 * len(states),
+        table=(("state", "mark", "in words"), table),
+    )
 
 
 def _break(text: str) -> str:
@@ -169,7 +159,7 @@ def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: da
 
     rows = trace.to_pylist()
     if not rows:
-        return draw_nothing("This customer has no events.", EXAMPLE_ABOUT)
+        return draw_nothing(EXAMPLE_MISSING, EXAMPLE_ABOUT)
     n_cut = max(0, len(rows) - MAX_INSTANTS)
     rows = rows[n_cut:]
     lanes = _choose_lanes(rows)
@@ -187,19 +177,7 @@ def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: da
         figure.update_xaxes(showticklabels=False, row=row, col=1)
         figure.update_xaxes(matches="x", row=row + 1, col=1)
     figure.update_layout(legend={"traceorder": "normal"}, bargap=0, barmode="overlay")
-    return finish(figure, title=_example_finding(rows, n_cut), about=EXAMPLE_ABOUT, height=290 + tall, min_width=560)
-
-
-def _example_finding(rows: list[Row], n_cut: int) -> str:
-    visited = [rows[0]["state"]]
-    for r in rows:
-        if r["state"] != visited[-1]:
-            visited.append(r["state"])
-    visited = [str(name) for name in visited]
-    shown = visited if len(visited) <= 7 else [*visited[:3], "…", *visited[-3:]]
-    n = sum(r["kind"] == "event" for r in rows)
-    cut = f" (the latest {len(rows):,} moments)" if n_cut else ""
-    return f"{rows[0]['customer_id']}: {' → '.join(shown)}, {say_count(n, 'event')}{cut}"
+    return finish(figure, title=say_example_finding(rows, n_cut), about=EXAMPLE_ABOUT, height=290 + tall, min_width=560)
 
 
 def _choose_lanes(rows: list[Row]) -> list[str]:
@@ -258,19 +236,9 @@ def _add_events(figure: Figure, rows: list[Row], lanes: list[str]) -> None:
                 "color": NEW_COLOR,
                 "opacity": 0.85,
             },
-            customdata=[_say_event(r) for r in shown],
+            customdata=[say_event(r) for r in shown],
             hovertemplate="%{customdata}<extra></extra>",
         ),
         row=3,
         col=1,
     )
-
-
-def _say_event(r: Row) -> str:
-    kind = " (a message of ours)" if r["kind"] == "touch" else ""
-    lines = [f"<b>{plain(r['event_class'])}</b>{kind}, {say_instant(r['at'])}"]
-    p = r.get(f"p_{r['state']}")
-    if p is not None:
-        lines.append(f"published: {plain(r['state'])} (believed at {say_share(p)})")
-    lines += [f"{x['weight']:+.1f} {plain(x['what'])}" for x in (r["reasons"] or [])[:5]]
-    return "<br>".join(lines)

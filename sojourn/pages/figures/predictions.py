@@ -6,8 +6,42 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.figures.style import COLORS, INK, NEW_COLOR, SOFT, choose_by_menu, draw_nothing, finish, plain
-from sojourn.pages.words.numbers import say_number, say_share, say_times
+from sojourn.pages.figures.style import COLORS, INK, NEW_COLOR, SOFT, choose_by_menu, draw_nothing, finish
+from sojourn.pages.words.figures.predictions import (
+    CALIBRATION_ABOUT,
+    CANDIDATES_ABOUT,
+    INPUTS_ABOUT,
+    PROFIT_ABOUT,
+    RANKING_ABOUT,
+    SIGNALS_ABOUT,
+    SIGNALS_MISSING,
+    STATE_ABOUT,
+    WARNING_ABOUT,
+    WEIGHTS_ABOUT,
+    WEIGHTS_MISSING,
+    say_calibration,
+    say_candidates,
+    say_early,
+    say_first_sign,
+    say_profit,
+    say_ranking,
+    say_state_ahead,
+    say_weights,
+)
+from sojourn.pages.words.numbers import (
+    say_amount,
+    say_days,
+    say_difference,
+    say_error,
+    say_estimate,
+    say_integer,
+    say_loss,
+    say_number,
+    say_probability,
+    say_score,
+    say_share,
+)
+from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -19,45 +53,6 @@ _MOST_WEIGHTS = 12
 _MOST_SIGNALS = 10
 _ERROR = {"thickness": 1.6, "width": 0, "color": "rgba(120,130,145,0.75)"}
 
-RANKING_ABOUT = (
-    "Customers held out, the likeliest first. Gain: how many of those to whom it happens are among the first so many "
-    "customers; dashed, customers in any order. Lift: how many times as many there are in each tenth as in all. "
-    "ROC: the same as gain, against the share of the others who are reached too."
-)
-CALIBRATION_ABOUT = (
-    "Ten groups of equal size: the probability they were given, and the share to whom it happened, with 95\u00a0% "
-    "intervals. On the dashed line every promise is kept; below it too much was promised."
-)
-CANDIDATES_ABOUT = (
-    "Area under the ROC curve on customers held out: 0.5 is as good as chance, 1 is always right. Easiest to read at "
-    "the top. Blue: each input's part can be read. Grey: it cannot. Bars are one standard error over the five folds; "
-    "those are of each model by itself, so models whose bars overlap may still differ."
-)
-PROFIT_ABOUT = (
-    "What acting on everybody from a probability on would have brought, per customer held out. The dashed line is the "
-    "threshold in use: what acting costs over what it brings when it was right."
-)
-WEIGHTS_ABOUT = (
-    "How much each input moves the log-odds of a customer, on average over customers. It says what the model looks at, "
-    "not what would change if the input were changed."
-)
-INPUTS_ABOUT = (
-    "The same kind of model on other inputs, judged on the same customers. Bars are one standard error of each. "
-    "RFM rules: how recent, how often, how much."
-)
-WARNING_ABOUT = (
-    "Customers of the weeks before who fell silent for good, as the silence rule sees it in the end. Bars: median days "
-    "by which each alarm came before the rule. Both alarms are set to the same share of false ones."
-)
-SIGNALS_ABOUT = (
-    "How much each input changed over four weeks: customers who were lost, up to the warning, against those who "
-    "stayed, in standard deviations. Left of the line it declined before customers left."
-)
-STATE_ABOUT = (
-    "The same kind of model on different inputs, judged on later time and other customers. Log loss is the surprise at "
-    "what happened, per customer. Bars are one standard error."
-)
-
 
 def draw_ranking(card: Card) -> Figure:
     """Gain, lift and ROC of one outcome, a menu to choose."""
@@ -66,18 +61,18 @@ def draw_ranking(card: Card) -> Figure:
     curve, gains = card["curve"], card["gains"]
     reached, found = [r["share"] for r in curve], [r["gain"] for r in curve]
     line = {"color": COLORS[0], "width": 2.5}
-    chance = {"color": SOFT, "width": 1, "dash": "dash"}
+    dashed = {"color": SOFT, "width": 1, "dash": "dash"}
     figure = go.Figure()
     figure.add_scatter(x=reached, y=found, mode="lines", line=line, hovertemplate="%{y:.0%} of them among the first "
                        "%{x:.0%}<extra></extra>")  # fmt: skip
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, hoverinfo="skip")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dashed, hoverinfo="skip")
     figure.add_bar(x=[r["group"] for r in gains], y=[r["lift"] for r in gains],
                    marker={"color": COLORS[0], "cornerradius": 4},
                    hovertemplate="group %{x}: %{y:.2f} times<extra></extra>")  # fmt: skip
-    figure.add_scatter(x=[0.5, len(gains) + 0.5], y=[1, 1], mode="lines", line=chance, hoverinfo="skip")
+    figure.add_scatter(x=[0.5, len(gains) + 0.5], y=[1, 1], mode="lines", line=dashed, hoverinfo="skip")
     figure.add_scatter(x=[r["false_p"] for r in curve], y=found, mode="lines", line=line,
                        hovertemplate="%{y:.0%} of them, with %{x:.0%} of the others<extra></extra>")  # fmt: skip
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, hoverinfo="skip")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dashed, hoverinfo="skip")
     top = 1.12 * max([1.0, *(r["lift"] for r in gains)])
     choose_by_menu(
         figure, ["Gain", "Lift", "ROC"],
@@ -96,13 +91,18 @@ def draw_ranking(card: Card) -> Figure:
     figure.update_xaxes(range=[-0.015, 1.015], tickformat=".0%", title="share of customers, the likeliest first")
     figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", title="share of those to whom it happens")
     figure.update_layout(showlegend=False)
-    first = gains[0]
-    title = (
-        f"The likeliest tenth holds {say_share(first['gain'])} of all to whom it happens, "
-        f"{say_times(first['lift'])} as in a tenth drawn at random."
-    )
-    table = [(str(r["group"]), f"{r['n']:,}", say_share(r["promised"]), say_share(r["kept"]), f"{r['lift']:.2f}",
-              say_share(r["gain"])) for r in gains]  # fmt: skip
+    title = say_ranking(gains[0])
+    table = [
+        (
+            str(r["group"]),
+            say_integer(r["n"]),
+            say_share(r["promised"]),
+            say_share(r["kept"]),
+            say_number(r["lift"]),
+            say_share(r["gain"]),
+        )
+        for r in gains
+    ]
     return finish(figure, title=title, about=RANKING_ABOUT, height=430, min_width=320,
                   table=(("group", "customers", "promised", "happened", "lift", "found so far"), table))  # fmt: skip
 
@@ -128,9 +128,11 @@ def draw_calibration(card: Card) -> Figure:
     figure.update_yaxes(tickformat=".0%", range=[-0.04 * top, top], title="happened")
     figure.update_layout(showlegend=False)
     n_kept = sum(low <= r["promised"] <= high for r, (low, high) in zip(gains, bounds, strict=True))
-    title = f"In {n_kept} of {len(gains)} groups it happened as often as was promised, within what chance does."
-    table = [(str(r["group"]), say_share(r["promised"]), f"{say_share(r['kept'])} ({say_share(low)} to "
-              f"{say_share(high)})") for r, (low, high) in zip(gains, bounds, strict=True)]  # fmt: skip
+    title = say_calibration(n_kept, len(gains))
+    table = [
+        (str(r["group"]), say_share(r["promised"]), say_estimate(r["kept"], low, high, say_share))
+        for r, (low, high) in zip(gains, bounds, strict=True)
+    ]
     return finish(figure, title=title, about=CALIBRATION_ABOUT, height=380, min_width=320,
                   table=(("group", "promised", "happened (95\u00a0%)"), table))  # fmt: skip
 
@@ -156,18 +158,19 @@ def draw_candidates(card: Card) -> Figure:
     labels = [plain(c["name"] + (", in use" if c["name"] == card["deployed"] else ""), 34) for c in tried]
     colors = [COLORS[0] if c["is_glass"] else NEW_COLOR for c in tried]
     figure = _draw_dots(labels, [c["auc"] for c in tried], [c["auc_se"] for c in tried], colors, "area under the curve")
-    price = card["price"]
-    title = f"In use: {card['deployed']}, " + ("which no other beats." if len(tried) > 1 else "the only one tried.")
-    if card["deployed"] != card["best"]:
-        title = f"In use: {card['deployed']}, the most readable of those as good as the best ({card['best']})."
-    if "auc_price" in price:
-        title += (
-            f" The best model that can be read has AUC {price['auc_glass']:.3f}, the best that cannot "
-            f"{price['auc_black']:.3f} (difference ± {price['auc_se']:.3f})."
+    title = say_candidates(card, len(tried))
+    table = [
+        (
+            c["name"],
+            "yes" if c["is_glass"] else "no",
+            say_error(c["auc"], c["auc_se"]),
+            say_error(c["log_loss"], c["log_loss_se"], say_loss),
+            say_loss(c["brier"]),
+            say_score(c["calibration_error"]),
+            say_share(c["accuracy"]),
         )
-    table = [(c["name"], "yes" if c["is_glass"] else "no", f"{c['auc']:.3f} ± {c['auc_se']:.3f}",
-              f"{c['log_loss']:.4f} ± {c['log_loss_se']:.4f}", f"{c['brier']:.4f}", f"{c['calibration_error']:.3f}",
-              say_share(c["accuracy"])) for c in tried]  # fmt: skip
+        for c in tried
+    ]
     table += [(c["name"], "yes" if c["is_glass"] else "no", c["why_not"], "–", "–", "–", "–") for c in left]
     columns = ("model", "can be read", "AUC", "log loss", "Brier", "calibration error", "right")
     return finish(figure, title=title, about=CANDIDATES_ABOUT, height=110 + 34 * len(tried), min_width=420,
@@ -184,7 +187,7 @@ def _draw_dots(labels: Sequence[str], values: Sequence[float], se: Sequence[floa
         go.Scatter(
             x=list(values), y=places, mode="markers", marker={"size": 11, "color": list(colors)},
             error_x={"array": [error if isfinite(error) else 0.0 for error in se], **_ERROR},
-            text=[f"{value:.3f} ± {error:.3f}" for value, error in zip(values, se, strict=True)],
+            text=[say_error(value, error) for value, error in zip(values, se, strict=True)],
             hovertemplate="%{text}<extra></extra>",
         )
     )  # fmt: skip
@@ -210,14 +213,11 @@ def draw_profit(card: Card) -> Figure:
     figure.add_vline(x=limit["p"], line={"color": SOFT, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="acting from this probability on", rangemode="tozero")
     figure.update_yaxes(title="per customer")
-    title = (
-        f"Acting pays from a probability of {limit['p']:.2f} on, that is on {say_share(limit['share_acted'])} of the "
-        f"customers: {say_number(limit['profit'])} each; on everybody it would be {say_number(limit['profit_all'])}."
-    )
+    title = say_profit(limit)
     table = [
-        ("threshold in use", f"{limit['p']:.2f}", say_share(limit["share_acted"]), f"{limit['profit']:.3f}"),
-        ("on everybody", "0.00", "100\u00a0%", f"{limit['profit_all']:.3f}"),
-        ("best in hindsight", f"{limit['p_best']:.2f}", "–", f"{limit['profit_best']:.3f}"),
+        ("threshold in use", say_probability(limit["p"]), say_share(limit["share_acted"]), say_amount(limit["profit"])),
+        ("on everybody", say_probability(0.0), say_share(1.0), say_amount(limit["profit_all"])),
+        ("best in hindsight", say_probability(limit["p_best"]), "–", say_amount(limit["profit_best"])),
     ]
     return finish(figure, title=title, about=f"{PROFIT_ABOUT} Here {say_number(limit['cost'])} against "
                   f"{say_number(limit['benefit'])}.", height=340, min_width=320,
@@ -230,21 +230,20 @@ def draw_weights(card: Card) -> Figure:
 
     rows = [r for r in card["weights"] if r["weight"] > 0]
     if not rows:
-        return draw_nothing("No input counts: everybody gets the same probability.", WEIGHTS_ABOUT)
+        return draw_nothing(WEIGHTS_MISSING, WEIGHTS_ABOUT)
     shown = rows[:_MOST_WEIGHTS]
     figure = go.Figure(
         go.Bar(
             x=[r["weight"] for r in shown], y=list(range(len(shown))), orientation="h",
-            marker={"color": COLORS[0], "cornerradius": 4}, text=[f"{r['weight']:.2f}" for r in shown],
+            marker={"color": COLORS[0], "cornerradius": 4}, text=[say_number(r["weight"]) for r in shown],
             textposition="outside", cliponaxis=False, hoverinfo="skip",
         )
     )  # fmt: skip
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(r["column"], 40) for r in shown],
                         autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False, range=[0, 1.15 * shown[0]["weight"]])
-    total = sum(r["weight"] for r in rows)
-    title = f"{shown[0]['column']} counts most: {say_share(shown[0]['weight'] / total)} of all that inputs say."
-    table = [(r["column"], f"{r['weight']:.3f}") for r in rows]
+    title = say_weights(rows)
+    table = [(r["column"], say_number(r["weight"])) for r in rows]
     return finish(figure, title=title, about=WEIGHTS_ABOUT, height=70 + 30 * len(shown), min_width=360,
                   table=(("input", "mean size of its part, log-odds"), table))  # fmt: skip
 
@@ -255,7 +254,7 @@ def draw_inputs(card: Card) -> Figure:
     colors = [COLORS[0], *[NEW_COLOR] * (len(rows) - 1)]
     figure = _draw_dots([plain(r["inputs"], 34) for r in rows], [r["auc"] for r in rows], [r["auc_se"] for r in rows],
                         colors, "area under the curve")  # fmt: skip
-    table = [(r["inputs"], f"{r['log_loss']:.4f}", f"{r['auc']:.3f} ± {r['auc_se']:.3f}") for r in rows]
+    table = [(r["inputs"], say_loss(r["log_loss"]), say_error(r["auc"], r["auc_se"])) for r in rows]
     return finish(figure, title=card["inputs_in_words"], about=INPUTS_ABOUT, height=110 + 34 * len(rows), min_width=420,
                   table=(("inputs", "log loss", "AUC"), table))  # fmt: skip
 
@@ -266,29 +265,39 @@ def draw_warning(warning: Row) -> Figure:
 
     rows = [
         ("the model", warning["lead_days"], warning["warned"], COLORS[0]),
-        (f"{warning['rule_days']:.0f} days of silence", warning["rule_lead_days"], warning["rule_warned"], NEW_COLOR),
+        (f"{say_days(warning['rule_days'])} of silence", warning["rule_lead_days"], warning["rule_warned"], NEW_COLOR),
     ]
     leads = [lead if isfinite(lead) else 0.0 for _, lead, _, _ in rows]
     figure = go.Figure(
         go.Bar(
             x=leads, y=[0, 1], orientation="h", marker={"color": [r[3] for r in rows], "cornerradius": 4}, width=0.5,
-            text=[f"{lead:.0f} days, for {say_share(r[2])} of them" for lead, r in zip(leads, rows, strict=True)],
+            text=[f"{say_days(lead)}, for {say_share(r[2])} of them" for lead, r in zip(leads, rows, strict=True)],
             textposition="outside", cliponaxis=False, hoverinfo="skip",
         )
     )  # fmt: skip
     figure.update_yaxes(tickvals=[0, 1], ticktext=[plain(r[0], 30) for r in rows], autorange="reversed", showgrid=False,
                         tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False, range=[0, 1.9 * max([1.0, *leads])])
-    title = (
-        f"The model warns of {say_share(warning['warned'])} of those who fall silent, {leads[0]:.0f} days before the "
-        f"silence rule; {warning['rule_days']:.0f} days of silence would warn of {say_share(warning['rule_warned'])}, "
-        f"{leads[1]:.0f} days before."
+    title = say_early(warning, leads)
+    return finish(
+        figure,
+        title=title,
+        about=WARNING_ABOUT,
+        height=140,
+        min_width=420,
+        table=(
+            ("alarm", "warned", "days before the rule", "false alarms"),
+            [
+                ("the model", say_share(warning["warned"]), say_number(leads[0]), say_share(warning["false_alarms"])),
+                (
+                    rows[1][0],
+                    say_share(warning["rule_warned"]),
+                    say_number(leads[1]),
+                    say_share(warning["rule_false_alarms"]),
+                ),
+            ],
+        ),
     )
-    return finish(figure, title=title, about=WARNING_ABOUT, height=140, min_width=420, table=(
-        ("alarm", "warned", "days before the rule", "false alarms"),
-        [("the model", say_share(warning["warned"]), f"{leads[0]:.0f}", say_share(warning["false_alarms"])),
-         (rows[1][0], say_share(warning["rule_warned"]), f"{leads[1]:.0f}", say_share(warning["rule_false_alarms"]))],
-    ))  # fmt: skip
 
 
 def draw_signals(warning: Row) -> Figure:
@@ -297,39 +306,43 @@ def draw_signals(warning: Row) -> Figure:
 
     rows = [r for r in warning["signals"] if r["difference"] is not None and isfinite(r["difference"])][:_MOST_SIGNALS]
     if not rows:
-        return draw_nothing("Too few customers were warned of to say what changed before.", SIGNALS_ABOUT)
+        return draw_nothing(SIGNALS_MISSING, SIGNALS_ABOUT)
     rows.sort(key=lambda r: r["difference"])
     far = max(abs(r["difference"]) for r in rows) or 1.0
     figure = go.Figure(
         go.Bar(
-            x=[r["difference"] for r in rows], y=list(range(len(rows))), orientation="h",
+            x=[r["difference"] for r in rows],
+            y=list(range(len(rows))),
+            orientation="h",
             marker={"color": [COLORS[0] if r["difference"] < 0 else COLORS[1] for r in rows], "cornerradius": 4},
-            text=[f"{r['difference']:+.2f}" for r in rows], textposition="outside", cliponaxis=False, hoverinfo="skip",
+            text=[say_difference(r["difference"]) for r in rows],
+            textposition="outside",
+            cliponaxis=False,
+            hoverinfo="skip",
         )
-    )  # fmt: skip
+    )
     figure.add_vline(x=0, line={"color": "rgba(120,130,145,0.8)", "width": 1})
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=[plain(r["column"], 40) for r in rows],
                         autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False, range=[-1.35 * far, 1.35 * far])
     first = max(rows, key=lambda r: abs(r["difference"]))
-    way = "declines" if first["difference"] < 0 else "rises"
-    title = f"{first['column']} {way} most before customers leave, against those who stay."
-    table = [(r["column"], f"{r['lost']:+.2f}", f"{r['stayed']:+.2f}", f"{r['difference']:+.2f}") for r in rows]
+    title = say_first_sign(first)
+    table = [
+        (r["column"], say_difference(r["lost"]), say_difference(r["stayed"]), say_difference(r["difference"]))
+        for r in rows
+    ]
     return finish(figure, title=title, about=SIGNALS_ABOUT, height=70 + 30 * len(rows), min_width=420,
                   table=(("input", "of the lost", "of those who stayed", "difference"), table))  # fmt: skip
 
 
-def draw_state_inputs(told: Mapping[str, Any]) -> Figure:
+def draw_state_inputs(facts: Mapping[str, Any]) -> Figure:
     """How well the state some days ahead is foreseen, by what is known."""
-    rows = told["compared"]
+    rows = facts["compared"]
     best = min(rows, key=lambda r: r["log_loss"])
     colors = [COLORS[0] if r is best else NEW_COLOR for r in rows]
     figure = _draw_dots([plain(r["inputs"], 40) for r in rows], [r["log_loss"] for r in rows],
                         [r["log_loss_se"] for r in rows], colors, "log loss (less is better)")  # fmt: skip
-    title = (
-        f"The state in {told['horizon_s'] / 86_400:g} days is foreseen best from {best['inputs']}: right for "
-        f"{say_share(best['right'])} of the customers."
-    )
-    table = [(r["inputs"], f"{r['log_loss']:.4f} ± {r['log_loss_se']:.4f}", say_share(r["right"])) for r in rows]
+    title = say_state_ahead(facts["horizon_s"], best)
+    table = [(r["inputs"], say_error(r["log_loss"], r["log_loss_se"], say_loss), say_share(r["right"])) for r in rows]
     return finish(figure, title=title, about=STATE_ABOUT, height=110 + 34 * len(rows), min_width=420,
                   table=(("inputs", "log loss", "right"), table))  # fmt: skip

@@ -1,4 +1,4 @@
-"""All figures of a run, by name: pure functions from tables to Plotly figures in one calm look.
+"""All figures of a run, by name: pure functions from tables to Plotly figures in one common look.
 
 A state has the same colour in every figure. Titles say the finding; ``figure.layout.meta`` holds how to read it.
 """

@@ -8,9 +8,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from sojourn.pages.figures.style import COLORS, INK, LESS, MORE, SOFT, choose_by_menu, draw_nothing, finish, plain
-from sojourn.pages.words.numbers import say_count, say_number, say_share, shorten
-from sojourn.pages.words.segments import _MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
+from sojourn.pages.figures.style import COLORS, INK, LESS, MORE, SOFT, choose_by_menu, draw_nothing, finish
+from sojourn.pages.words.figures.segments import (
+    CELLS_ABOUT,
+    CHOICE_ABOUT,
+    FLOWS_ABOUT,
+    FLOWS_MISSING,
+    HYBRID_ABOUT,
+    MAP_ABOUT,
+    NUMBERS_ABOUT,
+    PROFILE_ABOUT,
+    PROFILE_MISSING,
+    TREE_ABOUT,
+    WORTH_ABOUT,
+    say_changed,
+    say_choice,
+    say_crossing,
+    say_crossings,
+    say_hover,
+    say_map,
+    say_no_segments,
+    say_numbers,
+    say_profile,
+    say_strongest,
+    say_tree,
+)
+from sojourn.pages.words.numbers import (
+    say_difference,
+    say_estimate,
+    say_integer,
+    say_number,
+    say_or_dash,
+    say_points,
+    say_score,
+    say_share,
+)
+from sojourn.pages.words.segments import MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
+from sojourn.pages.words.texts import plain, shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,27 +56,6 @@ _MOST_POINTS = 3_000
 _MARKS = 6
 _MOST_MARKS = 26
 _MOST_FLOWS = 14
-
-MAP_ABOUT = (
-    "Each dot is a customer; near dots behave alike. The first map (t-SNE) keeps neighbours together, and the distance "
-    "between far groups means little; the second (principal components) is exact. Hollow dots are outliers."
-)
-TREE_ABOUT = (
-    "The customers' thirty finest groups at the bottom, joined step by step where they are most alike (Ward). The "
-    "higher two branches join, the more they differ. Dashed lines: where the levels in segments.parquet are cut."
-)
-PROFILE_ABOUT = (
-    "How far a segment's mean lies above (orange) or below (blue) that of all other customers, in standard deviations. "
-    "Hover for medians and intervals."
-)
-WORTH_ABOUT = (
-    "Share of what customers differ in later that knowing their group explains, on customers whose outcome did not set "
-    "the expectation. Bars are 95 % intervals over customers. Below zero a grouping misleads."
-)
-CELLS_ABOUT = (
-    "Share of each segment's customers that is in each state now. Hover for counts and for the share among all."
-)
-FLOWS_ABOUT = "Customers who changed their cell (segment and state) in the last four weeks, the largest moves first."
 
 
 def color_segments(numbers: Sequence[int]) -> dict[int, str]:
@@ -84,7 +97,7 @@ def draw_map(customers: pa.Table, names: Mapping[int, str], *, seed: int = 0) ->
     choose_by_menu(figure, ["Neighbours together (t-SNE)", "Exact (principal components)"],
                    [on_map, [not shown for shown in on_map]])  # fmt: skip
     n_out = int(customers["is_outlier"].to_numpy(zero_copy_only=False).sum())
-    title = f"{say_count(n, 'customer')} in {say_count(len(names), 'segment')}; {n_out:,} stand apart as outliers."
+    title = say_map(n, len(names), n_out)
     return finish(figure, title=title, about=MAP_ABOUT, height=620)
 
 
@@ -93,7 +106,7 @@ def draw_tree(merges: Any, sizes: Any, levels: Sequence[int]) -> Figure:
     import plotly.graph_objects as go
     from scipy.cluster.hierarchy import dendrogram
 
-    drawn = dendrogram(merges, no_plot=True, labels=[f"{n:,}" for n in sizes])
+    drawn = dendrogram(merges, no_plot=True, labels=[say_integer(n) for n in sizes])
     x: list[float | None] = []
     y: list[float | None] = []
     for xs, ys in zip(drawn["icoord"], drawn["dcoord"], strict=True):
@@ -111,7 +124,7 @@ def draw_tree(merges: Any, sizes: Any, levels: Sequence[int]) -> Figure:
     )  # fmt: skip
     figure.update_yaxes(title="how different", showticklabels=False)
     top = heights[-1] / max(float(heights[-2]), 1e-12)
-    title = f"The two largest branches are {top:.1f} times as far apart as the next two."
+    title = say_tree(top)
     return finish(figure, title=title, about=TREE_ABOUT, height=420, min_width=700)
 
 
@@ -126,14 +139,14 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
         marks += [r["input"] for r in own[:_MARKS]]
     marks = list(dict.fromkeys(marks))[:_MOST_MARKS]
     if not marks:
-        return draw_nothing("Nothing sets the segments apart.", PROFILE_ABOUT)
+        return draw_nothing(PROFILE_MISSING, PROFILE_ABOUT)
     cells = {(r["input"], r["segment"]): r for r in rows}
     figure = go.Figure(
         go.Heatmap(
             z=[[cells[mark, number]["difference"] for number in names] for mark in marks],
             x=[plain(f"{number} · {name}", max(26, 100 // len(names))) for number, name in names.items()],
             y=[plain(mark, 34) for mark in marks],
-            customdata=[[_say_cell(cells[mark, number]) for number in names] for mark in marks],
+            customdata=[[say_profile(cells[mark, number]) for number in names] for mark in marks],
             hovertemplate="%{customdata}<extra></extra>",
             zmin=-2, zmax=2, xgap=3, ygap=2,
             colorscale=[[0, f"rgba({LESS},0.85)"], [0.5, f"rgba({MORE},0.02)"], [1, f"rgba({MORE},0.95)"]],
@@ -143,30 +156,21 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"color": INK})
     figure.update_xaxes(side="top", showgrid=False)
-    strongest = max(rows, key=lambda r: abs(r["difference"]))
-    where = "above" if strongest["difference"] > 0 else "below"
-    title = (
-        f"“{strongest['name']}” stands out most: its {strongest['input']} lies "
-        f"{say_number(abs(strongest['difference']))} standard deviations {where} the others."
-    )
-    table = [(r["name"], r["input"], f"{r['difference']:+.2f}", _say_number(r["median"]), _say_number(r["median_rest"]))
-             for mark in marks for r in (cells[mark, number] for number in names)]  # fmt: skip
+    title = say_strongest(rows)
+    table = [
+        (
+            r["name"],
+            r["input"],
+            say_difference(r["difference"]),
+            say_or_dash(r["median"], say_number),
+            say_or_dash(r["median_rest"], say_number),
+        )
+        for mark in marks
+        for r in (cells[mark, number] for number in names)
+    ]
     return finish(figure, title=title, about=PROFILE_ABOUT, height=140 + 24 * len(marks),
                   min_width=120 * len(names) + 220,
                   table=(("segment", "input", "difference", "median", "of the others"), table))  # fmt: skip
-
-
-def _say_number(value: float | None) -> str:
-    return "–" if value is None else say_number(value)
-
-
-def _say_cell(row: Mapping[str, Any]) -> str:
-    low, high = row["difference_low"], row["difference_high"]
-    between = "" if low is None else f" ({low:+.2f} to {high:+.2f})"
-    return (
-        f"<b>{plain(row['name'])}</b><br>{plain(row['input'])}: {row['difference']:+.2f}{between}<br>"
-        f"median {_say_number(row['median'])}, of the others {_say_number(row['median_rest'])}"
-    )
 
 
 def draw_relevance(relevance: pa.Table, days: int) -> Figure:
@@ -191,7 +195,7 @@ def draw_relevance(relevance: pa.Table, days: int) -> Figure:
     figure.update_layout(barmode="group", bargap=0.25)
     figure.update_yaxes(tickformat=".0%", title="explained")
     table = [(r["outcome"], r["grouping"], str(r["n_groups"]), say_share(r["explained_p"]),
-              f"{100 * r['more_p']:+.1f} points ({100 * r['more_low']:+.1f} to {100 * r['more_high']:+.1f})")
+              say_estimate(r["more_p"], r["more_low"], r["more_high"], say_points))
              for r in rows]  # fmt: skip
     return finish(figure, title=say_relevance(rows, outcomes[0], days), about=WORTH_ABOUT, height=380,
                   table=(("outcome", "grouping", "groups", "explained", "segments explain more"), table))  # fmt: skip
@@ -212,7 +216,7 @@ def draw_cells(cells: pa.Table) -> Figure:
             y=[plain(f"{number} · {name}", 46) for number, name in segments],
             text=[[say_share(at[number, state]["share_p"]) for state in states] for number, _ in segments],
             texttemplate="%{text}",
-            customdata=[[_say_crossing(at[number, state]) for state in states] for number, _ in segments],
+            customdata=[[say_crossing(at[number, state]) for state in states] for number, _ in segments],
             hovertemplate="%{customdata}<extra></extra>",
             colorscale=[[0, f"rgba({LESS},0.03)"], [1, f"rgba({LESS},0.75)"]],
             xgap=3, ygap=2, showscale=False,
@@ -220,25 +224,14 @@ def draw_cells(cells: pa.Table) -> Figure:
     )  # fmt: skip
     figure.update_xaxes(side="top", showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"color": INK})
-    big = [r for r in rows if r["n_customers"] >= 10] or rows
-    top = max(big, key=lambda r: r["ratio"])
-    title = (
-        f"{say_share(top['share_p'])} of “{top['name']}” are in {top['state']}; among all it is "
-        f"{say_share(top['share_all_p'])}."
-    )
+    title = say_crossings(rows)
     table = [
-        (r["name"], r["state"], f"{r['n_customers']:,}", say_share(r["share_p"]), f"{r['ratio']:.2f}") for r in rows
+        (r["name"], r["state"], say_integer(r["n_customers"]), say_share(r["share_p"]), say_number(r["ratio"]))
+        for r in rows
     ]
     return finish(figure, title=title, about=CELLS_ABOUT, height=90 + 34 * len(segments),
                   min_width=110 * len(states) + 240,
                   table=(("segment", "state", "customers", "share", "times as among all"), table))  # fmt: skip
-
-
-def _say_crossing(row: Mapping[str, Any]) -> str:
-    return (
-        f"<b>{plain(row['name'])}, {plain(row['state'])}</b><br>{say_count(row['n_customers'], 'customer')}, "
-        f"{say_share(row['share_p'])} of the segment<br>{say_share(row['share_all_p'])} among all"
-    )
 
 
 def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
@@ -251,7 +244,7 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
     rows = [r for r in flows.to_pylist() if (r["from_segment"], r["from_state"]) != (r["to_segment"], r["to_state"])]
     n_moved, n_all = sum(r["n_customers"] for r in rows), sum(flows["n_customers"].to_pylist())
     if not rows:
-        return draw_nothing("Nobody moved to another cell in the last four weeks.", FLOWS_ABOUT)
+        return draw_nothing(FLOWS_MISSING, FLOWS_ABOUT)
     shown = rows[:_MOST_FLOWS]
     pairs = []
     for r in shown:
@@ -262,24 +255,17 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
         go.Bar(
             x=[r["n_customers"] for r in shown], y=list(range(len(shown))), orientation="h",
             marker={"color": [colors[r["from_segment"]] for r in shown], "cornerradius": 4},
-            text=[f"{r['n_customers']:,}" for r in shown], textposition="outside", cliponaxis=False,
-            hovertemplate="%{x:,} customers<extra></extra>",
+            text=[say_integer(r['n_customers']) for r in shown], textposition="outside", cliponaxis=False,
+            hovertemplate="%{say_integer(x)} customers<extra></extra>",
         )
     )  # fmt: skip
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(f"{a} → {b}", 120) for a, b in pairs],
                         autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
     figure.update_xaxes(visible=False)
-    share = say_share(n_moved / n_all)
-    title = f"{share} of the customers changed their cell in four weeks, most often to “{pairs[0][1]}”."
-    table = [(a, b, f"{r['n_customers']:,}") for (a, b), r in zip(pairs, shown, strict=True)]
+    title = say_changed(n_moved / n_all, pairs[0][1])
+    table = [(a, b, say_integer(r["n_customers"])) for (a, b), r in zip(pairs, shown, strict=True)]
     return finish(figure, title=title, about=FLOWS_ABOUT, height=80 + 30 * len(shown), min_width=640,
                   table=(("from", "to", "customers"), table))  # fmt: skip
-
-
-HYBRID_ABOUT = (
-    "Rows say who a customer is: their life cycle, or in the menu their value (RFM: how recent, how often, how much). "
-    "Columns say what they are up to now. Each row adds up to 100\u00a0%. Hover for counts and for the share among all."
-)
 
 
 def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
@@ -289,8 +275,8 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     rows = [r for r in hybrid.to_pylist() if r["state"] is not None]
     if not rows:
         why = next((r["why_not"] for r in hybrid.to_pylist() if r["why_not"]), "there are no customers")
-        return draw_nothing(f"There are no segments: {why}.", HYBRID_ABOUT)
-    kinds = [name for name in _MENU if any(r["segmentation"] == name for r in rows)]
+        return draw_nothing(say_no_segments(why), HYBRID_ABOUT)
+    kinds = [name for name in MENU if any(r["segmentation"] == name for r in rows)]
     shown = [name for name in states if any(r["state"] == name for r in rows)]
     figure, axes, most = go.Figure(), list[Row](), 1
     for kind in kinds:
@@ -302,24 +288,24 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
             z=[[r["share_p"] if r else 0.0 for r in line] for line in grid],
             x=[plain(state, 18) for state in shown], y=list(range(len(segments))),
             text=[[say_share(r["share_p"]) if r else "" for r in line] for line in grid], texttemplate="%{text}",
-            customdata=[[_say_hover(r) if r else "" for r in line] for line in grid],
+            customdata=[[say_hover(r) if r else "" for r in line] for line in grid],
             hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=1, xgap=3, ygap=2, showscale=False,
             colorscale=[[0, f"rgba({LESS},0.03)"], [1, f"rgba({LESS},0.75)"]],
         )  # fmt: skip
         most = max(most, len(segments))
-        labels = [f"{plain(name, 24)} ({n:,})" for name, n in zip(segments, sizes, strict=True)]
+        labels = [f"{plain(name, 24)} ({say_integer(n)})" for name, n in zip(segments, sizes, strict=True)]
         axes.append({"tickvals": list(range(len(segments))), "ticktext": labels, "range": [len(segments) - 0.5, -0.5]})
     visible = [[i == k for i in range(len(kinds))] for k in range(len(kinds))]
     keys = ("tickvals", "ticktext", "range")
     choose_by_menu(
-        figure, [_MENU[kind] for kind in kinds], visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys}
+        figure, [MENU[kind] for kind in kinds], visible, **{f"yaxis.{k}": [a[k] for a in axes] for k in keys}
     )
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(**axes[0], showgrid=False, tickfont={"color": INK})
     telling = [r for kind in kinds for r in find_telling_cells(hybrid, kind)[:1]]
     title = say_cell(telling[0]) if telling else NOTHING
     table = [
-        (_MENU[r["segmentation"]], r["segment"], r["state"], f"{r['n_customers']:,}", say_share(r["share_p"]),
+        (MENU[r["segmentation"]], r["segment"], r["state"], say_integer(r['n_customers']), say_share(r["share_p"]),
          say_number(r["ratio"]))
         for r in rows
     ]  # fmt: skip
@@ -327,27 +313,6 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     height = 130 + 34 * most
     return finish(figure, title=title, about=HYBRID_ABOUT, height=height, min_width=92 * len(shown) + 210,
                   table=(columns, table))  # fmt: skip
-
-
-def _say_hover(r: Row) -> str:
-    return (
-        f"<b>{plain(r['segment'])}, {plain(r['state'])}</b><br>{say_count(r['n_customers'], 'customer')}, "
-        f"{say_share(r['share_p'])} of the segment<br>{say_share(r['share_all_p'])} among all"
-    )
-
-
-CHOICE_ABOUT = (
-    "Each criterion from its worst number (0) to its best (1), and their mean, the thick line. Silhouette: how clearly "
-    "apart. Elbow: how much the next group tightens them. BIC: how well a mixture fits for its size. Stability: "
-    "whether redrawn customers give the same groups. The fewest within one standard error of the best are taken."
-)
-
-
-NUMBERS_ABOUT = (
-    "Share of what customers differ in later that so many segments explain, asked of an earlier time; the mean over "
-    "what is measured, revenue as its logarithm. Bars are one standard error of the distance to the best. The fewest "
-    "within one of it are taken."
-)
 
 
 _CRITERIA = ("silhouette", "elbow", "bic", "stability")
@@ -366,10 +331,14 @@ def draw_choice(choice: pa.Table) -> Figure:
         for i, name in enumerate(_CRITERIA):
             sign = -1 if name == "bic" else 1
             figure.add_scatter(
-                x=k, y=_scale([sign * r[name] for r in own]), mode="lines", name=name,
-                line={"color": COLORS[(1, 2, 3, 4)[i]], "width": 1.5}, text=[f"{name} {r[name]:,.2f}" for r in own],
+                x=k,
+                y=_scale([sign * r[name] for r in own]),
+                mode="lines",
+                name=name,
+                line={"color": COLORS[(1, 2, 3, 4)[i]], "width": 1.5},
+                text=[f"{name} {say_number(r[name])}" for r in own],
                 hovertemplate="%{x} segments: %{text}<extra></extra>",
-            )  # fmt: skip
+            )
         figure.add_scatter(
             x=k, y=[r["score"] for r in own], mode="lines+markers", name="mean of the four",
             line={"color": COLORS[0], "width": 3},
@@ -384,13 +353,19 @@ def draw_choice(choice: pa.Table) -> Figure:
     figure.update_xaxes(title="segments", dtick=1)
     figure.update_yaxes(title="worst to best", range=[-0.06, 1.12], tickvals=[0, 0.5, 1])
     chosen = {r["method"]: r for r in rows if r["is_chosen"]}
-    said = ", ".join(f"{r['k']} by {name}" for name, r in chosen.items())
-    title = f"How many segments the customers form: {said}."
+    title = say_choice({name: r["k"] for name, r in chosen.items()})
     table = [
-        (r["method"], f"{r['k']}{' (taken)' if r['is_chosen'] else ''}", f"{r['silhouette']:.2f}", f"{r['elbow']:.3g}",
-         f"{r['bic']:,.0f}", f"{r['stability']:.2f}", f"{r['score']:.2f}")
+        (
+            r["method"],
+            f"{r['k']}{' (taken)' if r['is_chosen'] else ''}",
+            say_score(r["silhouette"]),
+            say_number(r["elbow"]),
+            say_integer(round(r["bic"])),
+            say_score(r["stability"]),
+            say_score(r["score"]),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     return finish(figure, title=title, about=CHOICE_ABOUT, height=420, min_width=380,
                   table=(("method", "segments", *_CRITERIA, "mean"), table))  # fmt: skip
 
@@ -416,13 +391,7 @@ def draw_numbers(numbers: pa.Table) -> Figure:
     )  # fmt: skip
     figure.update_xaxes(title="segments", dtick=1, tickfont={"color": INK})
     figure.update_yaxes(title="explained of later time", tickformat=".0%")
-    best, taken = max(rows, key=lambda r: r["explained_p"]), next(r for r in rows if r["is_chosen"])
-    title = f"{taken['k']} segments explain {say_share(taken['explained_p'])} of what came later"
-    title += (
-        "; no number explains more."
-        if best is taken
-        else (f"; {best['k']} would explain {say_share(best['explained_p'])}, which may be chance.")
-    )
+    title = say_numbers(rows)
     table = [(f"{r['k']}{' (taken)' if r['is_chosen'] else ''}", say_share(max(r["explained_p"], 0.0))) for r in rows]
     return finish(figure, title=title, about=NUMBERS_ABOUT, height=340, min_width=340,
                   table=(("segments", "explained"), table))  # fmt: skip

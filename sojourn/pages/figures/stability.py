@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.figures.style import COLORS, draw_nothing, finish, plain
-from sojourn.pages.words.numbers import say_number, say_share
+from sojourn.pages.figures.style import COLORS, draw_nothing, finish
+from sojourn.pages.words.figures.stability import (
+    SPLIT_ABOUT,
+    SPLIT_MISSING,
+    TURNOVER_ABOUT,
+    TURNOVER_MISSING,
+    say_split,
+    say_stale,
+)
+from sojourn.pages.words.numbers import say_share
+from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 Row = Mapping[str, Any]
-
-SPLIT_ABOUT = (
-    "Two models of each kind: one fitted to the data up to a day, one to a week more. A bar is the share of customers "
-    "who ended up in another segment. The first part is people whom the old model, unchanged, moves too: they did "
-    "something, or went silent. The second is people whom only the new model moves."
-)
-TURNOVER_ABOUT = (
-    "How many of a segment's members leave it in a week, on average over all that is known. A segment that nobody ever "
-    "leaves says who people were when it was made."
-)
 
 
 def draw_split(rows: Sequence[Row]) -> Figure:
@@ -30,7 +29,7 @@ def draw_split(rows: Sequence[Row]) -> Figure:
 
     whole = [r for r in rows if r["segment"] is None and r.get("reassigned_share") is not None][::-1]
     if not whole:
-        return draw_nothing("Nothing was refitted.", SPLIT_ABOUT)
+        return draw_nothing(SPLIT_MISSING, SPLIT_ABOUT)
     names = [plain(r["method"]) for r in whole]
     figure = go.Figure()
     for key, name, color in (
@@ -39,16 +38,11 @@ def draw_split(rows: Sequence[Row]) -> Figure:
     ):
         figure.add_bar(
             y=names, x=[100 * r[key] for r in whole], orientation="h", name=name, marker_color=color,
-            hovertemplate="%{y}: %{x:.1f} %, " + name + "<extra></extra>",
+            hovertemplate="%{y}: %{x:.1f}\u00a0%, " + name + "<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", legend_traceorder="normal")
     figure.update_xaxes(title_text="customers reassigned in a week, %", rangemode="tozero")
-    most = max(whole, key=lambda r: r["wobble_share"])
-    least = min(whole, key=lambda r: r["wobble_share"])
-    title = (
-        f"Refitted a week later, {say_share(most['wobble_share'])} of the customers move for no reason of theirs with "
-        f"{most['method']}, {say_share(least['wobble_share'])} with {least['method']}."
-    )
+    title = say_split(whole)
     table = (
         ["method", "reassigned", "behaviour changed", "model wobbled"],
         [
@@ -65,19 +59,14 @@ def draw_turnover(rows: Sequence[Row]) -> Figure:
 
     parts = [r for r in rows if r["segment"] is not None and r["changed_per_week"] is not None][::-1]
     if not parts:
-        return draw_nothing("No segment was looked at for any time.", TURNOVER_ABOUT)
+        return draw_nothing(TURNOVER_MISSING, TURNOVER_ABOUT)
     figure = go.Figure()
     figure.add_bar(
         y=[plain(r["segment"]) for r in parts], x=[100 * r["changed_per_week"] for r in parts], orientation="h",
-        marker_color=COLORS[0], hovertemplate="%{y}: %{x:.2f} % a week<extra></extra>",
+        marker_color=COLORS[0], hovertemplate="%{y}: %{x:.1f}\u00a0% a week<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(title_text="members who leave in a week, %", rangemode="tozero")
-    stale = [r["segment"] for r in parts if r["verdict"] == "stale"]
-    title = (
-        f"{len(stale)} of {len(parts)} segments are stale: their members have not changed in six months."
-        if stale
-        else f"In none of the {len(parts)} segments has nearly everybody been for six months."
-    )
-    rate = [[r["segment"], say_number(100 * r["changed_per_week"]) + " %"] for r in reversed(parts)]
+    title = say_stale(parts)
+    rate = [[r["segment"], say_share(r["changed_per_week"])] for r in reversed(parts)]
     table = (["segment", "leave in a week"], rate)
     return finish(figure, title=title, about=TURNOVER_ABOUT, height=90 + 34 * len(parts), table=table)

@@ -1,4 +1,4 @@
-"""One calm look for all figures: a colour per state, type, white space, titles that say the finding."""
+"""One look for all figures: a colour per state, type, white space, titles that say the finding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.words.numbers import shorten
+from sojourn.pages.words.texts import plain, shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -64,17 +64,6 @@ def ink_on(color: str) -> str:
 
     back, ink = luminance(color), luminance(INK)
     return "#ffffff" if 1.05 / (back + 0.05) > (back + 0.05) / (ink + 0.05) else INK
-
-
-def plain(text: Any, most: int = 60) -> str:
-    """Any text of a playbook or a row, made safe to draw: on one line, not too long, and never markup.
-
-    Plotly reads a small part of HTML in its texts, links among it; escaped, the text shows as it is.
-
-    >>> plain("<a href='x'>buy</a> & go")
-    "&lt;a href='x'&gt;buy&lt;/a&gt; &amp; go"
-    """
-    return html.escape(shorten(str(text), most), quote=False)
 
 
 def finish(

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.pages.figures.style import SOFT, draw_nothing, fade, finish, palette_of, plain
+from sojourn.pages.figures.style import SOFT, draw_nothing, fade, finish, palette_of
+from sojourn.pages.words.figures.velocity import TRACKED_ABOUT, TRACKED_MISSING, say_velocity_finding
 from sojourn.pages.words.numbers import say_count, say_date, say_duration
+from sojourn.pages.words.texts import plain
 from sojourn.pages.words.types import Colors, Row
 from sojourn.pages.words.velocity import (
     find_pace_changes,
-    say_pace_change,
+    say_pace,
     say_rates,
     say_target,
-    say_value,
     say_verdict,
 )
 from sojourn.playbook.objects import Target
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 6
 SYMBOLS = {MET: "circle", MISSED: "x", OPEN: "circle-open"}
-TRACKED_ABOUT = (
-    "One panel per move: first those with a target, then those that changed, then the most frequent. With a target, "
-    "the stays that began in each week: dashed is the target; dots met it, crosses missed it, rings are too close to "
-    "tell; weeks too recent to be followed are left out. Without one, moves made in each week per hundred customers "
-    "in the state; the last week is a ring while it is not over. Bands are 95\u00a0% intervals. A dotted line is where "
-    "the pace changed, by moves against as many as were to be expected from how long customers had been there."
-)
 
 
 def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target], colors: Colors) -> Figure:
@@ -43,7 +37,7 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
     changed = find_pace_changes(changes)
     panels = _choose_panels(velocity, changed, targets)
     if not panels:
-        return draw_nothing("No week has enough customers yet to say how often they move.", TRACKED_ABOUT)
+        return draw_nothing(TRACKED_MISSING, TRACKED_ABOUT)
     n_rows = (len(panels) + 1) // 2
     figure = make_subplots(
         rows=n_rows, cols=2, horizontal_spacing=0.1, vertical_spacing=0.3 / n_rows,
@@ -64,7 +58,7 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
     weeks = [r["week_at"] for _, _, line in panels for r in line]
     figure.update_xaxes(tickformat="%-d %b\n%Y", nticks=5, range=_reach(weeks))
     figure.update_layout(showlegend=False)
-    return finish(figure, title=_finding(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
+    return finish(figure, title=say_velocity_finding(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
                   table=(("week of", "move", "what"), _tabulate(panels)))  # fmt: skip
 
 
@@ -96,7 +90,7 @@ def _title(pair: tuple[str, str], target: Target | None, line: Sequence[Row]) ->
         return f"{move}: moves of 100 {_unit(line)[0]}"
     if target.median_s is not None:
         return f"{move}: days until half had moved"
-    return f"{move}: % within {say_duration(target.within_s)}"
+    return f"{move}: percent within {say_duration(target.within_s)}"
 
 
 def _unit(line: Sequence[Row]) -> tuple[str, float]:
@@ -113,7 +107,7 @@ def _draw_target(figure: Figure, line: Sequence[Row], target: Target, color: str
     middle, low, high = ([factor * r[name] for r in line] for name in names)
     asked = target.median_s or target.at_least_p or target.at_most_p or 0.0
     about = [
-        f"Begun in the week of {say_date(r['week_at'])}: {say_value(r, target)}<br>"
+        f"Begun in the week of {say_date(r['week_at'])}: {say_pace(r, target)}<br>"
         f"{plain(target.name)}: {plain(say_target(target), 150)}: {say_verdict(r['verdict'])}"
         for r in line
     ]
@@ -128,7 +122,7 @@ def _draw_rate(figure: Figure, line: Sequence[Row], color: str, place: Mapping[s
     for r in line:
         (rate, least, most), unit = say_rates(*(r[name] for name in ("rate", "rate_low", "rate_high")))
         about.append(
-            f"In the week of {say_date(r['week_at'])}: {rate} of 100 there moved {unit} [{least} to {most}], "
+            f"In the week of {say_date(r['week_at'])}: {rate} of 100 there moved {unit} ({least} to {most}), "
             f"{say_count(r['n_moves'], 'move')}" + ("" if r["is_finished"] else "<br>the week is not over")
         )
     symbols = ["circle" if r["is_finished"] else "circle-open" for r in line]
@@ -159,20 +153,14 @@ def _reach(weeks: Sequence[Any]) -> list[Any]:
     return [min(weeks) - timedelta(days=4), max(weeks) + timedelta(days=4)]
 
 
-def _finding(changed: Sequence[Row]) -> str:
-    if changed:
-        return say_pace_change(changed[0])
-    return "No move became faster or slower at some week by more than chance would have it."
-
-
 def _tabulate(panels: Sequence[Panel]) -> list[list[str]]:
     rows = []
     for (origin, to), target, line in panels:
         for r in line[-8:]:
             if target is not None:
-                what = f"{say_value(r, target)}, {say_verdict(r['verdict'])}"
+                what = f"{say_pace(r, target)}, {say_verdict(r['verdict'])}"
             else:
                 (rate, low, high), per = say_rates(*(r[name] for name in ("rate", "rate_low", "rate_high")))
-                what = f"{rate} of 100 {per} [{low} to {high}]"
+                what = f"{rate} of 100 {per} ({low} to {high})"
             rows.append([say_date(r["week_at"], year=True), f"{origin} → {to}", what])
     return rows

@@ -6,7 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sojourn.act.plan.plan import Plan
-from sojourn.pages.words.numbers import say_duration, say_number, say_share
+from sojourn.pages.words.numbers import (
+    say_amount,
+    say_date,
+    say_duration,
+    say_exact,
+    say_integer,
+    say_interval,
+    say_number,
+    say_points,
+    say_relative,
+    say_score,
+    say_share,
+    say_times,
+    say_window,
+)
 from sojourn.prove.power import ALPHA, POWER
 
 _AIMS = {
@@ -33,14 +47,16 @@ def write_plan(plan: Plan) -> str:
 
 
 def _write_head(plan: Plan) -> str:
-    what = f"{plan.outcome} within {say_duration(plan.window_days * 86_400)}"
+    what = f"{plan.outcome} within {say_window(plan.window_days * 86_400)}"
     about = f" ({plan.outcome_about.strip()})" if plan.outcome_about else ""
-    seen = f"Of {plan.n_known:,} such customers who could be watched so long, {say_share(plan.base_p)} had it."
+    seen = (
+        f"Of {say_integer(plan.n_known)} such customers who could be watched so long, {say_share(plan.base_p)} had it."
+    )
     lines = [
         f"# Plan: {plan.goal}",
         f"{_AIMS[plan.goal]}. Measured by **{what}**{about}. {seen}",
-        f"As of {plan.now:%Y-%m-%d}. It says what was seen of like customers; only the test below tells what "
-        "reaching out changes.",
+        f"As of {say_date(plan.now, year=True)}. It says what was seen of like customers; only the test below "
+        "tells what reaching out changes.",
     ]
     return "\n\n".join(lines)
 
@@ -49,10 +65,10 @@ def _write_states(plan: Plan) -> str:
     rows = [
         (
             f"**{s.state}**" if s.state == plan.state else s.state,
-            f"{s.n_then:,}",
+            say_integer(s.n_then),
             "too few" if s.outcome_p is None else say_share(s.outcome_p),
-            f"{s.n_now:,}",
-            "–" if s.expected is None else f"{s.expected:,.0f}",
+            say_integer(s.n_now),
+            "–" if s.expected is None else say_integer(round(s.expected)),
         )
         for s in plan.states
     ]
@@ -72,14 +88,15 @@ def _write_moves(plan: Plan) -> str:
     lines = ["## 2. The moves to bring about"]
     if out:
         rows = [
-            (f"{m.from_state} → {m.to_state}", f"{m.n:,}", say_share(m.p), say_duration(m.median_dwell_s)) for m in out
+            (f"{m.from_state} → {m.to_state}", say_integer(m.n), say_share(m.p), say_duration(m.median_dwell_s))
+            for m in out
         ]
         lines.append(_write_table(("to better states", "times", "of all moves out", "after a median of"), rows))
     else:
         lines.append("No move leads from there to a state that does better: keep people where they are well.")
     if into:
-        told = ", ".join(f"{m.from_state} ({m.n:,} times)" for m in into)
-        lines.append(f"People come from {told}.")
+        origins = ", ".join(f"{m.from_state} ({say_integer(m.n)} times)" for m in into)
+        lines.append(f"People come from {origins}.")
     lines += [_say_before(row) for row in plan.precedes]
     lines += [_say_trigger(row) for row in plan.also.get("triggers", ())]
     return "\n\n".join(lines[:1]) + "\n\n" + _join_lines(lines[1:])
@@ -87,21 +104,20 @@ def _write_moves(plan: Plan) -> str:
 
 def _say_before(row: Mapping[str, Any]) -> str:
     kind = "we sent" if row["is_touch"] else "they did"
-    lift, low, high = (say_number(row[name]) for name in ("lift", "low", "high"))
     move = f"{row['from_state']} → {row['to_state']}"
-    return f"- {move}: {kind} `{row['event_class']}` {lift} times as often as at other times ({low} to {high})"
+    often = f"{say_times(row['lift'])} as at other times ({say_interval(row['low'], row['high'])})"
+    return f"- {move}: {kind} `{row['event_class']}` {often}"
 
 
 def _say_trigger(row: Mapping[str, Any]) -> str:
-    ratio, low, high = (say_number(row[name]) for name in ("hazard_ratio", "low", "high"))
     return (
-        f"- trigger: after `{row['event_class']}` the move to {row['to_state']} is {ratio} times as likely at any "
-        f"moment ({low} to {high})"
+        f"- trigger: after `{row['event_class']}` the move to {row['to_state']} is {say_number(row['hazard_ratio'])} "
+        f"times as likely at any moment ({say_interval(row['low'], row['high'])})"
     )
 
 
 def _write_audience(plan: Plan) -> str:
-    size = "unknown" if plan.n_audience is None else f"{plan.n_audience:,} customers now"
+    size = "unknown" if plan.n_audience is None else f"{say_integer(plan.n_audience)} customers now"
     lines = [
         "## 3. Prediction and audience",
         _say_prediction(plan),
@@ -111,22 +127,22 @@ def _write_audience(plan: Plan) -> str:
     if plan.audience:
         lines.append(f"The playbook's audience for the same state is `{plan.audience}`: `{plan.audience_rule}`.")
     if (value := plan.also.get("value")) and value["n"]:
-        worth = f"{value['total']:,.0f} in all, {value['mean']:,.2f} each"
-        lines.append(f"Worth of the {value['n']:,} that the value table knows: {worth}.")
+        worth = f"{say_amount(value['total'])} in all, {say_amount(value['mean'])} each"
+        lines.append(f"Worth of the {say_integer(value['n'])} that the value table knows: {worth}.")
     if (p := plan.also.get("predicted_p")) is not None:
         lines.append(f"The prediction gives them {say_share(p)} on average.")
     return "\n\n".join(lines)
 
 
 def _say_prediction(plan: Plan) -> str:
-    told = plan.foresight
-    if told is None or told.get("why_not"):
-        why = f" ({told['why_not']})" if told else ""
-        return f"How well {plan.outcome} can be foreseen was not measured in this run{why}."
-    gain = "add nothing that can be told from chance" if told["low"] <= 0 else f"add {told['gain']:.3f}"
+    known = plan.foresight
+    if known is None or known.get("why_not"):
+        why = f" ({known['why_not']})" if known else ""
+        return f"How well {plan.outcome} can be predicted was not measured in this run{why}."
+    gain = "add nothing that differs from chance" if known["low"] <= 0 else f"add {say_score(known['gain'])}"
     return (
-        f"{plan.outcome} was foreseen with an AUC of {told['auc_both']:.3f} at a later time "
-        f"({told['auc_features']:.3f} without states, which {gain})."
+        f"{plan.outcome} was predicted with an AUC of {say_score(known['auc_both'])} at a later time "
+        f"({say_score(known['auc_features'])} without states, which {gain})."
     )
 
 
@@ -137,8 +153,8 @@ def _write_action(plan: Plan) -> str:
     if plan.creative:
         lines.append(f"> {' '.join(plan.creative.split())}")
     lines += [
-        f"Sent at each customer's own time, {100 * row['gain']:+.1f} points of answers are to be expected "
-        f"({row['n']:,} times are known)."
+        f"Sent at each customer's own time, {say_points(row['gain'])} of answers are to be expected "
+        f"({say_integer(row['n'])} times are known)."
         for row in plan.also.get("send_times", ())
         if row["channel"] == plan.channel
     ]
@@ -154,14 +170,14 @@ def _write_test(plan: Plan) -> str:
     lines = [
         "## 5. How to prove it",
         f"Hold some of the audience out by chance, and compare {plan.outcome} of all who were meant to get the message "
-        f"with those held out. Without it, {say_share(state_p)} of them have it. To see {plan.effect:+.0%} of that "
-        f"with a power of {POWER:.0%} and {ALPHA:.0%} false alarms:",
+        f"with those held out. Without it, {say_share(state_p)} of them have it. To see "
+        f"{say_relative(plan.effect)} of that with a power of {say_share(POWER)} and {say_share(ALPHA)} false alarms:",
     ]
     rows = [
         (
-            say_share(t.holdout_p), f"{t.n:,}", f"{t.n_holdout:,}",
-            "more than a year" if t.weeks is None else f"{t.weeks:g} weeks",
-            "none" if t.detectable is None else f"{t.detectable:+.0%}",
+            say_share(t.holdout_p), say_integer(t.n), say_integer(t.n_holdout),
+            "more than a year" if t.weeks is None else f"{say_exact(t.weeks)} weeks",
+            "none" if t.detectable is None else say_relative(t.detectable),
         )
         for t in plan.tests
     ]  # fmt: skip

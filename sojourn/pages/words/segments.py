@@ -8,17 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from sojourn.pages.words.numbers import say_share
+from sojourn.pages.words.numbers import say_days, say_integer, say_score, say_share
+from sojourn.pages.words.types import Row
 from sojourn.prove.stability.judge import STALE_DAYS
-from sojourn.prove.stability.staleness import _name
+from sojourn.prove.stability.staleness import name_refit
 from sojourn.segments.relevance import RANDOM, SEGMENTS
 from sojourn.segments.study import Study
 
-Row = dict[str, Any]
 _FEWEST = 10
 _SURE = 3.0  # adjusted residuals beyond this are not chance, among a hundred cells
 NOTHING = "No state holds more of one segment than chance would."
-_MENU = {"lifecycle": "Life cycle", "value": "Value (RFM)"}
+MENU = {"lifecycle": "Life cycle", "value": "Value (RFM)"}
 
 
 def find_telling_cells(hybrid: pa.Table, segmentation: str) -> list[Row]:
@@ -43,7 +43,7 @@ def say_cell(r: Row) -> str:
     """One cell in a sentence."""
     return (
         f"In “{r['segment']}” {say_share(r['share_p'])} of the customers are in {r['state']} now "
-        f"({r['n_customers']:,}); of all customers it is {say_share(r['share_all_p'])}."
+        f"({say_integer(r['n_customers'])}); of all customers it is {say_share(r['share_all_p'])}."
     )
 
 
@@ -51,8 +51,8 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     """The most telling cells of both segmentations, or why there are none."""
     why = [r["why_not"] for r in hybrid.to_pylist() if r["why_not"]]
     if why:
-        return [f"Not told: {why[0]}."]
-    said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
+        return [f"Not known: {why[0]}."]
+    said = [say_cell(r) for name in MENU for r in find_telling_cells(hybrid, name)[:most]]
     return list(dict.fromkeys(said)) or [NOTHING]  # who has not bought yet is in both
 
 
@@ -83,20 +83,20 @@ def say_audit(study: Study) -> list[str]:
             continue
         top = max(rows, key=lambda r: r["ratio"] if r["n_customers"] >= 10 else 0.0)
         said.append(
-            f"Segments go with {attribute}, which is protected and was no input (association {v:.2f}): "
+            f"Segments go with {attribute}, which is protected and was no input (association {say_score(v)}): "
             f"{top['level']} is {say_share(top['share_p'])} of segment {top['segment']}, "
             f"{say_share(top['share_all_p'])} of all."
         )
     return said
 
 
-def say_standing(relevance: pa.Table) -> str:
+def say_segment_standing(relevance: pa.Table) -> str:
     """How the segments stand against RFM, or against random ones where nobody bought, in a sentence or two.
 
     More or less is said where the 95 % interval of the difference leaves out zero; more only against every use of RFM.
 
     >>> row = {"outcome": "bought", "grouping": "RFM segments", "more_low": 0.1, "more_high": 0.3}
-    >>> say_standing(pa.Table.from_pylist([row]))
+    >>> say_segment_standing(pa.Table.from_pylist([row]))
     'Beyond chance segments explain more than every use of RFM of “bought”.'
     """
     rows = relevance.to_pylist()
@@ -122,10 +122,10 @@ def say_staleness(found: pa.Table) -> list[str]:
     rows = found.to_pylist()
     stale = [r for r in rows if r["is_stale"]]
     if stale:
-        return [f"Segment {_name(r)} is stale: {r['says']}" for r in stale]
+        return [f"Segment {name_refit(r)} is stale: {r['says']}" for r in stale]
     if rows[0]["segment"] is None:
         return [f"Segments: {rows[0]['says']}"]
     days = rows[0]["observed_days"]
     if days < STALE_DAYS:
-        return [f"Segments: {days:.0f} days of them are known; half a year is needed to say what is stale."]
+        return [f"Segments: {say_days(days)} of them are known; half a year is needed to say what is stale."]
     return [f"Segments: none of {len(rows)} is stale."]

@@ -7,7 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from sojourn.pages.words.numbers import is_sure, measure_surety, say_count, say_number, say_share, say_times
+from sojourn.pages.words.numbers import (
+    is_sure,
+    measure_surety,
+    say_count,
+    say_days,
+    say_interval,
+    say_number,
+    say_share,
+    say_times,
+)
 from sojourn.pages.words.types import Row, Words
 
 MOST_JOURNEYS = 12
@@ -22,7 +31,7 @@ def find_telling(rows: Sequence[Row]) -> list[Row]:
 
 def say_journey(r: Row) -> str:
     """One journey in a sentence."""
-    interval = f"95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
+    interval = say_interval(r["low"], r["high"])
     shares = f"{say_share(r['with_p'])} against {say_share(r['without_p'])}"
     return f"{r['text']} comes {say_times(r['lift'])} before {r['outcome']} as among customers as active without it " \
            f"({interval}): {shares}."  # fmt: skip
@@ -36,12 +45,12 @@ def find_sure_moments(moments: pa.Table) -> list[Row]:
 
 def say_moment_row(r: Row) -> str:
     """One moment and outcome in a sentence, of rows with a ratio."""
-    lead = f", typically {say_number(r['lead_days'])} days later" if r["lead_days"] is not None else ""
+    lead = f", typically {say_days(r['lead_days'])} later" if r["lead_days"] is not None else ""
     often = f"{r['outcome']} follows {say_share(r['precision_p'])} of the time{lead}"
     return (
         f"After {r['moment']} ({r['definition']}) {often}: "
         f"{say_times(r['lift'])} as at other times of customers as busy "
-        f"(95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])})."
+        f"({say_interval(r['low'], r['high'])})."
     )
 
 
@@ -82,17 +91,24 @@ def find_sure_triggers(triggers: pa.Table, *, kind: str | None = None) -> list[R
 
 def say_trigger(r: Mapping[str, Any]) -> str:
     """One row in a sentence a marketer can read, with what kind of claim it is."""
-    interval = f"[{say_number(r['low'])}–{say_number(r['high'])}]"
-    times = f"{say_number(r['hazard_ratio'])} {interval} times as likely"
+    claim = "association only"
+    if r["kind"] == "touch":
+        claim = (
+            "adjusted for who gets it; an unseen cause would have to tilt both the message and the move "
+            f"{say_number(r['e_value_limit'])} times to explain it"
+        )
+    return f"{say_trigger_briefly(r)} ({say_interval(r['low'], r['high'])}; {claim})."
+
+
+def say_trigger_briefly(r: Mapping[str, Any]) -> str:
+    """How much likelier the transition is, without interval, claim and full stop."""
+    times = f"{say_number(r['hazard_ratio'])} times as likely"
     move = f"{r['from_state']} → {r['to_state']}"
     if r["kind"] == "touch":
-        unseen = (
-            f"an unseen cause would have to tilt both the message and the move {say_number(r['e_value_limit'])} times"
-        )
-        return f"{r['covariate']} makes {move} {times} (adjusted for who gets it; {unseen} to explain it)."
+        return f"{r['covariate']} goes with {move}: {times}"
     if r["kind"] == "own":
-        return f"{r['covariate']} goes with {move}: {times} at the next thing they do (association only)."
-    return f"{r['covariate']}: {move} is {times} (association only)."
+        return f"{r['covariate']} goes with {move}: {times} at the next thing they do"
+    return f"{r['covariate']}: {move} is {times}"
 
 
 def say_signal(r: Mapping[str, Any]) -> str:
@@ -102,7 +118,7 @@ def say_signal(r: Mapping[str, Any]) -> str:
     shares = f"in the 24 hours before {say_share(r['share_p'])} of the moves, against {say_share(r['base_p'])}"
     if not r["n_with"]:
         return f"{move}, {kind} does not come at all; it does before {say_share(r['base_p'])} of other moments."
-    interval = f"95\u00a0% interval {say_number(r['low'])} to {say_number(r['high'])}"
+    interval = say_interval(r["low"], r["high"])
     return f"{move}, {kind} comes {say_times(r['lift'])} as at other times ({interval}): {shares}."
 
 
@@ -113,3 +129,14 @@ def find_sure_journeys(journeys: pa.Table) -> list[Words]:
         r for name in dict.fromkeys(r["outcome"] for r in rows)
         for r in find_telling([r for r in rows if r["outcome"] == name])[:2]
     ]  # fmt: skip
+
+
+def say_proposed(row: Mapping[str, Any]) -> str:
+    """How often the outcome follows a proposed moment, and how often else.
+
+    >>> say_proposed({"outcome": "churn", "precision_p": 0.25, "base_p": 0.1})
+    'Followed by churn 25.0 % of the time, 10.0 % else.'
+    """
+    return (
+        f"Followed by {row['outcome']} {100 * row['precision_p']:.1f} % of the time, {100 * row['base_p']:.1f} % else."
+    )

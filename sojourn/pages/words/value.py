@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sojourn.pages.words.numbers import say_amount, say_gain, say_integer, say_interval, say_window
 from sojourn.pages.words.types import Row
 
 
@@ -38,22 +39,27 @@ def say_values(values: pa.Table, most: int = 5) -> list[str]:
 def say_value(row: Mapping[str, Any]) -> str:
     """One row in a sentence."""
     return (
-        f"{row['from_state']} → {row['to_state']}: {row['value']:+,.2f} {row['outcome']} within {row['days']:g} days "
-        f"per customer who moved [{row['low']:+,.2f} to {row['high']:+,.2f}], against customers alike who stayed "
-        f"({row['naive']:+,.2f} without making them alike); {row['n_before_now']:,} stand before it now, and if one in "
-        f"a hundred of them moved that would be {row['worth_1pct']:+,.1f}."
+        f"{say_value_briefly(row)} per customer who moved ({say_interval(row['low'], row['high'], say_gain)}), against "
+        f"customers alike who stayed ({say_gain(row['naive'])} without making them alike); "
+        f"{say_integer(row['n_before_now'])} stand before it now, and if one in a hundred of them moved that would be "
+        f"{say_gain(row['worth_1pct'])}."
     )
+
+
+def say_value_briefly(row: Mapping[str, Any]) -> str:
+    """What a transition is worth, without interval, comparison and full stop."""
+    worth = f"{say_gain(row['value'])} {row['outcome']} within {say_window(86_400 * row['days'])}"
+    return f"{row['from_state']} → {row['to_state']}: {worth}"
 
 
 def say_growth(row: dict[str, Any]) -> str:
     """One row in a sentence."""
     text = (
         f"{row['from_state']} → {row['to_state']}: what is expected of a customer in the next {row['days']} days goes "
-        f"from {row['value_before']:,.2f} to {row['value_after']:,.2f} "
-        f"({row['growth']:+,.2f} [{row['growth_low']:+,.2f} to {row['growth_high']:+,.2f}])"
+        f"from {say_amount(row['value_before'])} to {say_amount(row['value_after'])} "
+        f"({say_gain(row['growth'])}, {say_interval(row['growth_low'], row['growth_high'], say_gain)})"
     )
     if row["growth_stayed"] is None:
         return f"{text}."
-    return (
-        f"{text}, and by {row['growth_stayed']:+,.2f} for those who stayed in {row['from_state']} over the same weeks."
-    )
+    stayed = f"those who stayed in {row['from_state']} over the same weeks"
+    return f"{text}, and by {say_gain(row['growth_stayed'])} for {stayed}."

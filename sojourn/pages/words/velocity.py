@@ -7,15 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from sojourn.pages.words.numbers import say_date, say_duration, say_number, say_share
+from sojourn.pages.words.numbers import say_date, say_duration, say_estimate, say_month, say_number, say_share
 from sojourn.pages.words.types import Row
 from sojourn.playbook.objects import Target
 from sojourn.transitions.velocity.targets import MET, MISSED, Standing
 
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
 _PER = ((1.0, "week", 1.0), (7.0, "day", 7.0), (float("inf"), "hour", 168.0))
 
 
@@ -37,11 +33,11 @@ def say_target(target: Target) -> str:
     )
 
 
-def say_value(row: Mapping[str, Any], target: Target) -> str:
+def say_pace(row: Mapping[str, Any], target: Target) -> str:
     """What the stays begun in a week did, in the target's terms, with its interval."""
     if target.median_s is not None:
-        return f"{say_duration(row['median_s'])} [{say_duration(row['low_s'])} to {say_duration(row['high_s'])}]"
-    return f"{say_share(row['share_p'])} [{say_share(row['share_low_p'])} to {say_share(row['share_high_p'])}]"
+        return say_estimate(row["median_s"], row["low_s"], row["high_s"], say_duration)
+    return say_estimate(row["share_p"], row["share_low_p"], row["share_high_p"], say_share)
 
 
 def say_verdict(verdict: str) -> str:
@@ -58,12 +54,12 @@ def say_standing(standing: Standing) -> str:
         return f"{text} No week can be judged yet: that takes ten stays that could be followed for {follow}."
     text += (
         f" {say_verdict(last['verdict']).capitalize()} by those of the week of {say_date(last['week_at'])}, "
-        f"the latest that can be judged: {say_value(last, target)}."
+        f"the latest that can be judged: {say_pace(last, target)}."
     )
     n = standing.n_met + standing.n_missed + standing.n_open
     if n > 1:
         text += f" Of the last {n} weeks, {standing.n_met} met it, {standing.n_missed} missed it"
-        text += f", and {standing.n_open} cannot be told." if standing.n_open else "."
+        text += f", and {standing.n_open} are too close to say." if standing.n_open else "."
     trends = {"better": " It is getting better.", "worse": " It is getting worse."}
     return text + trends.get(standing.trend, "")
 
@@ -85,30 +81,25 @@ def say_pace_change(row: Mapping[str, Any]) -> str:
     since = f"Since the week of {say_date(row['week_at'], year=True)}, {move}"
     names = ("before", "before_low", "before_high", "after", "after_low", "after_high")
     (b, b_low, b_high, a, a_low, a_high), per = say_rates(*(row[f"rate_{name}"] for name in names))
-    rates = f"of 100 customers there, {b} [{b_low} to {b_high}] moved {per} before, and {a} [{a_low} to {a_high}] since"
+    rates = f"of 100 customers there, {b} ({b_low} to {b_high}) moved {per} before, and {a} ({a_low} to {a_high}) since"
     if row["ratio"] is None or not row["ratio"]:
         return f"{since} {'happens' if row['rate_after'] else 'no longer happens'}: {rates}."
     ratio, low, high = row["ratio"], row["ratio_low"], row["ratio_high"]
-    interval = f" [{say_number(low)} to {say_number(high)}]" if low and high else ""
+    times = say_estimate(ratio, low, high) if low and high else say_number(ratio)
     word = "faster" if ratio > 1 else "slower"
-    return f"{since} is {word}, {say_number(ratio)}{interval} times the pace: {rates}."
+    return f"{since} is {word}, {times} times the pace: {rates}."
 
 
 def say_cohorts(trend: Mapping[str, Any]) -> str:
     """How customers who came later differ, in a sentence; from ``find_trends``."""
     first, last = trend["first"], trend["last"]
     word = "more of those who came later move on so soon" if last["share_p"] > first["share_p"] else "fewer of them now"
-    told = (f"{say_share(r['share_p'])} [{say_share(r['low_p'])} to {say_share(r['high_p'])}]" for r in (first, last))
-    was, now = told
+    was, now = (say_estimate(r["share_p"], r["low_p"], r["high_p"], say_share) for r in (first, last))
     return (
-        f"Of the customers who first entered {first['from_state']} in {_say_month(first)}, {was} had moved to "
-        f"{first['to_state']} within {say_duration(first['within_s'])}; of those in {_say_month(last)}, {now}: {word}."
+        f"Of the customers who first entered {first['from_state']} in {say_month(first['cohort_at'])}, {was} had moved "
+        f"to {first['to_state']} within {say_duration(first['within_s'])}; of those in {say_month(last['cohort_at'])}, "
+        f"{now}: {word}."
     )
-
-
-def _say_month(row: Mapping[str, Any]) -> str:
-    at = row["cohort_at"]
-    return f"{_MONTHS[at.month - 1]} {at.year}"
 
 
 def find_pace_changes(changes: pa.Table) -> list[Row]:

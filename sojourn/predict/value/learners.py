@@ -111,7 +111,10 @@ def _find_usable(x: F8) -> NDArray[np.intp]:
     return np.flatnonzero(np.isfinite(x).any(axis=0))
 
 
-def _weigh(expected: F8) -> F8:
+def _weigh(expected: F8) -> F8 | None:
+    """Weights of mean one; None where all are equal: with weights scikit-learn sorts each column once per bin."""
+    if (expected == expected[0]).all():
+        return None
     return np.asarray(expected / expected.mean())
 
 

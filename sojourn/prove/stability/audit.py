@@ -115,7 +115,7 @@ def audit_stability(
     ``n_rounds`` bootstrap rounds (0: none). The same arguments give the same table. Raises SojournError when there is
     no history before T or no week after it.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> found = audit_stability(simulate(60, days=60, seed=1).events, "shop", n_rounds=0, n_threads=1)
     >>> found.table.column("method").unique().to_pylist() == list(METHODS)
     True

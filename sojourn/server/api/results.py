@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from sojourn.errors import Problem, SojournError
 from sojourn.frames.instants import show_instant
-from sojourn.pipelines.folder import BadQuery, BeingWritten, Replaced, UnknownTable, list_tables, read_page
+from sojourn.pipelines.results import ResultsFolder
+from sojourn.pipelines.tables import BadQuery, BeingWritten, Replaced, UnknownTable
 from sojourn.server.answers import answer
 from sojourn.server.api.paging import Cursor, Limit, Page, Problems, read_cursor
 
@@ -24,12 +25,13 @@ _LONGEST_FILTER = 1_000
 
 def add_results(router: APIRouter, folder: Folder | None, reads: Sequence[Depends]) -> None:
     """Add the routes, for a folder that need not be there."""
+    results = ResultsFolder(folder or Folder())
     wrong: dict[int | str, dict[str, Any]] = {status: {"model": Problems} for status in (404, 409)}
 
     @router.get("/results", tags=["results"], dependencies=reads, response_model=Page)
     def list_results() -> Response:
         """Every table of the last run: rows, columns with their types, and when it was written."""
-        return answer({"items": _ask(lambda: list_tables(folder)) if folder else [], "next": None})
+        return answer({"items": _ask(results.list_tables) if folder else [], "next": None})
 
     @router.get("/results/{table}", tags=["results"], dependencies=reads, response_model=Page, responses=wrong)
     def read_result(
@@ -45,7 +47,7 @@ def add_results(router: APIRouter, folder: Folder | None, reads: Sequence[Depend
         after = read_cursor(cursor)
         if after is not None and after[0] < 0:
             raise HTTPException(422, Problem("cursor", "it is not `next` of a page before"))
-        found = _ask(lambda: read_page(folder or Folder(), table, wanted, limit=limit, after=after))
+        found = _ask(lambda: results.read_page(table, wanted, limit=limit, after=after))
         next_page = None if found.next is None else f"{found.next[0]}.{found.next[1]}"
         return answer({"items": found.rows, "next": next_page, "written_at": show_instant(found.written_at)})
 

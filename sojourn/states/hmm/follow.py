@@ -16,6 +16,7 @@ from numba import njit
 
 from sojourn.states.hmm.kernel import Loop
 from sojourn.states.hmm.publish import (
+    _NO_TICK,
     CURRENT,
     IS_DETECTED,
     MOVE_AT,
@@ -76,7 +77,7 @@ def follow(n_states: int) -> Loop:
                 for s in range(S):
                     v[s] = after[row[i], s]
                     before[row[i], s] = v[s]
-                ticks = _advance(mem, v, w, k[LAST_OWN], 0, at[i], row[i], boundaries, tick,
+                ticks = _advance(mem, v, w, k[LAST_OWN], _NO_TICK, at[i], row[i], boundaries, tick,
                                  enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
                 n_new = n_moves
                 for j in range(n_moves, mem[N_MOVES]):
@@ -106,7 +107,7 @@ def follow(n_states: int) -> Loop:
                 k[FIRST_OWN] = at[i]
                 k[STEP_TOUCH] = k[TOUCH]
             else:
-                to = _consider(mem, v, at[i], True, enter, margin, leave, min_dwell)
+                to = _consider(mem, v, at[i], i, enter, margin, leave, min_dwell)
                 if to >= 0:
                     _switch(mem, at[i], to, i, row[i], moves, stats)
             k[N_OWN] += 1
@@ -153,7 +154,7 @@ def peek(n_states: int) -> Loop:
             for c in range(N_MEMORY):
                 mem[c] = memory[rows[j], c]
             mem[N_MOVES] = n_moves
-            ticks = _advance(mem, v, w, k[LAST_OWN], 0, now, rows[j], boundaries, tick,
+            ticks = _advance(mem, v, w, k[LAST_OWN], _NO_TICK, now, rows[j], boundaries, tick,
                              enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
             told = k[TOLD_AT]
             for i in range(n_moves, mem[N_MOVES]):

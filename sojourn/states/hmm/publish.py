@@ -28,9 +28,16 @@ MOVE = MOVE_AT, MOVE_ROW, MOVE_CUSTOMER, MOVE_FROM, MOVE_TO, MOVE_SINCE = range(
 STATS = FLAPS, SWITCHES, DELAY_S, STAYS, MISSED = range(5)
 
 
+# Typed numbers: for a plain -1 or 0 Numba would compile what it is handed to once more.
+_NO_ROW, _NO_TICK = np.int64(-1), np.int64(0)
+
+
 @njit(**_OPTIONS)
-def _consider(mem, v, t, is_event, enter, margin, leave, min_dwell):  # type: ignore[no-untyped-def]
-    """The state to switch to at instant ``t`` given the posterior ``v``, or -1; keeps the pending candidate."""
+def _consider(mem, v, t, row, enter, margin, leave, min_dwell):  # type: ignore[no-untyped-def]
+    """The state to switch to at instant ``t`` given the posterior ``v``, or -1; keeps the pending candidate.
+
+    ``row`` is that of the customer's own event at ``t``, or :data:`_NO_ROW` in silence.
+    """
     best = 0
     for s in range(1, v.size):
         if v[s] > v[best]:
@@ -39,7 +46,7 @@ def _consider(mem, v, t, is_event, enter, margin, leave, min_dwell):  # type: ig
     if best == current or v[best] < enter or v[best] - v[current] < margin or v[current] > leave:
         mem[PENDING] = -1
         return -1
-    if min_dwell == 0 or (is_event and mem[PENDING] == best):
+    if min_dwell == 0 or (row >= 0 and mem[PENDING] == best):
         return best
     if mem[PENDING] != best:
         mem[PENDING] = best
@@ -121,8 +128,8 @@ def _advance(  # type: ignore[no-untyped-def]
             for s in range(v.size):
                 v[s] = w[s] / c
             ticks += 1
-            to = _consider(mem, v, instant, False, enter, margin, leave, min_dwell)
-        if to >= 0 and not _switch(mem, instant, to, -1, k, moves, stats):
+            to = _consider(mem, v, instant, _NO_ROW, enter, margin, leave, min_dwell)
+        if to >= 0 and not _switch(mem, instant, to, _NO_ROW, k, moves, stats):
             return -1
 
 
@@ -154,7 +161,7 @@ def walk(n_states: int) -> Loop:
             n_own = 0
             last_own = np.int64(0)
             last_row = -1
-            ticks = 0
+            ticks = _NO_TICK
             u = 0
             for i in range(starts[k], starts[k + 1]):
                 if n_own > 0:
@@ -191,7 +198,7 @@ def walk(n_states: int) -> Loop:
                     mem[SINCE] = at[i]
                     mem[PREVIOUS] = -1
                 else:
-                    to = _consider(mem, v, at[i], True, enter, margin, leave, min_dwell)
+                    to = _consider(mem, v, at[i], i, enter, margin, leave, min_dwell)
                     if to >= 0 and not _switch(mem, at[i], to, i, k, moves, stats):
                         return -1
                 _detect(mem, at[i], stats)
@@ -199,7 +206,7 @@ def walk(n_states: int) -> Loop:
                 n_own += 1
                 last_own = at[i]
                 last_row = i
-                ticks = 0
+                ticks = _NO_TICK
                 u = 0
             if n_own > 0:
                 ticks = _advance(mem, v, w, last_own, ticks, now, k, boundaries, tick,

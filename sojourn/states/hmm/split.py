@@ -45,7 +45,9 @@ def split(
             told[s] = 0.0
             for c in range(n_channels):
                 told[s] += logs[c, combos[code[i], c], s]
-        most, total = told.max(), 0.0
+        most, total = told[0], 0.0
+        for s in range(1, n_states):
+            most = max(most, told[s])
         for s in range(n_states):
             at_event[s] = moved[s] * np.exp(told[s] - most)
             total += at_event[s]

@@ -9,6 +9,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import ARCHIVE, DAY_US, HERE, Json, Project, open_project
 from sojourn.frames.instants import now_us
+from sojourn.pages.words.numbers import say_count
 
 SHORT_HELP = "Move whole days of the log into Parquet files."
 
@@ -32,5 +33,5 @@ def command(
     if as_json:
         output.print_json({"records": n_records, "calls": found.n_calls, "files": [str(file) for file in found.files]})
     else:
-        moved = f"{output.show_count(found.n_calls, 'call')} of {output.show_count(n_records, 'record')}"
-        output.say(f"{moved} moved to {output.show_count(len(found.files), 'file')} in {folder}.")
+        moved = f"{say_count(found.n_calls, 'call')} of {say_count(n_records, 'record')}"
+        output.say(f"{moved} moved to {say_count(len(found.files), 'file')} in {folder}.")

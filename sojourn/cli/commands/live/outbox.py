@@ -9,6 +9,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, Json, Project, open_project
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.pages.words.numbers import say_count, say_integer
 
 SHORT_HELP = "What is sent out, and what could not be."
 
@@ -52,7 +53,7 @@ def list_outbox_command(
     statuses = ("waiting", "delivered", "dead", "refused")
     table = output.make_grid(("destination", "left"), *((status, "right") for status in statuses))
     for name, found in sorted(counts.items()):
-        table.add_row(name, *(f"{found.get(status, 0):,}" for status in statuses))
+        table.add_row(name, *(say_integer(found.get(status, 0)) for status in statuses))
     output.open_console().print(table)
 
 
@@ -72,4 +73,4 @@ def replay_outbox_command(
     if as_json:
         output.print_json({"destination": destination, "again": n})
     else:
-        output.say(f"{output.show_count(n, 'message')} to {destination} will be tried again.")
+        output.say(f"{say_count(n, 'message')} to {destination} will be tried again.")

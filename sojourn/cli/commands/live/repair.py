@@ -8,6 +8,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, SNAPSHOT, Json, Project, open_project
+from sojourn.pages.words.numbers import say_count, say_integer
 
 SHORT_HELP = "Check the log, and set a damaged end aside."
 
@@ -41,9 +42,9 @@ def command(
     if as_json:
         output.print_json({"last_good": n_good, "damage": damage or None, "set_aside": n_aside})
     elif not damage:
-        output.say(f"The log is whole, up to record {n_good:,}.")
+        output.say(f"The log is whole, up to record {say_integer(n_good)}.")
     elif yes:
-        output.say(f"{output.show_count(n_aside, 'record')} after record {n_good:,} are set aside.")
+        output.say(f"{say_count(n_aside, 'record')} after record {say_integer(n_good)} are set aside.")
     else:
         output.say(damage)
-        output.say(f"With --yes, {output.show_count(n_lost, 'record')} after record {n_good:,} would be set aside.")
+        output.say(f"With --yes, {say_count(n_lost, 'record')} after record {say_integer(n_good)} would be set aside.")

@@ -9,6 +9,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
 from sojourn.errors import Problem, SojournError
+from sojourn.pages.words.numbers import say_count, say_duration, say_integer, say_number
 
 SHORT_HELP = "Send events of the past to a server."
 
@@ -84,12 +85,12 @@ def command(
         )
         return
     output.say(
-        f"{output.show_count(found.n_read, 'row')} read: {found.n_accepted:,} accepted by the server, "
-        f"{found.n_unusable:,} could not be read"
+        f"{say_count(found.n_read, 'row')} read: {say_integer(found.n_accepted)} accepted by the server, "
+        f"{say_integer(found.n_unusable)} could not be read"
     )
-    facts = [output.show_duration(found.seconds), output.show_count(found.n_requests, "request")]
+    facts = [say_duration(found.seconds), say_count(found.n_requests, "request")]
     if found.n_retries:
-        facts.append(output.show_count(found.n_retries, "retry", "retries"))
+        facts.append(say_count(found.n_retries, "retry", "retries"))
     if found.n_accepted:
-        facts.append(f"{found.per_second:,.0f} events/s")
+        facts.append(f"{say_number(found.per_second)} events/s")
     output.say(", ".join(facts))

@@ -7,7 +7,8 @@ imported when its command is used: ``sojourn --help`` reads the line of each fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,10 +88,20 @@ class FolderGroup(TyperGroup):
             return TyperCommand(cmd_name, short_help=read_short_help(place), help=read_short_help(place))
         return load_command(cmd_name, place)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help without importing any command."""
+    @contextmanager
+    def _list_only(self) -> Iterator[None]:
         self._is_listing = True
         try:
-            super().format_help(ctx, formatter)
+            yield
         finally:
             self._is_listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help without importing any command."""
+        with self._list_only():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands and options that begin so, without importing any command."""
+        with self._list_only():
+            return super().shell_complete(ctx, incomplete)

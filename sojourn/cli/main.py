@@ -48,7 +48,6 @@ def _show_traceback(ctx: Any) -> None:
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sojourn.server.serve import _route_to
+from sojourn.simulation.simulate import simulate
 from typer.testing import CliRunner
 
 from sojourn.act.changes import Change
@@ -43,8 +45,6 @@ from sojourn.predict.reasons import read_model, reasons_of
 from sojourn.predict.registry import Card, add_model, put_into_use
 from sojourn.predict.registry import read_model as read_registered
 from sojourn.predict.scores import to_p
-from sojourn.server.serve import _route_to
-from sojourn.simulation.simulate import simulate
 from sojourn.states.model import draft_state_model, read_state_model
 from tests.live.engine_world import SECOND, Engine, cut, make_project, open_engine, shuffle
 

@@ -41,7 +41,7 @@ from sojourn.predict.learning import find_outcome, horizon_of, make_learning_tab
 from sojourn.predict.outcome import describe_reader
 from sojourn.predict.reasons import read_model
 from sojourn.predict.registry import Card
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from sojourn.states.model import draft_state_model
 
 SIZES = (500, 100, 20, 1)

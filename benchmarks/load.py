@@ -37,7 +37,7 @@ import numpy as np
 from sojourn.live.replay.calls import read_calls
 from sojourn.playbook.load import load_playbook
 from sojourn.playbook.objects import Playbook
-from sojourn.simulation.simulate import simulate_to
+from sojourn.simulation.customers import simulate_to
 
 MAX_SECONDS, MAX_CONNECTIONS, MAX_BODIES = 600, 64, 2_000
 ID_DIGITS = 12

@@ -31,7 +31,7 @@ from sojourn.predict.encoding import learn_encoding, read_label
 from sojourn.predict.from_events import choose_instants, fit_states_until, predict_outcomes
 from sojourn.predict.leaks import find_leaks
 from sojourn.predict.next import predict_next_state
-from sojourn.simulation.simulate import START, simulate
+from sojourn.simulation.customers import START, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {

@@ -31,7 +31,7 @@ from sojourn.segments.prepare import learn_preparation
 from sojourn.segments.recipes import VALUE, make_recipe
 from sojourn.segments.relevance import RANDOM, SEGMENTS, draw_folds, predict_errors
 from sojourn.segments.study import find_groups, find_paying_number, rfm_groups
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 
 LEARNED = "learned model"
 DRAWS = 500

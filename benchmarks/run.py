@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sojourn.simulation.simulate import simulate_to
+from sojourn.simulation.customers import simulate_to
 
 EVENTS_PER_CUSTOMER = 277  # of the simulation, in 180 days
 SIZES = (100_000, 1_000_000, 10_000_000)

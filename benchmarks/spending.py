@@ -34,7 +34,7 @@ from sojourn.predict.value.holdout import compare_models
 from sojourn.predict.value.purchases import choose_purchases, count_purchases, day_of, find_purchases, trace_histories
 from sojourn.predict.value.revenue import Coverage, RevenueHoldout, compare_revenue, measure_coverage
 from sojourn.predict.value.rows import watch_behaviour
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 
 BOOK = """
 playbook: orders

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from sojourn.frames.instants import DAY_US, instant_us
 from sojourn.prove.stability.audit import METHODS, Audit, audit_stability
-from sojourn.simulation.simulate import simulate, true_state_at
+from sojourn.simulation.customers import simulate, true_state_at
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -31,7 +31,7 @@ from sojourn.pages.results import Results
 from sojourn.pipelines.run import run
 from sojourn.playbook.load import load_playbook
 from sojourn.playbook.objects import Playbook
-from sojourn.simulation.simulate import Simulation, simulate, true_state_at
+from sojourn.simulation.customers import Simulation, simulate, true_state_at
 from sojourn.simulation.world import STATES
 from sojourn.states import hmm
 from sojourn.states.channels import label_symbols, plan_channels

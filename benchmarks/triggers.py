@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from sojourn.frames.schemas import INSTANT
-from sojourn.simulation.simulate import START, Simulation, simulate
+from sojourn.simulation.customers import START, Simulation, simulate
 from sojourn.simulation.world import EFFECTS, STATES, TOUCHES
 from sojourn.transitions.triggers.hazards import find_triggers
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sojourn.pipelines.value import value
     from sojourn.playbook.load import load_playbook
     from sojourn.playbook.objects import Playbook
-    from sojourn.simulation.simulate import simulate
+    from sojourn.simulation.customers import simulate
 
 __version__ = "0.1.0"
 
@@ -88,7 +88,7 @@ _HOME = {
     "segments": "sojourn.pipelines.segments",
     "send_times": "sojourn.pipelines.send_times",
     "sentiment": "sojourn.pipelines.sentiment",
-    "simulate": "sojourn.simulation.simulate",
+    "simulate": "sojourn.simulation.customers",
     "stability": "sojourn.pipelines.stability",
     "substates": "sojourn.pipelines.substates",
     "value": "sojourn.pipelines.value",

@@ -126,4 +126,6 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
 def draw_formula(found: re.Match[str]) -> str:
     """The MathML of a formula that Arithmatex has marked."""
-    return convert(html.unescape(found[3]), display="inline" if found[2] == "(" else "block")
+    if found[2] == "(":
+        return convert(html.unescape(found[3]))
+    return f'<div class="formula">{convert(html.unescape(found[3]), display="block")}</div>'

@@ -7,7 +7,8 @@ imported when its command is used: ``sojourn --help`` reads the line of each fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plugins import Place, find_plugins, load_plugin, read_constant
+from sojourn.frames import Place, find_plugins, load_plugin, read_constant
 
 COMMANDS = Path(__file__).parent / "commands"
 GROUP = "sojourn.commands"
@@ -87,10 +88,20 @@ class FolderGroup(TyperGroup):
             return TyperCommand(cmd_name, short_help=read_short_help(place), help=read_short_help(place))
         return load_command(cmd_name, place)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help without importing any command."""
+    @contextmanager
+    def _list_only(self) -> Iterator[None]:
         self._is_listing = True
         try:
-            super().format_help(ctx, formatter)
+            yield
         finally:
             self._is_listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help without importing any command."""
+        with self._list_only():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands and options that begin so, without importing any command."""
+        with self._list_only():
+            return super().shell_complete(ctx, incomplete)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.pages.figures.segments import (
+from sojourn.pages.figures import (
+    COLORS,
     draw_cells,
     draw_choice,
     draw_flows,
@@ -17,15 +18,13 @@ from sojourn.pages.figures.segments import (
     draw_relevance,
     draw_tree,
 )
-from sojourn.pages.figures.style import COLORS
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_number, say_share
-from sojourn.pages.words.segments import say_audit, say_standing
-from sojourn.segments.find import Segment
-from sojourn.segments.study import Study
+from sojourn.pages.words import say_audit, say_count, say_date, say_integer, say_number, say_segment_standing, say_share
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from sojourn.segments import Segment, Study
 
 _MARKS = 3
 _MOST_OUTLIERS = 60
@@ -74,7 +73,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def _write_page(study: Study, figures: Mapping[str, Any]) -> dict[str, Any]:
     found = study.segments
     n = found.customers.num_rows
-    standing = "" if study.relevance is None else f" {say_standing(study.relevance)}"
+    standing = "" if study.relevance is None else f" {say_segment_standing(study.relevance)}"
     parts = [{"title": title, "about": about + (standing if title == _WORTH else ""),
               "figures": [f for f in names if f in figures]} for title, about, names in _PARTS]  # fmt: skip
     doubts = [*study.doubts, *([study.why_not] if study.why_not else []), *say_audit(study)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.brief import TABLES, Format, render_brief, write_brief
+from sojourn.pages import TABLES, Format, render_brief, write_brief
 from sojourn.pipelines.results import ResultsFolder, write_text
 
 
@@ -29,7 +29,7 @@ def brief(results: str | Path, state: str, *, form: Format = "md", out: str | Pa
 
     >>> from tempfile import TemporaryDirectory
     >>> from sojourn.pipelines.run import run
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> with TemporaryDirectory() as folder:
     ...     results = run(simulate(20, days=20, seed=1).events, "shop", out=folder, n_threads=1)
     ...     brief(folder, "decision").text.splitlines()[0]

@@ -10,9 +10,8 @@ import numpy as np
 
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.states.hmm.model import Model
-from sojourn.states.model_file import load_model
-from sojourn.states.reasons import find_flip
+from sojourn.states import find_flip, load_model
+from sojourn.states.hmm import Model
 
 _N_RECENT = 20
 
@@ -29,7 +28,7 @@ def explain(out: str | Path, customer_id: str) -> dict[str, Any]:
 
     >>> from tempfile import TemporaryDirectory
     >>> from sojourn.pipelines.run import run
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> with TemporaryDirectory() as folder:
     ...     results = run(simulate(30, days=40, seed=1).events, "shop", out=folder, n_threads=1)
     ...     told = explain(folder, "c0000001")

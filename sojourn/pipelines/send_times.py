@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.act.send_time.check import SendTimes, find_send_times
-from sojourn.act.send_time.sends import is_zone
+from sojourn.act.send_time import SendTimes, find_send_times, is_zone
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plain import plain
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress, plain
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 
 def send_times(
@@ -32,7 +30,7 @@ def send_times(
     ``send_times`` is written there. Raises SojournError for a zone that there is not, and without a feature that says
     what answers a message.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> [check.channel for check in send_times(simulate(60, days=120, seed=1).events, "shop").checks]
     ['email', 'push']
     """

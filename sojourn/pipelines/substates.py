@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress
 from sojourn.pipelines.inputs import ignore, read_playbook
-from sojourn.playbook.objects import Playbook
-from sojourn.states.fit import fit_states
-from sojourn.states.fit_until import fit_at, read_past
-from sojourn.states.substates import MOST_EXTRA, Substate, Trial, describe_substates, discover_substates
+from sojourn.playbook import Playbook
+from sojourn.states import (
+    MOST_EXTRA,
+    Substate,
+    Trial,
+    describe_substates,
+    discover_substates,
+    fit_at,
+    fit_states,
+    read_past,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def substates(
     On at most ``max_customers`` drawn at random; extra states that the playbook asks for already count among them. The
     same arguments give the same answer.
 
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> found = substates(simulate(40, days=40, seed=1).events, "shop", n_most=1, n_threads=1)
     >>> [trial.n_extra for trial in found.trials], len(found.substates) == found.n_extra
     ([0, 1], True)

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sojourn.predict.kinds.additive import fit_additive
+from sojourn.frames import F8
+from sojourn.predict.kinds import fit_additive
 from sojourn.predict.models import score_rows, split_score
 
-F8 = NDArray[np.float64]
-
-_LEAST = 10
-_K_MAX = 10
+LEAST = 10
+K_MAX = 10
 
 
 class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -59,7 +59,7 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, code = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"there is only 1 class in y, {self.classes_[0]!r}; a classifier needs two")
-        self.model_ = fit_additive(X, code.astype(np.int64), _seed(self.random_state))
+        self.model_ = fit_additive(X, code.astype(np.int64), draw_seed(self.random_state))
         return self
 
     def decision_function(self, X: Any) -> F8:
@@ -70,8 +70,6 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> F8:
         """Probabilities [rows, classes], in the order of ``classes_``."""
-        from scipy.special import expit, softmax
-
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([expit(-scores), expit(scores)])
@@ -95,7 +93,7 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
 
 
-def _seed(random_state: Any) -> int:
+def draw_seed(random_state: Any) -> int:
     """A whole number from what scikit-learn allows: one, a generator, or None for another each time."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sojourn.errors import SojournError
-from sojourn.predict.estimators import _K_MAX, _LEAST, F8, _seed
+from sojourn.frames import F8
+from sojourn.predict import K_MAX, LEAST, draw_seed
 from sojourn.segments.choose import choose_number
 from sojourn.segments.cluster import COUNTED
 from sojourn.segments.find import fit_clusters
@@ -51,18 +52,18 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         ``ValueError`` for fewer than ten rows, an unknown method, and columns that tell no row from another.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        if len(X) < _LEAST:
-            raise ValueError(f"n_samples={len(X)} are too few for segments; {_LEAST} are needed")
+        if len(X) < LEAST:
+            raise ValueError(f"n_samples={len(X)} are too few for segments; {LEAST} are needed")
         if self.method not in COUNTED:
             raise ValueError(f"method={self.method!r} is none of {', '.join(COUNTED)}")
-        seed, table = _seed(self.random_state), _table(X)
+        seed, table = draw_seed(self.random_state), _table(X)
         try:
             self._space = learn_space(table, learn_preparation(table, seed=seed), rng=np.random.default_rng(seed))
             placed = place_in_space(self._space, table)
             points = placed.coordinates[~placed.is_outlier]
             k = self.n_clusters
             if k is None:
-                k = choose_number(points, self.method, k_max=max(2, min(_K_MAX, len(points) // 5)), seed=seed).k
+                k = choose_number(points, self.method, k_max=max(2, min(K_MAX, len(points) // 5)), seed=seed).k
             self._clusters = fit_clusters(points, self.method, k, seed=seed)
         except SojournError as error:
             raise ValueError(str(error)) from None

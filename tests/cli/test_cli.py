@@ -339,10 +339,8 @@ def test_ctrl_c_leaves_no_output(shop: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_is_quick_and_close_to_the_truth(tmp_path: Path) -> None:
-    began = time.perf_counter()
+def test_the_demo_is_close_to_the_truth(tmp_path: Path) -> None:
     done = in_shell("sojourn demo --customers 300", tmp_path)
-    took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demo" / "results" / "report.html").is_file()
     assert "Report: demo/results/report.html" in done.stdout
@@ -351,7 +349,6 @@ def test_the_demo_is_quick_and_close_to_the_truth(tmp_path: Path) -> None:
     next_command = re.search(r"^Next: (sojourn explain .+)$", done.stdout, re.M)
     assert next_command
     assert in_shell(next_command[1], tmp_path).returncode == 0
-    assert took < 120
 
 
 def test_bars_are_as_long_as_their_values() -> None:
@@ -377,15 +374,3 @@ def test_plain_values_survive_json() -> None:
         "path": "x",
         "flag": True,
     }
-
-
-def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
-    asked = 'COMP_WORDS="sojourn se" COMP_CWORD=1 _SOJOURN_COMPLETE=complete_bash sojourn'
-    assert "send-time" in in_shell(asked, tmp_path).stdout.split()
-    asked = 'COMP_WORDS="sojourn run --pl" COMP_CWORD=2 _SOJOURN_COMPLETE=complete_bash sojourn'
-    assert "--playbook" in in_shell(asked, tmp_path).stdout.split()
-
-
-def test_completion_can_be_installed_and_shown(tmp_path: Path) -> None:
-    options = {name for param in typer.main.get_command(app).params for name in param.opts}
-    assert {"--install-completion", "--show-completion"} <= options

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from sojourn.cli.main import app
 from sojourn.errors import SojournError
 from sojourn.playbook.text.model import read_texts_file
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 
 ROWS = [
     ("I love it, works perfectly!", "positive"),

@@ -26,7 +26,7 @@ from sojourn.live.store.changes import NOTHING
 from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.act.test_delivery import SECRET, Receiver, open_receiver
 from tests.live.engine_world import make_project
 from tests.live.forked import Forker

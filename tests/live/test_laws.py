@@ -21,7 +21,7 @@ from sojourn.live.engine.service import Overloaded
 from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.live.store.store import open_store
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.live.engine_world import SECOND, Engine, make_project, open_engine
 from tests.live.postgres import run_postgres
 
@@ -412,7 +412,7 @@ def test_old_days_that_cannot_be_dropped_wait_for_the_next_look(
 
 
 def wait_until(is_so: Any) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -13,7 +13,7 @@ from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.pages.results import Results
 from sojourn.pipelines.run import run
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.live.engine_world import SECOND, Engine, cut, make_project, open_engine, shuffle
 
 DAY = 86_400 * SECOND

@@ -26,7 +26,7 @@ from sojourn.live.replay.calls import read_calls
 from sojourn.live.replay.send import Clock, Replayed, ReplayError, Target, parse_speed, replay
 from sojourn.playbook.load import load_playbook, parse_playbook
 from sojourn.playbook.objects import Playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests import ROOT
 from tests.live.tracking_proxy import TrackingProxy, open_proxy
 

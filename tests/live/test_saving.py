@@ -18,7 +18,7 @@ from sojourn.live.engine.recovery import SNAPSHOT
 from sojourn.live.engine.snapshot import read_snapshot, write_snapshot
 from sojourn.live.replay.calls import read_calls
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests.live.engine_world import SECOND, Engine, make_project, open_engine
 
 pytestmark = pytest.mark.skipif(not saver.IS_COPIED, reason="this system does not copy processes")
@@ -43,7 +43,7 @@ def wait(engine: Engine) -> None:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -26,7 +26,7 @@ from sojourn.pipelines.run import run
 from sojourn.pipelines.stages import samples, states, transitions
 from sojourn.pipelines.stages.work import TABLES, choose_stages
 from sojourn.playbook.objects import Playbook
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from tests import ROOT
 from tests.states.world import START, draw_events, make_book, make_rows
 

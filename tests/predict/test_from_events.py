@@ -33,7 +33,7 @@ from sojourn.predict.next import predict_next_state
 from sojourn.predict.next_purchase import predict_next_time
 from sojourn.predict.outcome import load_reader
 from sojourn.predict.scores import to_p
-from sojourn.simulation.simulate import START, simulate
+from sojourn.simulation.customers import START, simulate
 from sojourn.states.model import draft_state_model
 
 DAY = timedelta(days=1)

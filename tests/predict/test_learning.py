@@ -15,7 +15,7 @@ from sojourn.errors import EventsError, PlaybookError
 from sojourn.events.read import read_events
 from sojourn.playbook.load import load_playbook
 from sojourn.predict.learning import HABITS, make_learning_table, read_features_at
-from sojourn.simulation.simulate import START, simulate
+from sojourn.simulation.customers import START, simulate
 from sojourn.states.model import draft_state_model
 
 DAY = timedelta(days=1)

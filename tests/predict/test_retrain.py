@@ -29,7 +29,7 @@ from sojourn.predict.registry import (
     write_card,
 )
 from sojourn.predict.retrain import Gap, decide, measure_gain, measure_gaps
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from sojourn.states.model import draft_state_model
 
 CARD = Card(

@@ -274,7 +274,7 @@ def test_the_drawing_has_the_layers_of_the_contract() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     [layers] = [one["layers"] for one in contracts if one["type"] == "layers"]
-    drawing = (ROOT / "docs" / "assets" / "packages.svg").read_text(encoding="utf-8")
+    drawing = (ROOT / "docs" / "explanation" / "figures" / "packages.svg").read_text(encoding="utf-8")
     drawn: dict[str, list[str]] = {}
     for y, name in re.findall(r'<text class="name" x="[\d.]+" y="(\d+)">(\w+)</text>', drawing):
         drawn.setdefault(y, []).append(name)

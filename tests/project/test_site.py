@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,25 @@ def test_every_package_of_sojourn_has_a_page_and_every_declared_name_a_home() ->
 
     shown = {name.name for face in pages["sojourn"] for name in face.names}
     assert set(sojourn.__all__) - {"__version__", "__doc__"} <= shown | {"fold", "hmm", "testing"}
+
+
+ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
+
+
+def test_the_figure_of_the_packages_has_the_layers_of_the_contract() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contract if one["type"] == "layers")
+    packages = [name for layer in layers for name in layer.split(" | ")]
+    figure = (ARCHITECTURE.parent / "figures" / "packages.svg").read_text(encoding="utf-8")
+    assert re.findall(r'class="name"[^>]*>(\w+)<', figure) == packages
+    assert re.findall(r"^\| `(\w+)` \|", ARCHITECTURE.read_text(encoding="utf-8"), re.M) == packages
+
+
+def test_the_modules_that_the_architecture_names_are_there() -> None:
+    named = re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", ARCHITECTURE.read_text(encoding="utf-8"))
+    paths = [path for path in named if not path.startswith(("sojourn/", "v1/"))]
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / "sojourn" / path).exists()] == []
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ from sojourn.prove.stability.judge import (
 )
 from sojourn.prove.stability.membership import audit_segments, measure_lasting, read_segments, spells_of_panel
 from sojourn.prove.stability.methods import fit_clusters
-from sojourn.simulation.simulate import simulate, true_state_at
+from sojourn.simulation.customers import simulate, true_state_at
 from tests import ROOT
 from tests.states.world import draw_events, make_book, make_rows
 

@@ -155,7 +155,7 @@ def write_folder(folder: Path, n_weeks: int) -> None:
 def test_the_command_alarms_does_nothing_twice_and_finishes_what_was_cut_off(tmp_path, monkeypatch):
     """The training itself is tested in test_retrain; here it must not be reached."""
     from sojourn.playbook.load import load_playbook
-    from sojourn.simulation.simulate import simulate
+    from sojourn.simulation.customers import simulate
 
     events, models, folder = tmp_path / "e.parquet", tmp_path / "models", tmp_path / "segments"
     rows = simulate(40, days=20, seed=1).events

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sojourn.cli.main import app
 from sojourn.errors import EventsError, SojournError
 from sojourn.events.read import read_events
-from sojourn.pages.words.segments import say_standing
+from sojourn.pages.words.segments import say_segment_standing
 from sojourn.pipelines.segments import read_before, read_past, read_run
 from sojourn.playbook.load import load_playbook
 from sojourn.segments.features import foresee_outcomes
@@ -24,7 +24,7 @@ from sojourn.segments.hybrid import cross_states, flow_between_cells
 from sojourn.segments.recipes import RECIPES, make_recipe
 from sojourn.segments.relevance import choose_by_relevance, count_outcomes, measure_relevance
 from sojourn.segments.study import RFM_CELLS, RFM_SEGMENTS, RFM_TOTAL, study_segments
-from sojourn.simulation.simulate import simulate
+from sojourn.simulation.customers import simulate
 from sojourn.trust.fairness import audit_segments
 from tests import ROOT
 
@@ -159,7 +159,7 @@ def test_a_number_cannot_be_chosen_by_what_did_not_happen():
 def test_more_is_said_only_where_no_use_of_rfm_may_be_as_good(differences, said):
     names = {"segments": (0.0, 0.0), "random": (0.1, 0.2)} | {f"RFM {i}": d for i, d in enumerate(differences)}
     rows = [{"outcome": "bought", "grouping": n, "more_low": a, "more_high": b} for n, (a, b) in names.items()]
-    found = say_standing(pa.Table.from_pylist(rows))
+    found = say_segment_standing(pa.Table.from_pylist(rows))
     assert said in found
     assert found.count("“") == 1
 

@@ -22,10 +22,10 @@ from scipy import stats
 from sojourn.errors import SojournError
 from sojourn.playbook.load import load_playbook
 from sojourn.simulation import world
+from sojourn.simulation.customers import Simulation, simulate, simulate_to, true_state_at, write_simulation
 from sojourn.simulation.life import hazard_sum, invert_hazard
 from sojourn.simulation.people import Clock
 from sojourn.simulation.rows import RAW
-from sojourn.simulation.simulate import Simulation, simulate, simulate_to, true_state_at, write_simulation
 from sojourn.simulation.world import EFFECTS, STATES, Effect
 
 N, DAYS = 3000, 180
@@ -446,7 +446,7 @@ def test_the_ready_playbook_knows_every_event() -> None:
 
 def test_importing_the_simulator_loads_nothing_heavy() -> None:
     large = "('scipy', 'numba', 'duckdb', 'pandas')"
-    code = f"import sys, sojourn.simulation.simulate; print([m for m in {large} if m in sys.modules])"
+    code = f"import sys, sojourn.simulation.customers; print([m for m in {large} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

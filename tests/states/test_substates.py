@@ -17,7 +17,7 @@ from sojourn.errors import SojournError
 from sojourn.pipelines.names import list_substates, name_substate, read_names, show_names
 from sojourn.pipelines.substates import substates
 from sojourn.playbook.load import load_playbook
-from sojourn.simulation.simulate import simulate, true_state_at
+from sojourn.simulation.customers import simulate, true_state_at
 from sojourn.simulation.world import STATES
 from sojourn.states.model_file import load_model
 from sojourn.states.substates import (

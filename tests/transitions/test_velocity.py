@@ -484,7 +484,7 @@ def test_dwell_and_velocity_are_the_simulators() -> None:
     """True stays of simulated customers: their dwell is log-normal, and where they lead does not depend on it."""
     from scipy.stats import norm
 
-    from sojourn.simulation.simulate import simulate
+    from sojourn.simulation.customers import simulate
 
     days = 240
     world = simulate(2_500, days=days, seed=5, effects=())

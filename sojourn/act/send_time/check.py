@@ -21,9 +21,8 @@ from sojourn.act.send_time.learn import (
     fit_sends,
 )
 from sojourn.act.send_time.sends import Sends, list_sends
-from sojourn.playbook.objects import Playbook
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
 
 _HELD_OUT_SHARE = 0.25
 _N_DRAWS = 200
@@ -89,7 +88,7 @@ def find_send_times(
 
     >>> from sojourn.events.read import read_events
     >>> from sojourn.playbook.load import load_playbook
-    >>> from sojourn.simulation.simulate import simulate
+    >>> from sojourn.simulation.customers import simulate
     >>> book, world = load_playbook("shop"), simulate(60, days=120, seed=1)
     >>> log = read_events(world.events, book, now=None, clock=datetime(2030, 1, 1))
     >>> found = find_send_times(log.events, book, log.events["event_at"][-1].as_py(), np.random.default_rng(0))

@@ -8,21 +8,29 @@ import pyarrow as pa
 
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish, palette_of
-from sojourn.pages.words.figures.triggers import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_signals,
+    find_sure_triggers,
+    is_sure,
+    measure_surety,
+    plain,
+    say_estimate,
+    say_integer,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     KINDS,
     PRECEDES_ABOUT,
     PRECEDES_MISSING,
     TRIGGERS_ABOUT,
     TRIGGERS_MISSING,
     say_finding,
-    say_hover,
     say_precursor,
     say_precursor_finding,
+    say_trigger_hover,
 )
-from sojourn.pages.words.numbers import is_sure, measure_surety, say_estimate, say_integer, say_share
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.transitions import find_signals, find_sure_triggers
-from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -80,7 +88,7 @@ def _label(r: Row, is_mixed: bool) -> str:
 def _dot(r: Row, colors: Colors, is_mixed: bool) -> Dot:
     color = palette_of(colors, r["to_state"]) if is_sure(r) else NEW_COLOR
     label = _label(r, is_mixed)
-    return Dot(r["hazard_ratio"], r["low"], r["high"], label, say_hover(r), color, r["kind"] == "touch")
+    return Dot(r["hazard_ratio"], r["low"], r["high"], label, say_trigger_hover(r), color, r["kind"] == "touch")
 
 
 MAX_PRECURSORS = 14

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_days, say_integer, say_score, say_share
-from sojourn.prove.stability.judge import STALE_DAYS
-from sojourn.prove.stability.staleness import _name
-from sojourn.segments.relevance import RANDOM, SEGMENTS
-from sojourn.segments.study import Study
+from sojourn.prove.stability import STALE_DAYS, name_refit
+from sojourn.segments import RANDOM, SEGMENTS, Study
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
+
 _FEWEST = 10
 _SURE = 3.0  # adjusted residuals beyond this are not chance, among a hundred cells
 NOTHING = "No state holds more of one segment than chance would."
-_MENU = {"lifecycle": "Life cycle", "value": "Value (RFM)"}
+MENU = {"lifecycle": "Life cycle", "value": "Value (RFM)"}
 
 
 def find_telling_cells(hybrid: pa.Table, segmentation: str) -> list[Row]:
@@ -52,7 +52,7 @@ def say_hybrid(hybrid: pa.Table, most: int = 3) -> list[str]:
     why = [r["why_not"] for r in hybrid.to_pylist() if r["why_not"]]
     if why:
         return [f"Not known: {why[0]}."]
-    said = [say_cell(r) for name in _MENU for r in find_telling_cells(hybrid, name)[:most]]
+    said = [say_cell(r) for name in MENU for r in find_telling_cells(hybrid, name)[:most]]
     return list(dict.fromkeys(said)) or [NOTHING]  # who has not bought yet is in both
 
 
@@ -90,13 +90,13 @@ def say_audit(study: Study) -> list[str]:
     return said
 
 
-def say_standing(relevance: pa.Table) -> str:
+def say_segment_standing(relevance: pa.Table) -> str:
     """How the segments stand against RFM, or against random ones where nobody bought, in a sentence or two.
 
     More or less is said where the 95 % interval of the difference leaves out zero; more only against every use of RFM.
 
     >>> row = {"outcome": "bought", "grouping": "RFM segments", "more_low": 0.1, "more_high": 0.3}
-    >>> say_standing(pa.Table.from_pylist([row]))
+    >>> say_segment_standing(pa.Table.from_pylist([row]))
     'Beyond chance segments explain more than every use of RFM of “bought”.'
     """
     rows = relevance.to_pylist()
@@ -122,7 +122,7 @@ def say_staleness(found: pa.Table) -> list[str]:
     rows = found.to_pylist()
     stale = [r for r in rows if r["is_stale"]]
     if stale:
-        return [f"Segment {_name(r)} is stale: {r['says']}" for r in stale]
+        return [f"Segment {name_refit(r)} is stale: {r['says']}" for r in stale]
     if rows[0]["segment"] is None:
         return [f"Segments: {rows[0]['says']}"]
     days = rows[0]["observed_days"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_date, say_duration, say_estimate, say_month, say_number, say_share
-from sojourn.pages.words.types import Row
-from sojourn.playbook.objects import Target
-from sojourn.transitions.velocity.targets import MET, MISSED, Standing
+from sojourn.transitions.velocity import MET, MISSED, Standing
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
+    from sojourn.playbook import Target
 
 _PER = ((1.0, "week", 1.0), (7.0, "day", 7.0), (float("inf"), "hour", 168.0))
 
@@ -33,7 +35,7 @@ def say_target(target: Target) -> str:
     )
 
 
-def say_value(row: Mapping[str, Any], target: Target) -> str:
+def say_pace(row: Mapping[str, Any], target: Target) -> str:
     """What the stays begun in a week did, in the target's terms, with its interval."""
     if target.median_s is not None:
         return say_estimate(row["median_s"], row["low_s"], row["high_s"], say_duration)
@@ -54,7 +56,7 @@ def say_standing(standing: Standing) -> str:
         return f"{text} No week can be judged yet: that takes ten stays that could be followed for {follow}."
     text += (
         f" {say_verdict(last['verdict']).capitalize()} by those of the week of {say_date(last['week_at'])}, "
-        f"the latest that can be judged: {say_value(last, target)}."
+        f"the latest that can be judged: {say_pace(last, target)}."
     )
     n = standing.n_met + standing.n_missed + standing.n_open
     if n > 1:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import INSTANT
 from sojourn.prove.stability.judge import STALE_DAYS
 from sojourn.prove.stability.membership import audit_segments, read_segments
 
@@ -153,5 +153,5 @@ def _say_words(days: float) -> str:
     return f" What sets it apart has changed, though: it is described otherwise since {days:.0f} days."
 
 
-def _name(r: Row) -> str:
+def name_refit(r: Row) -> str:
     return f"{r['segment']} ({r['name']})" if r["name"] else str(r["segment"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sojourn.pages.words.numbers import say_count, say_integer, say_interval, say_share, say_times
 from sojourn.pages.words.texts import plain
 from sojourn.pages.words.transitions import say_moment_row
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 MOMENTS_ABOUT = (
     "How much more often an outcome follows a moment than other events of customers who were as busy just before. "
@@ -23,7 +26,7 @@ def say_surest_moment(sure: Sequence[Row]) -> str:
     return say_moment_row(sure[0]).split(": ")[0] + "." if sure else "No moment surely announces an outcome."
 
 
-def say_dot(r: Row) -> str:
+def say_moment_dot(r: Row) -> str:
     """A moment and an outcome, in a hover label."""
     came = f"came {say_integer(r['n_completions'])} times to {say_count(r['n_customers'], 'customer')}"
     return (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import is_sure, say_integer, say_interval, say_number, say_share, say_times
 from sojourn.pages.words.texts import plain
 from sojourn.pages.words.transitions import find_sure_triggers, say_trigger_briefly
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 KINDS = {"touch": "what we sent", "own": "what customers did", "feature": "how busy they were",
          "time": "when it was", "dwell": "time in the state"}  # fmt: skip
@@ -38,7 +42,7 @@ def say_finding(triggers: pa.Table) -> str:
     return "Nothing sets a move off more clearly than chance would."
 
 
-def say_hover(r: Row) -> str:
+def say_trigger_hover(r: Row) -> str:
     """The row, in a hover label."""
     claim = "adjusted for who gets it" if r["is_adjusted"] else "association only"
     counts = f"{say_integer(r['n_exposed'])} of " if r["kind"] in ("touch", "own", "time") else ""

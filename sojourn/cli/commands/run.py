@@ -121,7 +121,7 @@ def _print_velocity(console: Console, results: Results) -> None:
 
 def _print_quality(console: Console, run: Mapping[str, Any]) -> None:
     flaps = {name: say_or_dash(value, say_number) for name, value in run["flaps"].items()}
-    held_out = {name: say_or_dash(value, say_score) for name, value in run["held_out"].items()}
+    held_out = {name: say_or_dash(value, say_score) for name, value in run["held_out"].items() if name != "unit"}
     table = make_grid(("how good is it?", "left"), ("", "left"))
     table.add_row(
         "flaps per customer and month",

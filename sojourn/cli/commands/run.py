@@ -27,7 +27,7 @@ from sojourn.pages.results import Results
 from sojourn.pages.words.velocity import say_pace_change, say_standing
 from sojourn.pipelines import run as job
 from sojourn.pipelines.names import show_names
-from sojourn.pipelines.summary import count_states, find_median_stays, list_top_moves, summarise_run
+from sojourn.pipelines.stages.summary import count_states, find_median_stays, list_top_moves, summarise_run
 from sojourn.transitions.velocity.targets import find_standings
 
 SHORT_HELP = "From an event file to states, transitions and a report."

@@ -15,10 +15,10 @@ from sojourn.frames.plain import plain
 from sojourn.frames.types import Progress
 from sojourn.pages.predictions import render_predictions
 from sojourn.pages.words.predictions import say_added, say_warning
-from sojourn.pipelines.ahead import Ahead, look_ahead
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
 from sojourn.pipelines.results import ResultsFolder
 from sojourn.playbook.objects import Playbook
+from sojourn.predict.ahead import Ahead, look_ahead
 from sojourn.predict.from_events import Foreseen, predict_outcomes
 from sojourn.predict.learning import find_outcome
 from sojourn.predict.outcome import Prediction, describe_prediction, predict_table

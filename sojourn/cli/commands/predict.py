@@ -13,7 +13,7 @@ from sojourn.cli.options import Benefit, Budget, Cost, Json, Seed, SomeEvents, S
 from sojourn.errors import Problem, SojournError
 from sojourn.pages.words.predictions import say_added, say_warning
 from sojourn.pipelines import predict as job
-from sojourn.pipelines.ahead import Ahead
+from sojourn.predict.ahead import Ahead
 from sojourn.predict.choose import say_price
 from sojourn.predict.from_events import Foreseen
 from sojourn.predict.outcome import Prediction

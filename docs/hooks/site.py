@@ -52,8 +52,12 @@ def write_page(page: str, pages: dict[str, list[Face]]) -> str:
             lines.append(f"## {face.package}\n")
         if face.summary:
             lines.append(f"{face.summary}\n")
-        linked = [name for name in face.names if owners[name.home] != page]
+        linked = [name for name in face.names if owners[name.home] != page and not name.is_constant]
+        if constants := [f"`{name.name}`" for name in face.names if name.is_constant]:
+            lines.append(f"Constants: {', '.join(constants)}\n")
         for name in face.names:
+            if name.is_constant:
+                continue
             if owners[name.home] == page and name.home not in shown:
                 shown.add(name.home)
                 lines.append(f"::: {name.home}\n")

@@ -73,11 +73,11 @@ class Source:
         return None
 
     def read_summary(self, module: str) -> str:
-        """The first line of the docstring of a module; that of a package may be in its ``__init__.py`` alone."""
+        """The first paragraph of a module's docstring; that of a package may be in its ``__init__.py`` alone."""
         folder = self.root.joinpath(*module.split("."))
         for file in (folder / "__init__.py", folder.with_suffix(".py"), folder / "__init__.pyi"):
             if file.is_file() and (text := ast.get_docstring(self.parse(file))) and len(text) > 1:
-                return text.partition("\n")[0]
+                return " ".join(text.partition("\n\n")[0].split())
         return ""
 
 

@@ -111,7 +111,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """On the page of the Python API: a table of the packages, with the first line of each docstring."""
+    """On the page of the Python API: a table of the packages, with the first paragraph of each docstring."""
     if page.file.src_uri != API_INDEX:
         return markdown
     if PACKAGES_MARK not in markdown:

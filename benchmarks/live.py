@@ -49,7 +49,7 @@ from sojourn.live.store.changes import NOTHING, Profile, StoredChange
 from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
 from sojourn.playbook.load import load_playbook, parse_playbook
-from sojourn.server.serve import set_pace
+from sojourn.server.process import set_pace
 from sojourn.simulation.customers import simulate
 from sojourn.states.model import draft_state_model
 

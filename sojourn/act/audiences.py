@@ -13,14 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.fold.cells import NOTHING, SEGMENT, STATE, STATE_P, TRAIT
-from sojourn.fold.layout import Layout
-from sojourn.fold.primitives import hash_text
-from sojourn.playbook.objects import Audience, Playbook, Segment
-from sojourn.playbook.rules.compile import compile_tree
-from sojourn.playbook.rules.nodes import Call, Constant, Node, Operation, Reading
-
-I8 = NDArray[np.int64]
+from sojourn.fold import NOTHING, SEGMENT, STATE, STATE_P, TRAIT, Layout, hash_text
+from sojourn.frames import I8
+from sojourn.playbook import Audience, Playbook, Segment
+from sojourn.playbook.rules import Call, Constant, Node, Operation, Reading, compile_tree
 
 _READING = "reading"
 _OF_KIND = {"state": STATE, "state_p": STATE_P, "segment": SEGMENT, "trait": TRAIT, "prediction": NOTHING}

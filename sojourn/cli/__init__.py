@@ -1,1 +1,3 @@
-"""…"""
+"""The command line: options in, a call, a print."""
+
+__all__: list[str] = []

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plugins import Place, find_plugins, load_plugin, read_constant
+from sojourn.frames import Place, find_plugins, load_plugin, read_constant
 
 COMMANDS = Path(__file__).parent / "commands"
 GROUP = "sojourn.commands"

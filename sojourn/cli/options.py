@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sojourn.errors import Problem, SojournError
+from sojourn.errors import Problem, SojournError, StoreBusy, StoreError
+from sojourn.live import load_settings
+from sojourn.live.store import open_store
 
 if TYPE_CHECKING:
-    from sojourn.live.store.store import Store
+    from sojourn.live.store import Store
 
 EVENTS_HELP = "Event files (CSV, TSV, JSON lines, Parquet; .gz, .zst too), globs, URLs, or - for stdin."
 Events = Annotated[list[str], typer.Argument(metavar="EVENTS", show_default=False, help=EVENTS_HELP)]
@@ -75,16 +77,11 @@ ARCHIVE = Path("live") / "archive"
 
 
 SNAPSHOT = Path("live") / "snapshot.arrow"
-DAY_US = 86_400_000_000
 
 
 @contextmanager
 def open_project(project: Path, *, is_writer: bool = False) -> Iterator[Store]:
     """The store of a project. Where there is none yet, it is made; the server may run meanwhile but for a writer."""
-    from sojourn.errors import StoreBusy, StoreError
-    from sojourn.live.settings import load_settings
-    from sojourn.live.store.store import open_store
-
     if not project.is_dir():
         raise SojournError(Problem(str(project), "there is no such folder", command=f"sojourn init {project}"))
     url = load_settings(project).store

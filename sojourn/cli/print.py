@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sojourn.frames.plain_values import plain
-from sojourn.frames.types import Progress
-from sojourn.pages.words.numbers import DASH, say_instant
+from sojourn.frames import Progress, plain
+from sojourn.pages.words import DASH, say_instant
 
 BAR_WIDTH = 24
 PLAIN_WIDTH = 100

@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.events.sources.chunks import JSON_COLUMN, Chunk, Flags
+from sojourn.events.sources import JSON_COLUMN, Chunk, Flags
 from sojourn.events.values import Numbers, read_coded, read_ids, read_numbers, read_texts
-from sojourn.frames.duck import run_query
-from sojourn.frames.text_codes import Coded
+from sojourn.frames import Coded, run_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

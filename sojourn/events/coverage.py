@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.events.identity.batch import find_distinct
-from sojourn.events.sources.chunks import Flags, Integers
-from sojourn.frames.text_codes import Codes
+from sojourn.events.identity import find_distinct
+from sojourn.events.sources import Flags, Integers
+from sojourn.frames import Codes
 
 SESSION_GAP_US = 30 * 60 * 1_000_000
 """Silence after which a session is over, where rows have no session id."""

@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.events.coverage import cover_classes
-from sojourn.events.identity.batch import link_customers
+from sojourn.events.identity import link_customers
 from sojourn.events.rows import FILE_BITS, Piece, keep_rows
-from sojourn.events.sources.chunks import Flags, Integers
-from sojourn.frames.schemas import INSTANT, NAME, QUARANTINE, events_schema
-from sojourn.frames.text_codes import Coded, code_texts, join_coded
-from sojourn.playbook.objects import Playbook
+from sojourn.events.sources import Flags, Integers
+from sojourn.frames import INSTANT, NAME, QUARANTINE, Coded, code_texts, events_schema, join_coded
+from sojourn.playbook import Playbook
 
 _MOST_NAMES = 100
 _NAMES_KEPT = 100_000

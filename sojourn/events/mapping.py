@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from sojourn.errors import EventsError, Problem, nearest
 from sojourn.events.columns import find_column, list_paths
-from sojourn.events.sources.chunks import Source
+from sojourn.events.sources import Source
+from sojourn.playbook import Playbook
 from sojourn.playbook import objects as words
-from sojourn.playbook.objects import Playbook
 
 SEGMENT_TYPES = ("track", "page", "screen", "identify", "group", "alias")
 _SEGMENT_IDS = ("userId", "anonymousId")

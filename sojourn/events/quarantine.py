@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.events.columns import Columns
-from sojourn.events.sources.chunks import Chunk, Flags, Integers
-from sojourn.frames.schemas import QUARANTINE
+from sojourn.events.sources import Chunk, Flags, Integers
+from sojourn.frames import QUARANTINE
 
 _SHOWN = 100
 

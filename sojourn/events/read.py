@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 
 from sojourn.errors import EventsError, Problem
 from sojourn.events.columns import find_column
-from sojourn.events.identity.batch import Links
+from sojourn.events.identity import Links
 from sojourn.events.log import LogBuilder
 from sojourn.events.mapping import (
     Places,
@@ -31,10 +32,10 @@ from sojourn.events.mapping import (
 )
 from sojourn.events.quarantine import quarantine_broken
 from sojourn.events.rows import TOLERANCE, Reading, read_rows
-from sojourn.events.sources.chunks import JSON_COLUMN, Chunk, Source
-from sojourn.events.sources.open import open_sources
+from sojourn.events.sources import JSON_COLUMN, Chunk, Source, open_sources
 from sojourn.events.values import read_instants
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import connect
+from sojourn.playbook import Playbook
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -147,10 +148,6 @@ def need_events(log: EventLog, playbook: Playbook) -> EventLog:
 
 def open_connection(playbook: Playbook, n_threads: int) -> DuckDBPyConnection:
     """A connection to read values with, in the zone of the source. Raises EventsError for an unknown zone or format."""
-    import duckdb
-
-    from sojourn.frames.duck import connect
-
     where = f"{playbook.path or playbook.name}:{playbook.source.line}"
     try:
         connection = connect(n_threads=n_threads, timezone=playbook.source.timezone)

@@ -14,19 +14,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.events.columns import Columns
-from sojourn.events.identity.batch import IdPiece, merge_column, pair_ids, pick_first, recode_identifiers
+from sojourn.events.identity import IdPiece, merge_column, pair_ids, pick_first, recode_identifiers
 from sojourn.events.mapping import Places
 from sojourn.events.quarantine import _Bad, _show_raw, explain_no_customer, explain_no_instant, say_instant, show_value
 from sojourn.events.rules import match_rows, measure_rows
-from sojourn.events.sources.chunks import Chunk, Flags, Integers
+from sojourn.events.sources import Chunk, Flags, Integers
 from sojourn.events.values import MISSING, UNREADABLE, read_instants
-from sojourn.frames.duck import run_query
-from sojourn.frames.instants import instant_us
-from sojourn.frames.text_codes import Coded, join_names
-from sojourn.playbook.objects import Playbook
-from sojourn.playbook.rules.meaning import find_model
-from sojourn.playbook.rules.nodes import Column, RowRule, walk
-from sojourn.playbook.text.sentiment import count_languages
+from sojourn.frames import Coded, instant_us, join_names, run_query
+from sojourn.playbook import Playbook
+from sojourn.playbook.rules import Column, RowRule, find_model, walk
+from sojourn.playbook.text import count_languages
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.events.columns import Columns
-from sojourn.events.sources.chunks import Flags
+from sojourn.events.sources import Flags
 from sojourn.events.values import Numbers
-from sojourn.playbook.rules.meaning import find_model
-from sojourn.playbook.rules.nodes import Column, Constant, Node, Operation, RowRule
-from sojourn.playbook.text.sentiment import score_texts
+from sojourn.playbook.rules import Column, Constant, Node, Operation, RowRule, find_model
+from sojourn.playbook.text import score_texts
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sojourn.events.sources.chunks import Flags, Integers
-from sojourn.frames.duck import run_query
-from sojourn.frames.text_codes import Coded, code_texts, recode
+from sojourn.events.sources import Flags, Integers
+from sojourn.frames import Coded, code_texts, recode, run_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

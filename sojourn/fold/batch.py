@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
+from sojourn.fold import kernels
 from sojourn.fold.ids import IdTable, hash_strings, number_codes
 from sojourn.fold.layout import Layout, build_layout
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 AHEAD = 8
 """Events before its turn that the memory of an event is asked for."""
@@ -89,10 +90,8 @@ def order_events(events: pa.Table) -> pa.Table:
 
 
 def _first_unordered(events: pa.Table) -> int | None:
-    from sojourn.fold.kernels.fold import find_unordered
-
     at, seq = events["event_at"].cast(pa.int64()), events["seq"].cast(pa.int64())
-    where = find_unordered(_numbers(at, np.int64), _numbers(seq, np.int64))
+    where = kernels.find_unordered(_numbers(at, np.int64), _numbers(seq, np.int64))
     return None if where < 0 else int(where)
 
 
@@ -173,8 +172,6 @@ def fold_events(
     ``is_in_place`` and it has a row for every customer. Raises EventsError for an event that is older than the last
     one in its customer's vector, before anything is changed: such a customer needs a refold of all events.
     """
-    from sojourn.fold.kernels.fold import fold
-
     work = _prepare_vectors(layout, batch, vectors, is_in_place)
     watch = observe or Observe()
     has_values, has_symbols = observe is not None and watch.has_values, watch.cuts is not None
@@ -195,7 +192,7 @@ def fold_events(
     )  # fmt: skip
 
     def run(part: int) -> None:
-        fold(part, n_threads, n_ahead, *events, work.reshape(-1), layout.n_slots, *tables)
+        kernels.fold(part, n_threads, n_ahead, *events, work.reshape(-1), layout.n_slots, *tables)
 
     run_in_threads(run, n_threads)
     return Folded(
@@ -232,10 +229,8 @@ def new_marks(layout: Layout, n_events: int) -> NDArray[np.uint64]:
 
 def read_marks(layout: Layout, marks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The rows (event, moment) of these bits, in this order. Moments that mean the same share a bit."""
-    from sojourn.fold.kernels.fold import list_marks
-
-    found = np.empty((list_marks(marks, np.empty((0, 2), np.int64)), 2), np.int64)
-    list_marks(marks, found)
+    found = np.empty((kernels.list_marks(marks, np.empty((0, 2), np.int64)), 2), np.int64)
+    kernels.list_marks(marks, found)
     if not layout.moment_twins:
         return found
     parts = [found]
@@ -254,8 +249,6 @@ def read_features(
 
     Durations in seconds, missing as NaN. Raises ValueError for an instant before a vector's last event.
     """
-    from sojourn.fold.kernels.read import read_rows
-
     now = np.ascontiguousarray(np.broadcast_to(np.asarray(now_us, dtype=np.int64), len(vectors)))
     if np.any(now < vectors[:, 0]):
         raise ValueError("features can be read only at or after a customer's last event")
@@ -265,7 +258,7 @@ def read_features(
     ends = np.linspace(0, len(vectors), n_threads + 1).astype(np.int64).tolist() if n_threads > 1 else [0, len(vectors)]
 
     def run(part: int) -> None:
-        read_rows(
+        kernels.read_rows(
             rows, layout.n_slots, ends[part], ends[part + 1], now, layout.read_ints, layout.read_floats,
             layout.features.calls, layout.features.starts, layout.features.codes, layout.features.operands, out,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sojourn.playbook.rules.nodes import Call
+from sojourn.playbook.rules import Call
 
 ANY = "any"
 N_BUCKETS = 32

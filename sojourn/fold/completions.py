@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sojourn.fold.batch import Batch, fold_events
 from sojourn.fold.ids import IdTable
 from sojourn.fold.layout import moments_layout
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 
 def find_completions(

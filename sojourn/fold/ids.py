@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
+from sojourn.fold import kernels
 from sojourn.fold.primitives import hash_text
 
 MAX_PROBES = 512
@@ -55,12 +56,10 @@ class IdTable:
 
     def names(self) -> pa.Array:
         """The id of each row, as large strings."""
-        from sojourn.fold.kernels.ids import copy_names
-
         offsets = np.zeros(len(self) + 1, np.int64)
-        copy_names(self._arena, offsets, np.empty(0, np.uint8))
+        kernels.copy_names(self._arena, offsets, np.empty(0, np.uint8))
         data = np.empty(int(offsets[-1]), np.uint8)
-        copy_names(self._arena, offsets, data)
+        kernels.copy_names(self._arena, offsets, data)
         return pa.Array.from_buffers(pa.large_string(), len(self), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
     def find(self, id: str) -> int:
@@ -98,14 +97,12 @@ class IdTable:
         return place, int(self._arena[place]) >> 32
 
     def _find_places(self) -> None:
-        from sojourn.fold.kernels.ids import list_places
-
         n = len(self)
         if n > len(self._places):  # room to grow: as a rule new ids are asked for soon after they come
             places = np.empty(n * 5 // 4 + 1024, np.int64)
             places[: self._n_places] = self._places[: self._n_places]
             self._places = places
-        list_places(self._arena, self._n_places, self._places[:n])
+        kernels.list_places(self._arena, self._n_places, self._places[:n])
         self._n_places = n
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -135,24 +132,20 @@ class IdTable:
         return self._find_texts(data, offsets, is_adding=is_adding)
 
     def _find_texts(self, data: Any, offsets: Any, *, is_adding: bool) -> NDArray[np.int32]:
-        from sojourn.fold.kernels.ids import DONE, find_all
-
         rows = np.empty(len(offsets) - 1, np.int32)
         begin = 0
         while True:
-            begin = find_all(
+            begin = kernels.find_all(
                 data, offsets, begin, rows, self._table, self._arena, self._state,
                 np.uint64(self._seed), self._max_probes, is_adding,
             )  # fmt: skip
-            if self._state[2] == DONE:
+            if self._state[2] == kernels.DONE:
                 return rows
             self._make_room(int(self._state[2]), int(offsets[-1] - offsets[0]) // 8)
 
     def _make_room(self, reason: int, n_words: int) -> None:
         """Enlarge what is full, or take a new seed where the table is crowded."""
-        from sojourn.fold.kernels.ids import ARENA_FULL, CROWDED, rebuild
-
-        if reason == ARENA_FULL:
+        if reason == kernels.ARENA_FULL:
             size = min(max(2 * len(self._arena), len(self._arena) + min(n_words, 1 << 24) + 64), _MAX_WORDS)
             if size == len(self._arena):
                 raise EventsError("the ids take more than 32 GB; fold fewer customers at once")
@@ -161,13 +154,13 @@ class IdTable:
             self._arena = arena
             return
         size, seed = len(self._table), self._seed
-        if reason == CROWDED:
+        if reason == kernels.CROWDED:
             seed = hash_text("seed", seed)
         else:
             size *= 2
         while True:
             table = np.zeros(size, np.uint64)
-            if rebuild(table, self._arena, int(self._state[1]), np.uint64(seed), self._max_probes):
+            if kernels.rebuild(table, self._arena, int(self._state[1]), np.uint64(seed), self._max_probes):
                 self._table, self._seed = table, seed
                 return
             size, seed = 2 * size, hash_text("seed", seed)
@@ -191,11 +184,9 @@ def _hash_chunk(chunk: Any, seed: int) -> NDArray[np.uint64]:
         codes = chunk.indices.fill_null(0).to_numpy(zero_copy_only=False)
         hashes: NDArray[np.uint64] = np.append(_hash_chunk(chunk.dictionary, seed), np.uint64(0))[codes]
     else:
-        from sojourn.fold.kernels.ids import hash_all
-
         offsets, data = string_buffers(_as_text(chunk))
         hashes = np.empty(len(chunk), np.uint64)
-        hash_all(data, offsets, np.uint64(seed), hashes)
+        kernels.hash_all(data, offsets, np.uint64(seed), hashes)
     if chunk.null_count:
         hashes[chunk.is_null().to_numpy(zero_copy_only=False)] = 0
     return hashes
@@ -219,12 +210,10 @@ def number_codes(codes: NDArray[Any], n_codes: int) -> tuple[NDArray[np.int32], 
     >>> [part.tolist() for part in number_codes(np.array([7, 2, 7]), 8)]
     [[0, 1, 0], [7, 2]]
     """
-    from sojourn.fold.kernels.ids import list_codes
-
     number_of = np.full(n_codes, -1, np.int32)
     order = np.empty(n_codes, np.int64)
     numbers = np.empty(len(codes), np.int32)
-    n = list_codes(np.ascontiguousarray(codes, dtype=np.int64), number_of, order, numbers)
+    n = kernels.list_codes(np.ascontiguousarray(codes, dtype=np.int64), number_of, order, numbers)
     return numbers, order[:n]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.fold import kernels
+
 _SMALLEST = 1 << 10
 _MOVED_PER_KEY = 8
 """Places of a full table that are moved per key that comes: with two it would be empty when the next one is full."""
@@ -45,23 +47,19 @@ class KeySet:
 
     def add(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which keys are new, shape (n,); all are in the set afterwards. Of equal keys in one call the first is new."""
-        from sojourn.fold.kernels.keys import add_all
-
         keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
         self._make_room(len(keys))
         is_new = np.empty(len(keys), np.bool_)
-        self._n += int(add_all(keys, self._table, self._old, is_new))
+        self._n += int(kernels.add_all(keys, self._table, self._old, is_new))
         self._move(_MOVED_PER_KEY * len(keys))
         self._blank(_BLANKED_PER_KEY * len(keys))
         return is_new
 
     def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which keys are in the set, shape (n,)."""
-        from sojourn.fold.kernels.keys import find_keys
-
         keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(len(keys), self.n_words)
         found = np.empty(len(keys), np.bool_)
-        find_keys(keys, self._table, self._old, found)
+        kernels.find_keys(keys, self._table, self._old, found)
         return found
 
     def keys(self) -> NDArray[np.uint64]:
@@ -110,10 +108,9 @@ class KeySet:
     def _move(self, n_places: int) -> None:
         if not len(self._old):
             return
-        from sojourn.fold.kernels.keys import move_some
 
         end = min(self._moved + n_places, len(self._old))
-        move_some(self._old, self._moved, end, self._table)
+        kernels.move_some(self._old, self._moved, end, self._table)
         self._moved = end
         if end == len(self._old):
             self._old = np.empty((0, self.n_words), np.uint64)

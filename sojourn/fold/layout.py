@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sojourn.fold import cells as c
 from sojourn.fold.cells import ANY, Cell, Reading, absent_cell, live_cells, moment_cell, plan_reading
 from sojourn.fold.moment_rows import MomentRows, make_moment_rows
-from sojourn.playbook.rules.nodes import LOAD, Call, Program
+from sojourn.playbook.rules import LOAD, Call, Program
 
 if TYPE_CHECKING:
-    from sojourn.playbook.objects import Audience, EventClass, Playbook, Segment
+    from sojourn.playbook import Audience, EventClass, Playbook, Segment
 
 FOLD_VERSION = 1
 """Raised when the same cells begin to mean something else, so that older vectors are not read."""

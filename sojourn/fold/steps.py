@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from sojourn.fold import cells as c
 from sojourn.fold.layout import Layout, Programs
-from sojourn.playbook.rules.meaning import run_program
-from sojourn.playbook.rules.nodes import Program
+from sojourn.playbook.rules import Program, run_program
 
 GAP_US = 1_800_000_000.0
 

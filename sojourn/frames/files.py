@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from sojourn.errors import Problem, SojournError, nearest
 
@@ -178,12 +179,8 @@ def read_plain(path: str | Path, columns: Sequence[str] = ()) -> pa.Table:
 
 def _read(path: Path, kind: str) -> pa.Table:
     if kind == ".parquet":
-        import pyarrow.parquet as pq
-
         return pq.read_table(path)
     if kind in (".csv", ".tsv"):
-        from pyarrow import csv
-
         return csv.read_csv(
             path,
             parse_options=csv.ParseOptions(delimiter="\t" if kind == ".tsv" else ",", newlines_in_values=True),

@@ -45,6 +45,7 @@ def show_second(at: int | None) -> str | None:
     return shown and shown.replace("+00:00", "Z")
 
 
+DAY_S = 86_400.0
 DAY_US = 86_400_000_000
 WEEK_US = 7 * DAY_US
 MONDAY_US = -3 * DAY_US

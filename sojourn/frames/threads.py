@@ -18,8 +18,6 @@ def limit_libraries() -> Iterator[None]:
 
     Our own compiled loops keep their threads.
     """
-    import scipy.linalg  # noqa: F401  # SciPy brings a BLAS, scikit-learn an OpenMP: only what is loaded can be limited
-    import sklearn  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(MOST_LIBRARY_THREADS):

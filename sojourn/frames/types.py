@@ -9,5 +9,6 @@ from numpy.typing import NDArray
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Rows = NDArray[np.int32]
 Progress = Callable[[str, int, int], None]

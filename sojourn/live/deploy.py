@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.release import Release
+from sojourn.pipelines import Release
 
 WISH = "deploy_wish"
 """The name under which the store keeps what is wished last: ``{"number", "action", "version"}``."""

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.instants import now_us
+from sojourn.frames import now_us
 from sojourn.live.deploy import add_release
-from sojourn.live.engine.environment import Environment, Limits
-from sojourn.live.engine.live import Live
-from sojourn.live.engine.log_writer import Route
-from sojourn.live.engine.recovery import ACTIVE, note_active, read_active
+from sojourn.live.engine import ACTIVE, Environment, Limits, Live, Route, note_active, read_active
 from sojourn.live.settings import Settings
-from sojourn.live.store.store import Store
-from sojourn.pipelines.release import Release, draft_release
-from sojourn.playbook.load import parse_playbook
-from sojourn.states.model import read_state_model
+from sojourn.live.store import Store
+from sojourn.pipelines import Release, draft_release
+from sojourn.playbook import parse_playbook
+from sojourn.states import read_state_model
 
 LOG = logging.getLogger("sojourn.live")
 

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sojourn.act.destinations.port import _DAY_S, KINDS, Destination, list_kinds
+from sojourn.act.destinations import KINDS, Destination, list_kinds
 from sojourn.errors import Problem, SojournError
-from sojourn.playbook.reader import Reader
-from sojourn.playbook.yaml import MAX_BYTES, Mapped, Yaml, read_yaml
+from sojourn.frames import DAY_S
+from sojourn.playbook import MAX_BYTES, Mapped, Reader, Yaml, read_yaml
 
 FILE = "settings.yaml"
 
@@ -26,10 +26,10 @@ class Settings:
     commit_interval_s: float = 0.005  # how long events may wait for others to be written with
     max_waiting: int = 200_000  # events that may wait before senders are asked to come again
     snapshot_every: int = 2_000_000  # events between two snapshots
-    duplicates_within_s: float = 30 * _DAY_S
+    duplicates_within_s: float = 30 * DAY_S
     rate_limit: float | None = None  # events a second and key
     stop_within_s: float = 30.0
-    archive_after_s: float | None = 7 * _DAY_S
+    archive_after_s: float | None = 7 * DAY_S
     retention_s: float | None = None
     read_beside: bool = True  # calls in a process of their own, once there are many
     destinations: tuple[Destination, ...] = ()

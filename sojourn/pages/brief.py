@@ -9,27 +9,32 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+from jinja2 import Environment, StrictUndefined
 
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.pages.html import fill_page
-from sojourn.pages.words.numbers import (
+from sojourn.pages.words import (
+    find_marks,
+    find_medians,
+    find_signals,
     is_sure,
     say_count,
     say_date,
     say_duration,
     say_integer,
     say_list,
+    say_mark,
     say_number,
     say_share,
     say_times,
+    shorten,
 )
-from sojourn.pages.words.states import find_marks, say_mark
-from sojourn.pages.words.texts import shorten
-from sojourn.pages.words.transitions import find_medians, find_signals
-from sojourn.playbook.objects import Playbook, State
+
+if TYPE_CHECKING:
+    from sojourn.playbook import Playbook, State
 
 Words = dict[str, Any]
 Row = dict[str, Any]
@@ -99,7 +104,6 @@ def render_brief(words: Words, form: Format = "md") -> str:
     """The brief as one page of Markdown or of HTML that loads nothing; every text in it is escaped."""
     if form == "html":
         return fill_page("brief.html.j2", words)
-    from jinja2 import Environment, StrictUndefined
 
     template = (files("sojourn.pages") / "templates" / "brief.md.j2").read_text(encoding="utf-8")
     environment = Environment(

@@ -7,10 +7,13 @@ and gives the page as HTML.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.plugins import Place, find_plugins, load_plugin
-from sojourn.pages.results import Results
+from sojourn.frames import Place, find_plugins, load_plugin
+
+if TYPE_CHECKING:
+    from sojourn.pages.results import Results
 
 FOLDER = Path(__file__).parent
 GROUP = "sojourn.pages"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from sojourn.frames.schemas import HISTORY, TRANSITIONS, customers_schema
-from sojourn.pages.results import Results
-from sojourn.predict.value.growth import GROWTH
-from sojourn.segments.grid import HYBRID
+from sojourn.frames import HISTORY, TRANSITIONS, customers_schema
+from sojourn.predict.value import GROWTH
+from sojourn.segments import HYBRID
+from sojourn.transitions import VALUES, analyse_moves
 from sojourn.transitions.journeys import channels, outcomes, paths
-from sojourn.transitions.matrix import analyse_moves
 from sojourn.transitions.moments import measure
-from sojourn.transitions.triggers.hazards import TRIGGERS
-from sojourn.transitions.values import VALUES
+from sojourn.transitions.triggers import TRIGGERS
+
+if TYPE_CHECKING:
+    from sojourn.pages.results import Results
 
 SECTIONS = {
     "transitions": ("flow", "pace", "before"),

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -42,8 +44,6 @@ def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapp
 
     Texts are escaped here. The page loads nothing; with figures it runs plotly.js and :data:`LOADER`, else no script.
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
     folder = files("sojourn.pages") / "templates"
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,

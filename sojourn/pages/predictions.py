@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.figures.predictions import (
+from sojourn.pages.figures import (
     draw_calibration,
     draw_candidates,
     draw_inputs,
@@ -18,18 +18,18 @@ from sojourn.pages.figures.predictions import (
     draw_weights,
 )
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import (
+from sojourn.pages.words import (
     say_count,
     say_date,
     say_duration,
     say_error,
     say_integer,
     say_loss,
+    say_price,
     say_probability,
     say_score,
     say_share,
 )
-from sojourn.pages.words.predictions import say_price
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -5,45 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import exp, isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from sojourn.pages.figures.report import count_now_and_before
-from sojourn.pages.figures.style import color_states
+from sojourn.pages.figures import color_states, count_now_and_before
 from sojourn.pages.gaps import fill_gaps, mark_sections
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.results import Results
-from sojourn.pages.words.numbers import (
+from sojourn.pages.words import (
+    Words,
+    find_marks,
+    find_pace_changes,
+    find_signals,
+    find_sure_journeys,
+    find_sure_triggers,
     say_change,
+    say_cohorts,
     say_count,
     say_date,
     say_difference,
     say_duration,
     say_few,
+    say_growths,
+    say_hybrid,
     say_instant,
     say_integer,
-    say_list,
-    say_number,
-    say_share,
-)
-from sojourn.pages.words.segments import say_hybrid
-from sojourn.pages.words.states import find_marks, say_leaving, say_mark, say_state, say_what_to_watch, strength_of
-from sojourn.pages.words.texts import shorten
-from sojourn.pages.words.transitions import (
-    find_signals,
-    find_sure_journeys,
-    find_sure_triggers,
     say_journey,
+    say_leaving,
+    say_list,
+    say_mark,
     say_moments,
+    say_number,
+    say_pace_change,
+    say_share,
     say_signal,
+    say_standing,
+    say_state,
     say_trigger,
+    say_values,
+    say_what_to_watch,
+    shorten,
+    strength_of,
 )
-from sojourn.pages.words.types import Words
-from sojourn.pages.words.value import say_growths, say_values
-from sojourn.pages.words.velocity import find_pace_changes, say_cohorts, say_pace_change, say_standing
-from sojourn.transitions.velocity.cohorts import find_trends
-from sojourn.transitions.velocity.targets import find_standings
+from sojourn.transitions.velocity import find_standings, find_trends
+
+if TYPE_CHECKING:
+    from sojourn.pages.results import Results
 
 MOST_STATES_SAID = 6
 UNSURE_P = 0.6

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.playbook.objects import Playbook
+from sojourn.pages.figures import draw_all
+from sojourn.pages.gaps import fill_gaps
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from sojourn.playbook import Playbook
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,5 @@ class Results:
     def figures(self) -> Mapping[str, Figure]:
         """The report's figures by name, drawn on first use."""
         if not self._figures:
-            from sojourn.pages.figures.report import draw_all  # loads Plotly
-            from sojourn.pages.gaps import fill_gaps
-
             self._figures.update(draw_all(fill_gaps(self)))
         return self._figures

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.pages.figures.segments import (
+from sojourn.pages.figures import (
+    COLORS,
     draw_cells,
     draw_choice,
     draw_flows,
@@ -17,15 +18,13 @@ from sojourn.pages.figures.segments import (
     draw_relevance,
     draw_tree,
 )
-from sojourn.pages.figures.style import COLORS
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_number, say_share
-from sojourn.pages.words.segments import say_audit, say_segment_standing
-from sojourn.segments.find import Segment
-from sojourn.segments.study import Study
+from sojourn.pages.words import say_audit, say_count, say_date, say_integer, say_number, say_segment_standing, say_share
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from sojourn.segments import Segment, Study
 
 _MARKS = 3
 _MOST_OUTLIERS = 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sojourn.pages.figures.stability import draw_split, draw_turnover
+from sojourn.pages.figures import draw_split, draw_turnover
 from sojourn.pages.html import embed_figure, fill_page
-from sojourn.pages.words.numbers import say_days, say_integer, say_or_dash, say_score, say_share
+from sojourn.pages.words import say_days, say_integer, say_or_dash, say_score, say_share
 
 Row = Mapping[str, Any]
 

@@ -11,12 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.errors import EventsError
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.early_warning import EarlyWarning, warn_early
-from sojourn.predict.from_events import choose_instants, draw_events, fit_states_until
-from sojourn.predict.learning import horizon_of
-from sojourn.predict.next import NextState, predict_next_state
-from sojourn.predict.next_purchase import NextPurchase, predict_next_time
+from sojourn.playbook import Playbook
+from sojourn.predict import (
+    EarlyWarning,
+    NextPurchase,
+    NextState,
+    choose_instants,
+    draw_events,
+    fit_states_until,
+    horizon_of,
+    predict_next_state,
+    predict_next_time,
+    warn_early,
+)
 
 _STATE_DAYS, _WEEKS = 7.0, 8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.brief import TABLES, Format, render_brief, write_brief
+from sojourn.pages import TABLES, Format, render_brief, write_brief
 from sojourn.pipelines.results import ResultsFolder, write_text
 
 

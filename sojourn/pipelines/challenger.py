@@ -12,20 +12,40 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem, SojournError
-from sojourn.frames.types import F8
-from sojourn.pages.words.predictions import say_drift
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.choose import time_folds
-from sojourn.predict.drift import describe_shares, measure_drift
-from sojourn.predict.encoding import Encoding
-from sojourn.predict.from_events import Cuts, choose_instants, draw_events, input_table, label_of, rows_of
-from sojourn.predict.leaks import find_future_knowledge
-from sojourn.predict.learning import find_outcome, hash_meaning, horizon_of, make_learning_table
-from sojourn.predict.outcome import Prediction, describe_reader, learn_outcome, load_reader
-from sojourn.predict.reasons import Reader
-from sojourn.predict.retrain import Gap, Verdict, decide, join_protected, measure_gain, measure_gaps
-from sojourn.predict.scores import score_p, to_p
-from sojourn.states.model import StateModel
+from sojourn.frames import F8
+from sojourn.pages.words import say_drift
+from sojourn.playbook import Playbook
+from sojourn.predict import (
+    Cuts,
+    Encoding,
+    Gap,
+    Prediction,
+    Reader,
+    Verdict,
+    choose_instants,
+    decide,
+    describe_reader,
+    describe_shares,
+    draw_events,
+    find_future_knowledge,
+    find_outcome,
+    hash_meaning,
+    horizon_of,
+    input_table,
+    join_protected,
+    label_of,
+    learn_outcome,
+    load_reader,
+    make_learning_table,
+    measure_drift,
+    measure_gain,
+    measure_gaps,
+    rows_of,
+    score_p,
+    time_folds,
+    to_p,
+)
+from sojourn.states import StateModel
 
 PREDICTED = "predicted"
 """The column of a model's own predictions among those whose drift is measured."""

@@ -18,12 +18,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, nearest
-from sojourn.frames.types import Progress
+from sojourn.events import read_events
+from sojourn.fold import Observe, build_layout, fold_events, make_batch, read_features
+from sojourn.frames import Progress
 from sojourn.pipelines.inputs import read_playbook
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
+    from sojourn.events import EventLog
 
 Row = dict[str, Any]
 Finding = tuple[str, int | None, str, str | None]
@@ -71,7 +73,6 @@ def check(
         "events": None,
     }
     if events is not None:
-        from sojourn.events.read import read_events
 
         def watch(done: int, total: int) -> None:
             if progress:
@@ -181,8 +182,6 @@ def _observe(playbook: Playbook, events: pa.Table, n_threads: int) -> Row:
     ]
     if not events.num_rows:
         return {"indicators": [], "features": []}
-    from sojourn.fold.batch import Observe, fold_events, make_batch, read_features
-    from sojourn.fold.layout import build_layout
 
     layout = build_layout(playbook)
     batch = make_batch(events, layout)

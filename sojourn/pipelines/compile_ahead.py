@@ -7,14 +7,15 @@ them by doing the whole job on a few simulated customers, so that nothing has to
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+
+from sojourn.frames import Progress
+from sojourn.pipelines.run import run
+from sojourn.simulation import simulate
 
 N_CUSTOMERS = 150
 """Simulated: enough that every analysis has something to compare, and each of its loops is called."""
 
 N_DAYS = 120
-
-Progress = Callable[[str, int, int], None]
 
 
 def compile_all(progress: Progress | None = None) -> None:
@@ -23,9 +24,6 @@ def compile_all(progress: Progress | None = None) -> None:
     The loops of the state model are compiled for a number of states: those of ``shop``. ``progress`` is called with the
     stage, and how much of it is done.
     """
-    from sojourn.pipelines.run import run
-    from sojourn.simulation.customers import simulate
-
     run(simulate(N_CUSTOMERS, days=N_DAYS, seed=1).events, "shop", progress=progress)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sojourn.frames.types import Progress
-from sojourn.pages.results import Results
+import duckdb
+
+from sojourn.frames import Progress
+from sojourn.pages import Results
 from sojourn.pipelines.run import run
-from sojourn.simulation.customers import simulate_to
+from sojourn.simulation import simulate_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +44,6 @@ def demo(out: str | Path = "demo", *, customers: int = 500, seed: int = 7, progr
 
 def _compare(results: Results, truth: Path) -> tuple[int, int, int]:
     """Events with a known state, those whose smoothed state is right, and those in the commonest state."""
-    import duckdb  # heavy
-
     with duckdb.connect() as connection:
         connection.register("history", results.history)
         connection.register("truth", connection.read_parquet(str(truth)).to_arrow_table())

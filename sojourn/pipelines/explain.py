@@ -10,9 +10,8 @@ import numpy as np
 
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.states.hmm.model import Model
-from sojourn.states.model_file import load_model
-from sojourn.states.reasons import find_flip
+from sojourn.states import find_flip, load_model
+from sojourn.states.hmm import Model
 
 _N_RECENT = 20
 

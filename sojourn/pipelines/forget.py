@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.files import open_parquet
+from sojourn.frames import open_parquet
 
 CUSTOMER = "customer_id"
 _RAW = "raw"  # of a row that could not be read: whoever it is of, their id is somewhere in it

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sojourn.frames.files import read_plain
-from sojourn.frames.types import Progress
-from sojourn.playbook.load import load_playbook
-from sojourn.playbook.objects import Playbook
+import pyarrow as pa
+
+from sojourn.events import need_events, read_events
+from sojourn.frames import Progress, read_plain
+from sojourn.playbook import Playbook, load_playbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from sojourn.events.read import EventLog
+    from sojourn.events import EventLog
 
 
 def ignore(stage: str, done: int, total: int) -> None:
@@ -30,8 +31,6 @@ def read_playbook(playbook: str | Path | Playbook) -> Playbook:
 
 def read_log(events: Any, book: Playbook, progress: Progress) -> EventLog:
     """The events and what became of every row. Raises SojournError where not one can be used."""
-    from sojourn.events.read import need_events, read_events
-
     log = read_events(
         events, book, now=None, clock=datetime.now(UTC),
         progress=lambda done, all_: progress("read events", done, all_),
@@ -43,6 +42,5 @@ def read_table(source: Any, columns: Sequence[str] = ()) -> pa.Table:
     """A plain table: of a file (CSV, TSV, JSON lines, Parquet), or anything with the Arrow interface."""
     if isinstance(source, (str, Path)):
         return read_plain(source, columns)
-    import pyarrow as pa
 
     return pa.table(source)

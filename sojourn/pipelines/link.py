@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sojourn.errors import SojournError  # noqa: F401, the example needs it
-from sojourn.frames.files import write_alone
+from sojourn.events.identity import link_records
+from sojourn.events.sources import open_sources
+from sojourn.frames import write_alone
 
 if TYPE_CHECKING:
-    from sojourn.events.identity.linking import Linked
+    from sojourn.events.identity import Linked
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +60,6 @@ def link(
     ...     error.problems[0].command
     'sojourn link --help'
     """
-    from sojourn.events.identity.linking import link_records  # loads duckdb
-    from sojourn.events.sources.open import open_sources
-
     chunks = [chunk for source in open_sources(records) for chunk in source.read(None)]
     table = pa.concat_tables([chunk.columns for chunk in chunks], promote_options="default")
     broken = tuple(f"{records}:{row.line}: {row.found}" for chunk in chunks for row in chunk.broken)

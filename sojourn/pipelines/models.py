@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sojourn.predict.registry import (
+from sojourn.predict import (
     Card,
     Decision,
     find_champion,

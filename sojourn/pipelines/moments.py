@@ -12,18 +12,16 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.fold.completions import find_completions
-from sojourn.frames.files import write_alone
-from sojourn.frames.types import Progress
-from sojourn.pages.words.transitions import say_proposed
+from sojourn.fold import find_completions
+from sojourn.frames import Progress, write_alone
+from sojourn.pages.words import say_proposed
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook
-from sojourn.playbook.objects import Outcome, Playbook
-from sojourn.states.rows import draw_customers
-from sojourn.transitions.moments.measure import Streams, read_streams
-from sojourn.transitions.moments.mine import WINDOWS_S, propose_moments, write_moments
+from sojourn.playbook import Outcome, Playbook
+from sojourn.states import draw_customers
+from sojourn.transitions.moments import WINDOWS_S, Streams, propose_moments, read_streams, write_moments
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
+    from sojourn.events import EventLog
 
 _MOST_EVENTS = 400_000  # of more, customers are drawn at random
 

@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.pages.results import Results
+from sojourn.pages import Results
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.states.hmm.model import Model
-from sojourn.states.model_file import load_model
-from sojourn.states.substates import (
+from sojourn.states import (
     EXTRA,
     Named,
     Substate,
     describe_substates,
     dump_named,
     find_names,
+    load_model,
     load_named,
     match_named,
     read_emission,
 )
+from sojourn.states.hmm import Model
 
 NAMES = "names"
 MOST_LETTERS = 60

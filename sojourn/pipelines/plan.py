@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from sojourn.act.plan.plan import Plan, make_plan
+from sojourn.act.plan import Plan, make_plan
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plain_values import plain
-from sojourn.pages.words.plan import write_plan
+from sojourn.frames import plain
+from sojourn.pages.words import write_plan
 from sojourn.pipelines.results import ResultsFolder
 
 _NEEDED = ("customers", "history", "transitions", "matrix", "precedes")

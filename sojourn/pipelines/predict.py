@@ -11,19 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.plain_values import plain
-from sojourn.frames.types import Progress
-from sojourn.pages.predictions import render_predictions
-from sojourn.pages.words.predictions import say_added, say_warning
+from sojourn.frames import DAY_S, Progress, plain
+from sojourn.pages import render_predictions
+from sojourn.pages.words import say_added, say_warning
 from sojourn.pipelines.ahead import Ahead, look_ahead
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.from_events import Foreseen, predict_outcomes
-from sojourn.predict.learning import find_outcome
-from sojourn.predict.outcome import Prediction, describe_prediction, predict_table
-
-_DAY_S = 86_400.0
+from sojourn.playbook import Playbook
+from sojourn.predict import Foreseen, Prediction, describe_prediction, find_outcome, predict_outcomes, predict_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +70,10 @@ def predict(
     book, tell = read_playbook(playbook), progress or ignore
     for name in outcomes:
         find_outcome(book, name)  # said before the work starts
-    horizon_s = None if horizon_days is None else horizon_days * _DAY_S
+    horizon_s = None if horizon_days is None else horizon_days * DAY_S
     log = read_log(events, book, tell)
     found = predict_outcomes(
-        log.events, book, outcomes=outcomes, gap_s=gap_days * _DAY_S, horizon_s=horizon_s, cost=cost, benefit=benefit,
+        log.events, book, outcomes=outcomes, gap_s=gap_days * DAY_S, horizon_s=horizon_s, cost=cost, benefit=benefit,
         budget_s=budget_s, seed=seed, progress=tell,
     )  # fmt: skip
     ahead = look_ahead(log.events, book, horizon_s=horizon_s, seed=seed) if not outcomes else None

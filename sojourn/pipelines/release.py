@@ -9,8 +9,8 @@ from typing import Any
 
 from sojourn.errors import Problem, SojournError
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.load import load_playbook, parse_playbook
-from sojourn.states.model import read_state_model
+from sojourn.playbook import load_playbook, parse_playbook
+from sojourn.states import read_state_model
 
 
 @dataclass(frozen=True)

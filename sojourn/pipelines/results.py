@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.files import copy_beside, open_output, open_parquet, read_history, write_json, write_table
+from sojourn.frames import copy_beside, open_output, open_parquet, read_history, write_json, write_table
 from sojourn.pipelines.forget import erase_from_results
 from sojourn.pipelines.tables import Page, list_tables, read_page
+from sojourn.playbook import load_playbook
 
 if TYPE_CHECKING:
-    from sojourn.playbook.objects import Playbook
+    from sojourn.playbook import Playbook
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,6 @@ class ResultsFolder:
 
     def read_playbook(self) -> Playbook:
         """The playbook that the run was made with."""
-        from sojourn.playbook.load import load_playbook
-
         return load_playbook(self.path / "playbook.yaml")
 
     # -- write --

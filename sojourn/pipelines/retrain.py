@@ -13,26 +13,25 @@ from typing import Any
 import pyarrow as pa
 
 from sojourn.errors import EventsError, Problem, SojournError
-from sojourn.frames.files import read_plain, write_alone
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress, read_plain, write_alone
 from sojourn.pipelines.challenger import Asked, Retrained, retrain_outcome
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook
 from sojourn.pipelines.release import read_release
 from sojourn.pipelines.segments import read_past
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.learning import find_outcome
-from sojourn.predict.registry import (
+from sojourn.playbook import Playbook
+from sojourn.predict import (
     Card,
     add_model,
     find_champion,
+    find_outcome,
     list_cards,
     list_decisions,
     lock_models,
     put_into_use,
     read_model,
 )
-from sojourn.prove.stability.staleness import judge_staleness
-from sojourn.states.model import StateModel, draft_state_model, read_state_model
+from sojourn.prove.stability import judge_staleness
+from sojourn.states import StateModel, draft_state_model, read_state_model
 
 _AS_USUAL = Asked(budget_s=120.0)
 

@@ -13,29 +13,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from sojourn.frames.threads import limit_libraries
-from sojourn.frames.types import F8, Progress
-from sojourn.pages.report import render_report
-from sojourn.pages.results import Results
+from sojourn.events import need_events, read_events
+from sojourn.fold import build_layout, fold_events, make_batch, read_features, slice_events
+from sojourn.frames import F8, Progress, limit_libraries
+from sojourn.pages import Results, render_report
 from sojourn.pipelines.inputs import read_playbook
 from sojourn.pipelines.names import read_names, show_names
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.pipelines.stages.describe import describe_run
-from sojourn.pipelines.stages.samples import Sample, draw_sample
-from sojourn.pipelines.stages.states import Modelled, arrange, fit, fold, infer, tune
-from sojourn.pipelines.stages.transitions import analyse, grow
-from sojourn.pipelines.stages.watch import Stages
-from sojourn.pipelines.stages.work import REPORT, Work, choose_stages, list_stale_files
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.foresight import Foresight, measure_foresight
-from sojourn.states.model_file import describe_model
-from sojourn.states.rows import take_rows
-from sojourn.states.substates import find_names, keep_substates, miss_names
+from sojourn.pipelines.stages import (
+    REPORT,
+    Modelled,
+    Sample,
+    Stages,
+    Work,
+    analyse,
+    arrange,
+    choose_stages,
+    describe_run,
+    draw_sample,
+    fit,
+    fold,
+    grow,
+    infer,
+    list_stale_files,
+    tune,
+)
+from sojourn.playbook import Playbook
+from sojourn.predict import Foresight, measure_foresight
+from sojourn.states import describe_model, find_names, keep_substates, miss_names, take_rows
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
-    from sojourn.fold.batch import Batch
-    from sojourn.fold.layout import Layout
+    from sojourn.events import EventLog
+    from sojourn.fold import Batch, Layout
 
 _LATER_COLUMNS = ["event_id", "event_class", "label", "label_p"]  # what is read of the events once they are numbered
 
@@ -112,8 +121,6 @@ def run(
 
 def read(work: Work, events: Any, now: datetime | None) -> tuple[EventLog, datetime]:
     """The accepted events, and the instant that the run is about: now, or the last event if that is later."""
-    from sojourn.events.read import need_events, read_events  # loads DuckDB
-
     with work.watch("read events") as report:
         log = read_events(events, work.book, now=now, clock=datetime.now(UTC), progress=report)
         log = need_events(log, work.book)
@@ -125,9 +132,6 @@ def read(work: Work, events: Any, now: datetime | None) -> tuple[EventLog, datet
 
 def number(work: Work, log: EventLog) -> tuple[Layout, Batch]:
     """Where each feature lives, and the events as plain arrays with customers numbered."""
-    from sojourn.fold.batch import make_batch  # loads Numba
-    from sojourn.fold.layout import build_layout
-
     with work.watch("number customers"):
         return build_layout(work.book), make_batch(log.events, work.book)
 
@@ -139,8 +143,6 @@ def _keep_columns(log: EventLog, names: Sequence[str]) -> EventLog:
 
 def measure_predictive_value(work: Work, modelled: Modelled, sample: Sample, layout: Layout) -> tuple[Foresight, ...]:
     """What the states add to predicting the playbook's outcomes, on the customers of the sample."""
-    from sojourn.fold.batch import fold_events, read_features, slice_events  # loads Numba
-
     if not work.has("predictive_value"):
         return ()
     batch = sample.batch

@@ -11,18 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.files import read_plain
-from sojourn.frames.types import Progress
-from sojourn.pages.segments import render_segments
+from sojourn.frames import Progress, read_plain
+from sojourn.pages import render_segments
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.objects import Playbook
-from sojourn.prove.stability.staleness import EXPORTS, add_descriptions, add_export
-from sojourn.segments.cluster import METHODS
-from sojourn.segments.find import Before
-from sojourn.segments.hybrid import cross_states, flow_between_cells
-from sojourn.segments.recipes import LIFECYCLE
-from sojourn.segments.study import Study, study_segments
+from sojourn.playbook import Playbook
+from sojourn.prove.stability import EXPORTS, add_descriptions, add_export
+from sojourn.segments import LIFECYCLE, METHODS, Before, Study, cross_states, flow_between_cells, study_segments
 
 _MOST_SEED = 4_000_000_000  # clustering takes 32 bits, and a few seeds beyond this one
 _RECIPES = ("behavioural", "demographic", "predictive", "lifecycle", "value")

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.act.send_time.check import SendTimes, find_send_times
-from sojourn.act.send_time.sends import is_zone
+from sojourn.act.send_time import SendTimes, find_send_times, is_zone
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plain_values import plain
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress, plain
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 
 def send_times(

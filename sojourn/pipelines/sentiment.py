@@ -13,12 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.files import write_alone
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress, write_alone
 from sojourn.pipelines.inputs import ignore
-from sojourn.playbook.text.model import load_model, read_texts_file, save_model
-from sojourn.playbook.text.sentiment import Scored, score_text
-from sojourn.playbook.text.train import LEAST_LABELS, compare_labels, correlate, train_sentiment
+from sojourn.playbook.text import (
+    LEAST_LABELS,
+    Scored,
+    compare_labels,
+    correlate,
+    load_model,
+    read_texts_file,
+    save_model,
+    score_text,
+    train_sentiment,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.types import Progress
-from sojourn.pages.stability import render_stability
+from sojourn.frames import Progress
+from sojourn.pages import render_stability
 from sojourn.pipelines.inputs import read_table
 from sojourn.pipelines.results import ResultsFolder
-from sojourn.playbook.objects import Playbook
-from sojourn.prove.stability.audit import SCHEMA, audit_stability
-from sojourn.prove.stability.membership import audit_segments, read_segments
+from sojourn.playbook import Playbook
+from sojourn.prove.stability import SCHEMA, audit_segments, audit_stability, read_segments
 
 _COMMAND = "sojourn stability --help"
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from sojourn.errors import PlaybookError, Problem, nearest
-from sojourn.playbook.load import list_ready_playbooks, load_playbook
+from sojourn.playbook import list_ready_playbooks, load_playbook
 
 README = """\
 # {name}

@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress
 from sojourn.pipelines.inputs import ignore, read_playbook
-from sojourn.playbook.objects import Playbook
-from sojourn.states.fit import fit_states
-from sojourn.states.fit_until import fit_at, read_past
-from sojourn.states.substates import MOST_EXTRA, Substate, Trial, describe_substates, discover_substates
+from sojourn.playbook import Playbook
+from sojourn.states import (
+    MOST_EXTRA,
+    Substate,
+    Trial,
+    describe_substates,
+    discover_substates,
+    fit_at,
+    fit_states,
+    read_past,
+)
 
 
 @dataclass(frozen=True)

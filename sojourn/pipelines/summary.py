@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sojourn.pages.results import Results
-from sojourn.pages.words.velocity import say_standing, say_target
-from sojourn.transitions.velocity.targets import Standing, find_standings
+from sojourn.pages import Results
+from sojourn.pages.words import say_standing, say_target
+from sojourn.transitions.velocity import Standing, find_standings
 
 NO_STATE = "(none yet)"
 """Customers to whom something was sent, and who have not done anything themselves."""

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import instant_us, show_instant
+from sojourn.frames import instant_us, show_instant
 
 COMMAND_TABLES = (
     "predictions", "next_state", "next_time", "segments", "segment_profiles", "segment_choice", "segment_relevance",

@@ -12,18 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.frames.files import read_plain, write_alone
-from sojourn.frames.schemas import INSTANT
-from sojourn.frames.types import Progress
+from sojourn.frames import DAY_US, INSTANT, Progress, read_plain, write_alone
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.customers import Values, value_customers
-from sojourn.predict.value.groups import value_by_group
-from sojourn.predict.value.growth import grow_values
-from sojourn.predict.value.purchases import DAY_US, Purchases, choose_purchases, day_of, find_purchases
-from sojourn.predict.value.revenue import RevenueHoldout
-from sojourn.predict.value.rows import watch_behaviour
-from sojourn.transitions.stays import read_stays
+from sojourn.playbook import Playbook
+from sojourn.predict.value import (
+    Purchases,
+    RevenueHoldout,
+    Values,
+    choose_purchases,
+    day_of,
+    find_purchases,
+    grow_values,
+    value_by_group,
+    value_customers,
+    watch_behaviour,
+)
+from sojourn.transitions import read_stays
 
 _MOST_MOVERS = 5_000  # customers whose transitions are looked at, drawn at random
 

@@ -9,18 +9,23 @@ from pathlib import Path
 from sojourn.errors import PlaybookError, Problem, nearest
 from sojourn.playbook.objects import Playbook
 from sojourn.playbook.reader import KEYS, Reader
-from sojourn.playbook.rules.types import Vocabulary
-from sojourn.playbook.sections.action import (
+from sojourn.playbook.rules import Vocabulary
+from sojourn.playbook.sections import (
     read_activations,
     read_audiences,
     read_consent,
+    read_events,
+    read_features,
+    read_fingerprint,
+    read_model,
+    read_moments,
+    read_outcomes,
     read_segments,
+    read_source,
     read_stability,
+    read_states,
     read_targets,
 )
-from sojourn.playbook.sections.events import read_events, read_source
-from sojourn.playbook.sections.moments import read_moments
-from sojourn.playbook.sections.states import read_features, read_fingerprint, read_model, read_outcomes, read_states
 from sojourn.playbook.yaml import MAX_BYTES, Mapped, Yaml, read_yaml
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sojourn.errors import Problem
-from sojourn.frames.schemas import OTHER
-from sojourn.playbook.rules.nodes import Program, RowRule, Rule
+from sojourn.frames import OTHER
+from sojourn.playbook.rules import Program, RowRule, Rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from sojourn.errors import PlaybookError, Problem, nearest
-from sojourn.playbook.rules.calls import LONGEST_S
-from sojourn.playbook.rules.nodes import UNIT_SECONDS
+from sojourn.playbook.rules import LONGEST_S, UNIT_SECONDS
 from sojourn.playbook.yaml import Listed, Mapped, Scalar, Yaml
 
 T = TypeVar("T")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from sojourn.errors import PlaybookError, Problem
 
 if TYPE_CHECKING:
@@ -79,8 +81,6 @@ def read_yaml(text: str, where: str) -> tuple[Mapped, list[Problem]]:
     >>> read_yaml("a: 1\\nb: [x, y]", "p.yaml")[0].get("b").line
     2
     """
-    import yaml
-
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise PlaybookError(Problem(where, f"the playbook is larger than {MAX_BYTES:,} bytes"))
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same events; the first is compiled
@@ -115,8 +115,6 @@ def _explain(error: Any, text: str, mark: Any) -> str:
 
 def _build(events: Iterator[Any], where: str, problems: list[Problem]) -> Yaml | None:
     """The tree of a stream of parse events: a loop with its own stack, so that no depth can exhaust Python's."""
-    import yaml
-
     root: Yaml | None = None
     n_documents = 0
     stack: list[_Open] = []

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.plugins import find_plugins, load_plugins
+from sojourn.frames import F8, I8, find_plugins, load_plugins
 from sojourn.predict.models import Form
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 Fit = Callable[[F8, I8, int], Form]
 
 KINDS = Path(__file__).parent / "kinds"

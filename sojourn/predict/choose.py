@@ -8,16 +8,14 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
 
 from sojourn.errors import EventsError, Problem
+from sojourn.frames import F8, I8, Bools
 from sojourn.predict.candidates import Candidate, list_candidates
 from sojourn.predict.models import score_rows
 from sojourn.predict.scores import Scores, fit_platt, score_p, to_p
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Folds = Sequence[tuple[I8, I8]]
 
 LEAST_OF_EACH = 20
@@ -67,8 +65,6 @@ class Choice:
 
 def plain_folds(y: I8, seed: int, n_folds: int = N_FOLDS) -> Folds:
     """Five folds, the label spread evenly over them. For tables without time."""
-    from sklearn.model_selection import StratifiedKFold
-
     split = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     return [(train, test) for train, test in split.split(np.zeros((len(y), 1)), y)]
 

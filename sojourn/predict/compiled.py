@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
+from sojourn.fold import kernels
+from sojourn.frames import F8, I8
 from sojourn.predict.models import Additive, Form, Linear, Trees, score_rows
 from sojourn.predict.reasons import Reader
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 Score = Callable[[F8], F8]
 Chance = Callable[[F8, I8], F8]
 Split = Callable[[F8], tuple[F8, float] | None]
@@ -52,13 +51,11 @@ def compile_chance(reader: Reader, longest_us: int | None) -> Chance:
     >>> chance(np.array([0.0, 0.5, 0.0, 0.0]), np.array([[9, 5], [9, 5], [9, -1], [9, 100]])).round(3).tolist()
     [0.5, 0.731, nan, nan]
     """
-    from sojourn.fold.kernels.scores import say_chance
-
     slope, shift = reader.slope, reader.shift
     longest = int(np.iinfo(np.int64).max) if longest_us is None else longest_us
 
     def say(log_odds: F8, when: I8) -> F8:
-        say_chance(slope, shift, when, longest, log_odds)
+        kernels.say_chance(slope, shift, when, longest, log_odds)
         return log_odds
 
     return say
@@ -79,27 +76,23 @@ def compile_split(reader: Reader, where: str = "model") -> Split:
 
 def _compile_tables(model: Additive, n_columns: int, where: str) -> Score:
     """From rows to what each column says, [n, columns]."""
-    from sojourn.fold.kernels.scores import look_up
-
     starts, edges, values = _lay_out(model, n_columns, where)
 
     def tell(x: F8) -> F8:
         parts = np.empty((len(x), n_columns))
-        look_up(x, starts, edges, values, parts)
+        kernels.look_up(x, starts, edges, values, parts)
         return parts
 
     return tell
 
 
 def _compile_sum(model: Additive, columns: I8, where: str) -> Score:
-    from sojourn.fold.kernels.scores import add_tables
-
     starts, edges, values = _lay_out(model, len(columns), where)
     intercept = float(model.intercept[0])
 
     def score(x: F8) -> F8:
         total = np.empty(len(x))
-        add_tables(x, columns, intercept, starts, edges, values, total)
+        kernels.add_tables(x, columns, intercept, starts, edges, values, total)
         return total
 
     return score
@@ -122,8 +115,6 @@ def _lay_out(model: Additive, n_columns: int, where: str) -> tuple[I8, F8, F8]:
 
 
 def _compile_linear(model: Linear, columns: I8, where: str) -> Score:
-    from sojourn.fold.kernels.scores import add_columns
-
     scale = model.scale
     is_log = np.ascontiguousarray(scale.is_log, np.bool_)
     given = (scale.mean, scale.spread, model.weight[:, 0], model.missing[:, 0])
@@ -134,15 +125,13 @@ def _compile_linear(model: Linear, columns: I8, where: str) -> Score:
 
     def score(x: F8) -> F8:
         total = np.empty(len(x))
-        add_columns(x, columns, intercept, is_log, mean, spread, weight, missing, total)
+        kernels.add_columns(x, columns, intercept, is_log, mean, spread, weight, missing, total)
         return total
 
     return score
 
 
 def _compile_trees(model: Trees, columns: I8, where: str) -> Score:
-    from sojourn.fold.kernels.scores import add_trees
-
     n = len(model.feature)
     node = np.arange(n)
     is_inner = model.feature >= 0
@@ -164,7 +153,7 @@ def _compile_trees(model: Trees, columns: I8, where: str) -> Score:
 
     def score(x: F8) -> F8:
         total = np.empty(len(x))
-        add_trees(x, *parts, model.is_mean, _LEAST_P, intercept, total)
+        kernels.add_trees(x, *parts, model.is_mean, _LEAST_P, intercept, total)
         return total
 
     return score

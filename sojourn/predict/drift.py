@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from scipy.stats import chi2
 
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
 
 MATTERS = 0.1
 """An index below this is no drift, however sure it is: the usual rule of the credit industry."""
@@ -143,8 +143,6 @@ def stability_index(before: F8, after: F8, *, chance: float = 0.05) -> Index:
     >>> round(index.psi, 4), round(index.limit, 4)
     (0.5498, 0.1198)
     """
-    from scipy.stats import chi2
-
     n, m = before.sum(), after.sum()
     used = (before > 0) | (after > 0)
     p = np.maximum(before[used], 0.5) / n

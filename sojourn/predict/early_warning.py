@@ -13,19 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.kinds.logistic import fit_logistic
-from sojourn.predict.learning import DAY_US, LearningTable, find_outcome, make_learning_table
+from sojourn.frames import DAY_US, F8, I8, Bools, instant_us
+from sojourn.playbook import Playbook
+from sojourn.predict.kinds import fit_logistic
+from sojourn.predict.learning import LearningTable, find_outcome, make_learning_table
 from sojourn.predict.models import score_rows
-from sojourn.states.model import StateModel
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from sojourn.states import StateModel
 
 _FALSE_ALARMS = 0.1
 _BACK = 4  # weeks over which a signal may decline

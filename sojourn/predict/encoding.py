@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem, nearest
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
 
 _MOST_LEVELS = 30
 _NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sojourn.predict.kinds.additive import fit_additive
+from sojourn.frames import F8
+from sojourn.predict.kinds import fit_additive
 from sojourn.predict.models import score_rows, split_score
-
-F8 = NDArray[np.float64]
 
 LEAST = 10
 K_MAX = 10
@@ -70,8 +70,6 @@ class AdditiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> F8:
         """Probabilities [rows, classes], in the order of ``classes_``."""
-        from scipy.special import expit, softmax
-
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.column_stack([expit(-scores), expit(scores)])

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.frames.types import F8
-from sojourn.playbook.objects import Outcome, Playbook
-from sojourn.predict.learning import DAY_US, count_habits, tell_outcome
+from sojourn.frames import DAY_US, F8
+from sojourn.playbook import Outcome, Playbook
+from sojourn.predict.learning import count_habits, tell_outcome
 from sojourn.predict.scores import area_under_curve
-from sojourn.states.hmm.model import Model
-from sojourn.states.published import posterior_now
-from sojourn.states.rows import Rows, restart_rows
-from sojourn.transitions.logistic import fit_logistic
+from sojourn.states import Rows, posterior_now, restart_rows
+from sojourn.states.hmm import Model
+from sojourn.transitions import fit_logistic
 
 _LEAST_OF_EACH = 20  # customers with and without the outcome, in training and in test
 _N_BOOTSTRAP = 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,28 +10,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError
-from sojourn.fold.batch import make_batch
-from sojourn.fold.layout import build_layout
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Outcome, Playbook
+from sojourn.fold import build_layout, make_batch
+from sojourn.frames import F8, I8, Bools, Progress, instant_us
+from sojourn.playbook import Outcome, Playbook
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.choose import Folds, Tried, judge, time_folds
 from sojourn.predict.encoding import Encoding
-from sojourn.predict.kinds.logistic import fit_logistic
+from sojourn.predict.kinds import fit_logistic
 from sojourn.predict.leaks import find_future_knowledge
-from sojourn.predict.learning import LearningTable, find_outcome, horizon_of, make_learning_table, read_features_at
+from sojourn.predict.learning import (
+    LearningTable,
+    add_posteriors,
+    find_outcome,
+    horizon_of,
+    make_learning_table,
+    read_features_at,
+)
 from sojourn.predict.models import score_rows
 from sojourn.predict.outcome import Prediction, learn_outcome
-from sojourn.states.model import StateModel, draft_state_model
-from sojourn.states.published import Thresholds
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
+from sojourn.states import StateModel, Thresholds, draft_state_model, fit_until, read_labels
 
 MOST_CUSTOMERS = 20_000  # that are learned from; everybody is predicted
 _FIT_EVENTS = 200_000
@@ -99,8 +98,6 @@ def fit_states_until(
     events: pa.Table, book: Playbook, until: datetime, rng: np.random.Generator, *, n_threads: int = 1
 ) -> StateModel:
     """The state model of what had happened by an instant, so that judging on later time is honest."""
-    from sojourn.states.fit_until import fit_until, read_labels
-
     known = events.filter(pc.less_equal(events["event_at"], pa.scalar(until, events["event_at"].type)))
     layout, end = build_layout(book), instant_us(until)
     batch, labels = make_batch(known, layout), read_labels(book, known)
@@ -293,6 +290,4 @@ def _predict_now(
 
 def input_table(events: pa.Table, book: Playbook, at: datetime, states: StateModel, *, n_threads: int = 1) -> pa.Table:
     """All inputs of every known customer at an instant: features, habits and the posterior of the states."""
-    from sojourn.predict.learning import add_posteriors
-
     return add_posteriors(read_features_at(events, book, [at], n_threads=n_threads), events, book, states, n_threads)

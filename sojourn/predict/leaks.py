@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.compute as pc
+from sklearn.ensemble import HistGradientBoostingClassifier
 
+from sojourn.frames import F8, I8, Bools
 from sojourn.predict.encoding import Encoding
-from sojourn.predict.kinds.additive import cut_column
+from sojourn.predict.kinds import cut_column
 from sojourn.predict.models import find_bins
 from sojourn.predict.scores import area_under_curve
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _ALONE = 0.75  # area of one column alone under which no column is suspected for what it explains
 _MARGIN = 0.02  # and how much better it must be than all others together
@@ -107,8 +105,6 @@ def _thin(edges: F8, most: int = 20) -> F8:
 
 def _fit_rest(x: F8, y: Bools, fold: I8, seed: int) -> F8:
     """Held-out scores of a quick model on the other columns."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     said = np.zeros(len(x))
     for k in range(_N_FOLDS):
         model = HistGradientBoostingClassifier(
@@ -180,8 +176,6 @@ def find_later_instants(table: pa.Table, at: str = "at") -> tuple[Leak, ...]:
     >>> [leak.column for leak in find_later_instants(rows)]
     ['refund_at']
     """
-    import pyarrow.compute as pc
-
     found = []
     for field in table.schema:
         if field.name in {at, "from_at", "until_at"} or not pa.types.is_timestamp(field.type):

@@ -20,20 +20,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, PlaybookError, Problem, nearest
-from sojourn.fold.batch import Batch, fold_events, make_batch, read_features, slice_events
-from sojourn.fold.layout import Layout, build_layout
-from sojourn.frames.instants import instant_us, show_instant
-from sojourn.frames.schemas import INSTANT
-from sojourn.playbook.objects import Outcome, Playbook
+from sojourn.fold import Batch, Layout, Observe, build_layout, fold_events, make_batch, read_features, slice_events
+from sojourn.frames import DAY_US, F8, I8, INSTANT, Bools, instant_us, show_instant
+from sojourn.playbook import Outcome, Playbook
+from sojourn.states import LABELS, RAW, arrange_rows, infer_states, label_symbols, restart_rows
 
 if TYPE_CHECKING:
-    from sojourn.states.model import StateModel
+    from sojourn.states import StateModel
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
-DAY_US = 86_400_000_000
 WINDOWS_DAYS = (7, 28, 90)
 HABITS = ("recency_days", "tenure_days", "n_events", *(f"n_events_{days}d" for days in WINDOWS_DAYS))
 """What any analyst would begin with; all of a customer's own events, touches not counted."""
@@ -278,11 +273,6 @@ def _posteriors(
     """The filtered posterior [customers, S] at each instant."""
     if states is None:
         return
-    from sojourn.fold.batch import Observe
-    from sojourn.states.channels import label_symbols
-    from sojourn.states.prior import LABELS
-    from sojourn.states.published import RAW, infer_states
-    from sojourn.states.rows import arrange_rows, restart_rows
 
     model = states.model
     symbols = fold_events(layout, batch, observe=Observe(states.cuts), n_threads=n_threads).symbols

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8, I8, instant_us
+from sojourn.playbook import Playbook
 from sojourn.predict.from_events import Cuts
-from sojourn.predict.kinds.logistic import fit_logistic
+from sojourn.predict.kinds import fit_logistic
 from sojourn.predict.learning import add_posteriors, read_features_at, table_matrix
 from sojourn.predict.models import Linear, score_rows
-from sojourn.states.model import StateModel
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.states import StateModel
 
 _LEAST_P = 1e-6
 _LEAST_STATE_P = 1e-3
@@ -85,8 +84,6 @@ def predict_next_state(
 
 def _known(events: pa.Table, book: Playbook, cuts: Cuts, states: StateModel) -> pa.Table:
     """Inputs at all instants, with the number of the likeliest state a horizon later as ``label``."""
-    from datetime import timedelta
-
     ahead = timedelta(seconds=cuts.horizon_s + cuts.gap_s)
     known = add_posteriors(read_features_at(events, book, cuts.instants), events, book, states, 1)
     later = known.select(["customer_id", "at"])
@@ -125,8 +122,6 @@ def _softmax(x: F8, y: I8, a: I8, b: I8, n: int) -> F8:
 
 def _spread(model: Linear, x: F8, classes: I8, n: int) -> F8:
     """Probabilities of all classes; those never seen keep the least there is."""
-    from scipy.special import softmax
-
     said = score_rows(model, x)
     if said.shape[1] == 1:
         said = np.hstack([np.zeros_like(said), said])

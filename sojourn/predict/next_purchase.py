@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.special import expit
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8, I8, instant_us
+from sojourn.playbook import Playbook
 from sojourn.predict.from_events import Cuts
-from sojourn.predict.kinds.logistic import fit_logistic
+from sojourn.predict.kinds import fit_logistic
 from sojourn.predict.learning import add_posteriors, read_features_at, table_matrix
 from sojourn.predict.models import Linear, score_rows
-from sojourn.predict.next import _LEAST_P, F8, I8, _draw_half
-from sojourn.states.model import StateModel
+from sojourn.predict.next import _LEAST_P, _draw_half
+from sojourn.states import StateModel
 
 _QUANTILES = (0.25, 0.5, 0.75)
 _BINS = 12
@@ -82,8 +84,6 @@ def predict_next_time(
 
 def _time_bins(known: pa.Table, events: pa.Table, event: str, horizon_s: float) -> I8:
     """The twelfth of the horizon in which the event first came after each row's instant; 12 where it did not."""
-    import pyarrow.compute as pc
-
     chosen = events.filter(pc.equal(events["event_class"].cast(pa.string()), event)).select(["customer_id", "event_at"])
     names = known["customer_id"].combine_chunks().dictionary_encode()
     who = pc.index_in(chosen["customer_id"], names.dictionary).fill_null(-1).to_numpy()
@@ -115,8 +115,6 @@ def _marks(step: I8) -> F8:
 
 def _chances(model: Linear, x: F8) -> F8:
     """The chance of each bin [rows, 12], then of none of them."""
-    from scipy.special import expit
-
     hazard = np.column_stack(
         [expit(score_rows(model, np.hstack([_marks(np.full(len(x), k)), x]))[:, 0]) for k in range(_BINS)]
     )

@@ -11,18 +11,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from sojourn.frames import F8, Bools, Progress
 from sojourn.predict.choose import Choice, Folds, compare_candidates, plain_folds, price_of_reading
 from sojourn.predict.encoding import Encoding, learn_encoding, read_label
 from sojourn.predict.leaks import Leak, find_leaks
 from sojourn.predict.models import model_from_json, model_to_json
 from sojourn.predict.reasons import Reader, read_model, reasons_of, weigh_columns
 from sojourn.predict.scores import Threshold, fit_platt, set_threshold, tabulate_gains, to_p, trace_curve
-
-F8 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from sojourn.frames.schemas import REASONS
+from sojourn.frames import F8, REASONS
 from sojourn.predict.encoding import Encoding
 from sojourn.predict.models import Form, Trees, score_rows, split_score
-
-F8 = NDArray[np.float64]
 
 N_REASONS = 5
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-F8 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from sojourn.frames import F8, Bools
 
 _LEAST_P = 1e-6
 _LEAST_GROUP = 30  # customers of a group; of fewer a rate says little
@@ -167,8 +167,6 @@ def decide(
 
 def join_protected(customers: pa.Array, protected: pa.Table) -> dict[str, NDArray[Any]]:
     """Per attribute of a table with ``customer_id`` the value of each of these customers, None where it has none."""
-    import pyarrow.compute as pc
-
     row = pc.index_in(customers, protected["customer_id"].combine_chunks())
     return {
         name: np.array(protected[name].combine_chunks().take(row).to_pylist(), object)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import skew
 
+from sojourn.frames import F8
 from sojourn.predict.models import Scale
 
-F8 = NDArray[np.float64]
 _SKEWED = 2.0  # |skewness| from which a column is put on a signed log scale
 
 
 def learn_scale(x: F8) -> Scale:
     """Mean and spread of each column, skewed ones on a signed log scale. A column without any value is left alone."""
-    from scipy.stats import skew
-
     is_log = np.zeros(x.shape[1], bool)
     mean, spread = np.zeros(x.shape[1]), np.ones(x.shape[1])
     for c in range(x.shape[1]):

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import rankdata
 
-F8 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from sojourn.frames import F8, Bools
 
 _LEAST_P = 1e-6
 
@@ -62,8 +64,6 @@ def measure_calibration(p: F8, happened: Bools, n_groups: int = 10) -> float:
 
 def to_p(log_odds: F8) -> F8:
     """Probabilities of log-odds, without overflow."""
-    from scipy.special import expit
-
     return np.asarray(expit(log_odds))
 
 
@@ -75,8 +75,6 @@ def fit_platt(log_odds: F8, happened: Bools) -> tuple[float, float]:
 
     Source: Platt 1999, Probabilistic outputs for support vector machines (targets as in its section 2.2).
     """
-    from scipy.optimize import minimize
-
     n_yes = int(happened.sum())
     n_no = len(happened) - n_yes
     target = np.where(happened, (n_yes + 1) / (n_yes + 2), 1 / (n_no + 2))
@@ -198,8 +196,6 @@ def area_under_curve(score: F8, happened: NDArray[np.bool_]) -> float:
 
     Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747.
     """
-    from scipy.stats import rankdata
-
     n_yes = int(happened.sum())
     n_no = len(happened) - n_yes
     return float((rankdata(score)[happened].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no))

@@ -6,6 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.optimize import brentq
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_effectsize
+
 POWER, ALPHA = 0.8, 0.05
 _MOST_WEEKS = 52.0
 
@@ -54,9 +58,6 @@ def count_needed(base_p: float, target_p: float, holdout_p: float) -> int:
     >>> count_needed(0.5, 0.6, 0.5)
     775
     """
-    from statsmodels.stats.power import NormalIndPower
-    from statsmodels.stats.proportion import proportion_effectsize
-
     size = abs(proportion_effectsize(target_p, base_p))
     ratio = holdout_p / (1 - holdout_p)
     treated: Any = NormalIndPower().solve_power(effect_size=size, alpha=ALPHA, power=POWER, ratio=ratio)
@@ -69,8 +70,6 @@ def find_detectable(base_p: float, sign: float, holdout_p: float, n: float) -> f
     >>> round(find_detectable(0.5, 1.0, 0.5, 775), 3)
     0.2
     """
-    from scipy.optimize import brentq
-
     most = (0.999 - base_p) / base_p if sign > 0 else 0.999
     if n < 4 or count_needed(base_p, base_p * (1 + sign * most), holdout_p) > n:
         return None

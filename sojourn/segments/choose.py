@@ -7,13 +7,14 @@ many the density needs, and stability (Hennig 2007, 10.1016/j.csda.2006.11.025) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_samples
 
+from sojourn.frames import F8, I8, Progress
 from sojourn.segments.cluster import (
     COUNTED,
     GMM,
@@ -27,10 +28,6 @@ from sojourn.segments.cluster import (
     fit_mixture,
     grow_tree,
 )
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
 
 SAMPLE = 3_000
 N_DRAWS = 12
@@ -96,8 +93,6 @@ class _Measures:
     """Every criterion for every number of groups, on all customers and on each draw of them."""
 
     def __init__(self, points: F8, method: str, seed: int, draws: list[I8]) -> None:
-        from sklearn.metrics import pairwise_distances
-
         self.points, self.method, self.seed, self.draws = points, method, seed, draws
         self.counts = np.stack([np.ones(len(points)), *(np.bincount(one, minlength=len(points)) for one in draws)])
         self.few = np.sort(np.random.default_rng(seed).permutation(len(points))[:_SILHOUETTES])
@@ -133,8 +128,6 @@ class _Measures:
         self.bic.append(-2 * (self.counts @ fit.score_samples(self.points)) + n_free * np.log(len(self.points)))
 
     def _add_silhouette(self, group: I8) -> None:
-        from sklearn.metrics import silhouette_samples
-
         own = group[self.few]
         if len(np.unique(own)) < 2:
             self.silhouette.append(np.full(len(self.counts), -1.0))
@@ -145,8 +138,6 @@ class _Measures:
 
     def _repeat(self, group: I8, clusters: Clusters, k: int) -> F8:
         """How alike the groups are that redrawn customers give: adjusted Rand index over all customers."""
-        from sklearn.metrics import adjusted_rand_score
-
         found = [1.0]
         for i, rows in enumerate(self.draws):
             again = self._refit(self.points[rows], k, clusters, i + 1)

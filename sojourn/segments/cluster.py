@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial import cKDTree
+from sklearn.cluster import HDBSCAN as Hdbscan
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.mixture import GaussianMixture
 
 from sojourn.errors import EventsError, Problem, nearest
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
 
 KMEANS, MINI_BATCH, GMM, WARD, HDBSCAN, DBSCAN = "kmeans", "minibatch", "gmm", "ward", "hdbscan", "dbscan"
 METHODS = (KMEANS, MINI_BATCH, GMM, WARD, HDBSCAN, DBSCAN)
@@ -128,8 +131,6 @@ def cluster(
 def _cluster_by_means(
     points: NDArray[np.floating], method: str, k: int, seed: int, n_starts: int, start: F8 | None
 ) -> Clusters:
-    from sklearn.cluster import KMeans, MiniBatchKMeans
-
     kind = KMeans if method == KMEANS else MiniBatchKMeans
     more = {} if method == KMEANS else {"batch_size": 4_096}
     begin = {"init": start.astype(points.dtype), "n_init": 1} if start is not None else {"n_init": n_starts}
@@ -153,8 +154,6 @@ def fit_mixture(points: F8, k: int, centres: F8, *, seed: int, shape: str | None
     With full or with diagonal covariances, whichever has the lower BIC; full ones only where there are five points
     per number.
     """
-    from sklearn.mixture import GaussianMixture
-
     d = points.shape[1]
     found = []
     for kind, n_shape in ((DIAGONAL, d), (FULL, d * (d + 1) / 2)):
@@ -176,8 +175,6 @@ def _cluster_by_tree(points: NDArray[np.floating], k: int, seed: int) -> Cluster
 
 def grow_tree(points: F8) -> F8:
     """The merges of Ward's tree (1963, 10.1080/01621459.1963.10500845), as SciPy's linkage has them."""
-    from scipy.cluster.hierarchy import linkage
-
     return np.asarray(linkage(points, "ward"))
 
 
@@ -210,8 +207,6 @@ def cut_merges(merges: F8, k: int) -> I8:
 
 
 def _cluster_by_density(points: NDArray[np.floating], method: str, seed: int) -> Clusters:
-    from sklearn.cluster import HDBSCAN as Hdbscan
-
     few = draw(points, MOST_DENSITY, seed).astype(float)
     near = np.ascontiguousarray(few[:, :_DENSITY_DIRECTIONS])
     least = max(10, round(0.02 * len(few)))
@@ -232,8 +227,6 @@ def _cluster_by_density(points: NDArray[np.floating], method: str, seed: int) ->
 
 
 def _core_distances(points: F8) -> F8:
-    from scipy.spatial import cKDTree
-
     return np.asarray(cKDTree(points).query(points, k=min(_NEAR + 1, len(points)))[0][:, -1])
 
 
@@ -246,8 +239,6 @@ def _find_knee(distance: F8) -> float:
 
 
 def _assign_by_density(points: F8, anchors: F8, group: I8, reach: float) -> tuple[I8, F8]:
-    from scipy.spatial import cKDTree
-
     n = min(_NEAR, len(anchors))
     distance, near = cKDTree(anchors).query(points[:, : anchors.shape[1]], k=n)
     found = group[near.reshape(len(points), n)]

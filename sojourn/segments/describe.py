@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
 
-from sojourn.segments.prepare import FLAG, LEVEL, LOG, MISSING, NUMBER, Preparation, read_numbers
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
+from sojourn.segments.prepare import FLAG, LEVEL, LOG, MISSING, NUMBER, Preparation, learn_preparation, read_numbers
 
 _NAMED_BY = 2
 _MARK, _STRONG = 0.5, 1.2  # Cohen 1988: 0.5 is a middling difference
@@ -52,8 +52,6 @@ def describe_segments(
     Medians and means are in the input's own unit; ``difference`` is between the means of the prepared values, in
     standard deviations within, with its 95 % interval. ``extra``: further columns to describe that were no inputs.
     """
-    from sojourn.segments.prepare import learn_preparation
-
     names = [name for name in extra if name in table.column_names]
     rest = learn_preparation(table, names, seed=seed).inputs if names else ()
     both = Preparation((*preparation.inputs, *rest), ())
@@ -127,9 +125,6 @@ def _say_mark(name: str, difference: float) -> str:
 
 def find_rules(table: pa.Table, preparation: Preparation, group: I8, k: int, *, seed: int = 0) -> Rules:
     """The rules of a tree of at most three questions on the inputs as they are, cross-validated in five folds."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.tree import DecisionTreeClassifier
-
     rows = np.flatnonzero(group >= 0)
     if len(rows) > _SAMPLE:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _SAMPLE, replace=False))

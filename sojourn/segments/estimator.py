@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sojourn.errors import SojournError
-from sojourn.predict.estimators import F8, K_MAX, LEAST, draw_seed
+from sojourn.frames import F8
+from sojourn.predict import K_MAX, LEAST, draw_seed
 from sojourn.segments.choose import choose_number
 from sojourn.segments.cluster import COUNTED
 from sojourn.segments.find import fit_clusters

@@ -13,15 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sojourn.errors import EventsError, PlaybookError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.learning import HABITS, read_features_at
-from sojourn.predict.value.purchases import choose_purchases
+from sojourn.frames import F8, instant_us
+from sojourn.playbook import Playbook
+from sojourn.predict import HABITS, read_features_at
+from sojourn.predict.value import choose_purchases
+from sojourn.segments.prepare import read_numbers
 from sojourn.segments.relevance import count_outcomes
 
-F8 = NDArray[np.float64]
 _FOLDS = 5
 _LEAST = 100
 
@@ -103,14 +104,11 @@ def _read_outcome(outcomes: pa.Table, outcome: str) -> tuple[F8, str]:
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> F8:
-    from sojourn.segments.prepare import read_numbers
-
     return np.stack([read_numbers(table[name]) for name in names], axis=1)
 
 
 def _expect(inputs: F8, values: F8, has: NDArray[np.bool_], target: F8, *, is_same: bool, seed: int) -> F8:
     """Additive boosting: each input's part can be read by itself, and it ranks as well as any here."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
 
     def expect(rows: NDArray[np.bool_], of: F8) -> F8:
         is_known = ~np.isnan(inputs[rows]).all(axis=0)  # a feature that nobody has yet cannot be learned from

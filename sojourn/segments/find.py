@@ -6,7 +6,7 @@ the choices made here, their sources and what they cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
+from sojourn.frames import F8, I8, Progress
 from sojourn.segments.choose import Choice, choose_method, choose_number
 from sojourn.segments.cluster import (
     COUNTED,
@@ -34,10 +35,6 @@ from sojourn.segments.match import Match, match_segments
 from sojourn.segments.prepare import learn_preparation
 from sojourn.segments.space import Placed, Space, learn_space, place_in_space
 from sojourn.segments.tree import Tree, find_tree
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
 
 AUTO = "auto"
 COMPARED = (KMEANS, GMM, WARD)

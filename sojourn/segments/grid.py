@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sojourn.errors import EventsError
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.purchases import Purchases, day_of, find_purchases, trace_histories
+from sojourn.playbook import Playbook
+from sojourn.predict.value import Purchases, day_of, find_purchases, trace_histories
 from sojourn.segments.features import read_meaning
 from sojourn.segments.hybrid import cross_states
 from sojourn.segments.lifecycle import STAGES, read_rhythm, stage_customers

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
+from sojourn.frames import instant_us
 
 NEW = "new"
 """Where customers come from who were not there yet."""

@@ -13,16 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.purchases import Purchases
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import DAY_S, F8, I8
+from sojourn.playbook import Playbook
+from sojourn.predict.value import Purchases
 
 NEW, ACTIVATED, LOYAL, AT_RISK, LOST, WON_BACK = "new", "activated", "loyal", "at risk", "lost", "won back"
 STAGES = (NEW, ACTIVATED, LOYAL, AT_RISK, LOST, WON_BACK)
-
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def read_rhythm(book: Playbook) -> Rhythm:
     90.0
     """  # noqa: E501
     silences = [one.silence_s for one in book.outcomes if one.silence_s is not None]
-    return Rhythm(lost_days=min(silences) / _DAY_S if silences else None)
+    return Rhythm(lost_days=min(silences) / DAY_S if silences else None)
 
 
 def stage_customers(purchases: Purchases, day: int, rhythm: Rhythm | None = None) -> pa.Table:

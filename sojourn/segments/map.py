@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from sklearn.manifold import TSNE
 
+from sojourn.frames import F8, I8
 from sojourn.segments.space import Placed
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
 _SAMPLE = 1_000
 _NEAR = 5
@@ -35,8 +35,6 @@ class Map:
 
 def learn_map(references: Placed, *, seed: int = 0) -> Map:
     """The map of the references of a space, themselves placed in it; t-SNE is fitted on at most 1,000 of them."""
-    from scipy.spatial import cKDTree
-    from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     points = references.coordinates.astype(float)

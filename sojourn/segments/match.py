@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
 
 LEAST_SHARED = 30
 _LEAST_OVERLAP = 0.2
@@ -61,8 +62,6 @@ def match_segments(
 
 
 def _assign(shared: F8, labels: NDArray[np.int64], highest: int) -> Match:
-    from scipy.optimize import linear_sum_assignment
-
     either = shared.sum(axis=1)[:, None] + shared.sum(axis=0) - shared
     overlap = shared / np.maximum(either, 1)
     rows, columns = linear_sum_assignment(-overlap)

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from sojourn.errors import EventsError, Problem, nearest
+from sojourn.frames import F8
 
-F8 = NDArray[np.float64]
 F4 = NDArray[np.float32]
 
 NUMBER, LOG, FLAG, LEVEL, MISSING, LEFT_OUT = "number", "signed log", "flag", "level", "missing", "left out"
@@ -220,8 +221,6 @@ def _learn_levels(name: str, column: Any) -> list[Input]:
 
 def _find_same(used: Sequence[Input], table: pa.Table) -> dict[Input, Input]:
     """Inputs that say what an earlier one says already, as ranks; they would count twice."""
-    from scipy.stats import rankdata
-
     numbers = [one for one in used if one.kind in (NUMBER, LOG)]
     if len(numbers) < 2 or table.num_rows < 20:
         return {}

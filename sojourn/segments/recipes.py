@@ -13,11 +13,11 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem, SojournError, nearest
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.purchases import day_of, find_purchases, trace_histories
+from sojourn.frames import I8
+from sojourn.playbook import Playbook
+from sojourn.predict.value import day_of, find_purchases, trace_histories, value_customers
 from sojourn.segments.features import (
     cut_events,
     days_before,
@@ -29,8 +29,6 @@ from sojourn.segments.features import (
 )
 from sojourn.segments.lifecycle import STAGES, list_rules, read_rhythm, stage_customers
 from sojourn.segments.rfm import score_rfm
-
-I8 = NDArray[np.int64]
 
 BEHAVIOURAL, DEMOGRAPHIC, PREDICTIVE, LIFECYCLE, VALUE = (
     "behavioural", "demographic", "predictive", "lifecycle", "value",
@@ -151,8 +149,6 @@ def _make_lifecycle(table: pa.Table, events: pa.Table, book: Playbook, at: datet
 
 def _make_value(table: pa.Table, events: pa.Table, book: Playbook, at: datetime, days: int, seed: int) -> Recipe:
     """Recency, frequency and money with their scores, then what models of value learn from the same purchases."""
-    from sojourn.predict.value.customers import value_customers
-
     meaning = read_meaning(book)
     purchases = find_purchases(cut_events(events, at), meaning.purchases, meaning.measure)
     scored = score_rfm(trace_histories(purchases, day_of(at)))

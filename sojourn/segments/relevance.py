@@ -15,22 +15,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError
-from sojourn.frames.instants import instant_us
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import DAY_US, F8, I8, instant_us
+from sojourn.segments.cluster import KMEANS, cluster, count_kinds
 
 SEGMENTS, RANDOM = "segments", "random"
 REVENUE, LOGGED = "revenue", "revenue, logged"
 MOST_PAYING = 20
 """So many segments are tried at most; RFM scores, added up, make 13 groups."""
-_DAY_US = 86_400_000_000
 _FOLDS = 5
 _REPEATS = 4
 _RANDOMS = 20
 _DRAWS = 200
 _LEAST = 100
-_ANSWERED_WITHIN = 3 * _DAY_US
+_ANSWERED_WITHIN = 3 * DAY_US
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def count_outcomes(
     events do not have are left out.
     """
     start = instant_us(at)  # type: ignore[arg-type]
-    window = Window(start, start + round(days * _DAY_US))
+    window = Window(start, start + round(days * DAY_US))
     when = events["event_at"].cast(pa.int64()).to_numpy()
     rows = np.flatnonzero((when > window.at) & (when <= window.until))
     later = events.take(pa.array(rows))
@@ -233,8 +230,6 @@ def choose_by_relevance(
     groups of their own, where silhouette and the like have nothing to find. Raises EventsError where no outcome tells
     100 customers apart.
     """
-    from sojourn.segments.cluster import KMEANS, cluster, count_kinds
-
     rng = np.random.default_rng(seed)
     skipped = {"customer_id", REVENUE} if LOGGED in outcomes.column_names else {"customer_id"}
     kept = [name for name in outcomes.column_names if name not in skipped]

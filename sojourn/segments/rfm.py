@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from scipy.stats import rankdata
 
-from sojourn.predict.value.purchases import Histories
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
+from sojourn.predict.value import Histories
 
 QUINTILES = 5
 OTHERS = "others"
@@ -41,8 +39,6 @@ def score_quintiles(values: F8) -> I8:
     >>> score_quintiles(np.array([1.0, 1.0, 1.0, 2.0, 9.0])).tolist()
     [2, 2, 2, 4, 5]
     """
-    from scipy.stats import rankdata
-
     middle = (rankdata(values) - 0.5) / max(len(values), 1)
     return np.asarray(np.clip(np.floor(middle * QUINTILES).astype(np.int64) + 1, 1, QUINTILES))
 

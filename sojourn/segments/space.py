@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from sojourn.segments.prepare import F4, F8, Preparation
-
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
+from sojourn.segments.prepare import F4, Preparation
 
 _KEPT = 0.9  # share of the variance that the directions keep
 _MOST_DIRECTIONS = 20
@@ -104,8 +104,6 @@ def _locate(space: Space, table: pa.Table) -> tuple[F8, F8]:
 
 def _find_near(references: F8, place: F8) -> tuple[F8, I8]:
     """Distances to the ten nearest references and which they are; a reference is no neighbour of itself."""
-    from scipy.spatial import cKDTree
-
     n = min(_NEIGHBOURS, max(len(references) - 1, 1))
     distance, near = cKDTree(references).query(place, k=n + 1 if len(references) > n else n)
     distance, near = np.atleast_2d(distance.reshape(len(place), -1)), np.atleast_2d(near.reshape(len(place), -1))

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, SojournError
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.purchases import day_of, find_purchases, trace_histories
+from sojourn.frames import I8, Progress
+from sojourn.playbook import Playbook
+from sojourn.predict.value import day_of, find_purchases, trace_histories
 from sojourn.segments.cluster import KMEANS, MINI_BATCH
 from sojourn.segments.features import (
     cut_events,
@@ -28,16 +28,13 @@ from sojourn.segments.features import (
     outcomes_after,
     read_meaning,
 )
-from sojourn.segments.find import AUTO, Before, Segments, segment_by_rule, segment_customers
+from sojourn.segments.find import AUTO, Before, Segments, fit_clusters, segment_by_rule, segment_customers
 from sojourn.segments.prepare import learn_preparation
 from sojourn.segments.recipes import BY_RELEVANCE, PREDICTIVE, Recipe, join_columns, make_recipe
 from sojourn.segments.relevance import SEGMENTS, choose_by_relevance, measure_relevance
 from sojourn.segments.rfm import score_rfm
 from sojourn.segments.space import learn_space, place_in_space
-from sojourn.trust.fairness import audit_segments
-
-I8 = NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
+from sojourn.trust import audit_segments
 
 RFM_CELLS, RFM_TOTAL, RFM_SEGMENTS = "RFM quintiles, 125 cells", "RFM quintiles, added up", "RFM segments"
 _LEAST_CUSTOMERS = 200
@@ -210,8 +207,6 @@ def _look_back(
 
 def find_groups(made: Recipe, book: Playbook, method: str, k: int, seed: int) -> I8:
     """The groups alone, from 0, without names and maps; -1 for none."""
-    from sojourn.segments.find import fit_clusters
-
     preparation = learn_preparation(made.table, made.inputs, protected=book.protected, seed=seed)
     space = learn_space(made.table, preparation, rng=np.random.default_rng(seed))
     placed = place_in_space(space, made.table)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.frames import F8, I8
 from sojourn.segments.cluster import N_TWIGS, Clusters, cut_merges, cut_tree, draw, grow_tree
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
 LEVELS = (3, 6, 12)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import secrets
@@ -11,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import now_us
-from sojourn.live.store.rows import Key
+from sojourn.frames import now_us
+from sojourn.live.store import Key
 
 SCOPES = ("write", "read", "admin")
 SHORTEST_TEXT = 5
@@ -137,9 +139,6 @@ def read_basic(header: str) -> str:
     >>> read_basic("Basic d2tfcHk6"), read_basic("Bearer abc"), read_basic("nonsense")
     ('wk_py', 'abc', '')
     """
-    import base64
-    import binascii
-
     kind, _, rest = header.partition(" ")
     if kind.lower() == "bearer":
         return rest.strip()

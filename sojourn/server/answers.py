@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sojourn.errors import Problem, SojournError, StoreError
-from sojourn.live.engine.service import Overloaded
+from sojourn.live.engine import Overloaded
 
 LOG = logging.getLogger("sojourn.server")
 CODES = {

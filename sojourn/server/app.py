@@ -17,17 +17,25 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.errors import Problem, SojournError
-from sojourn.live.engine.service import Service
-from sojourn.live.settings import Settings
-from sojourn.live.store.store import Store
+from sojourn.live import Settings
+from sojourn.live.engine import Service
+from sojourn.live.store import Store
 from sojourn.server.access import Access
 from sojourn.server.answers import EXPLAINED, answer, explain
-from sojourn.server.api.docs_page import render_docs
-from sojourn.server.api.openapi import describe_api
-from sojourn.server.api.routes import CUSTOMERS, Parts, is_of_a_customer, make_customer_reader, make_router, need
-from sojourn.server.api.stream import STREAM_PATH, Streams
+from sojourn.server.api import (
+    CUSTOMERS,
+    STREAM_PATH,
+    Parts,
+    Streams,
+    describe_api,
+    is_of_a_customer,
+    make_customer_reader,
+    make_router,
+    need,
+    render_docs,
+)
 from sojourn.server.connections import GuardedProtocol, cut_late
-from sojourn.server.ingest.calls import PATHS, make_routes, make_taker
+from sojourn.server.ingest import PATHS, make_routes, make_taker
 from sojourn.server.metrics import Metrics
 
 LOG = logging.getLogger("sojourn.server")

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from sojourn.act.changes import CHANGE_KINDS
+from sojourn.act import CHANGE_KINDS
 from sojourn.errors import StoreError
 
 EVENTS = ("received", "accepted", "duplicate", "quarantined", "late", "refolded")

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError, nearest
+from sojourn.frames import Progress
 from sojourn.simulation.events import COLUMNS, Codes, draw_events
 from sojourn.simulation.life import draw_lives
 from sojourn.simulation.people import Clock, draw_people
@@ -32,7 +35,6 @@ from sojourn.simulation.world import DAY, EFFECTS, STATES, TOUCHES, Effect, desc
 __all__ = ["EFFECTS", "STATES", "Effect", "Simulation", "simulate", "simulate_to", "true_state_at",
            "write_simulation"]  # fmt: skip
 
-Progress = Callable[[str, int, int], None]
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 BLOCK = 1000  # customers drawn together, from one seed: results do not depend on how blocks are put into chunks
@@ -184,8 +186,6 @@ def true_state_at(truth: pa.Table, customer_ids: Any, instants: Any) -> NDArray[
     >>> [STATES[code] for code in codes] == rows["state"].to_pylist()
     True
     """
-    import pyarrow.compute as pc
-
     owners = truth["customer_id"].combine_chunks().dictionary_encode()
     code = np.asarray(owners.indices)
     from_us, to_us = _as_us(truth["from_at"]), _as_us(truth["to_at"])
@@ -344,8 +344,6 @@ def _write(
     effects: dict[str, Any],
 ) -> dict[str, Path]:
     """The files, each under a temporary name until all are complete."""
-    import pyarrow.parquet as pq
-
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"truth": truth, "customers": customers, "identities": identities}
     names = {name: f"{name}.parquet" for name in ("events", *tables)} | {"effects": "effects.json"}

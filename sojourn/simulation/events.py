@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.frames import Bools
 from sojourn.simulation import world
-from sojourn.simulation.life import Bools, Lives, Stays, spread
+from sojourn.simulation.life import Lives, Stays, spread
 from sojourn.simulation.people import Ints, People, cumulate, pick
 from sojourn.simulation.text import text_codes
 from sojourn.simulation.world import CODE, COMMITMENT, DECISION, Floats

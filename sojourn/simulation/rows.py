@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import INSTANT
 from sojourn.simulation import world
 from sojourn.simulation.events import NO_SENTIMENT, Codes
 from sojourn.simulation.text import all_texts

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.schemas import INSTANT, NAME
+from sojourn.frames import INSTANT, NAME
 from sojourn.simulation import world
 from sojourn.simulation.events import Codes, lost_at
 from sojourn.simulation.life import Lives

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Playbook
-from sojourn.states.hmm.model import MISSING
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
+from sojourn.states.hmm import MISSING
 from sojourn.states.prior import LABELS
-
-F8 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

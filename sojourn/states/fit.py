@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
 from sojourn.states.channels import ChannelPlan, label_kinds
 from sojourn.states.held_out import compare_models, predict_classes
-from sojourn.states.hmm.model import (
+from sojourn.states.hmm import (
     MISSING,
     Fitted,
     Model,
@@ -25,8 +26,6 @@ from sojourn.states.hmm.model import (
 )
 from sojourn.states.prior import Alignment, align_states, draft_model, draft_prior
 from sojourn.states.rows import decode_paths, take_customers
-
-F8 = NDArray[np.float64]
 
 _ROUGH_ITER = 12
 _ROUGH_EVENTS = 60_000

@@ -7,10 +7,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.states.hmm.model import Model, Sequences, emission_table, fit_em, normalise, step_matrices
-from sojourn.states.hmm.textbook import flat_prior, textbook_model
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
+from sojourn.states import hmm
+from sojourn.states.hmm import (
+    Model,
+    Sequences,
+    emission_table,
+    fit_em,
+    flat_prior,
+    normalise,
+    step_matrices,
+    textbook_model,
+)
 
 
 def predict_classes(model: Model, data: Sequences, *, with_silence: bool = False) -> F8:
@@ -18,12 +26,10 @@ def predict_classes(model: Model, data: Sequences, *, with_silence: bool = False
 
     ``with_silence``: that of the silence bin and the class together, given only what was before the silence.
     """
-    from sojourn.states.hmm.kernel import predict_symbols
-
     emissions, _ = emission_table(model, data.combos)
     log_p = np.empty(data.n_events)
     symbol = data.combos[:, 0][data.code]
-    predict_symbols(len(model.states))(
+    hmm.predict_symbols(len(model.states))(
         data.starts, data.code, data.step, symbol, emissions, step_matrices(model), model.initial,
         np.ascontiguousarray(model.channels[0].theta), with_silence, log_p,
     )  # fmt: skip

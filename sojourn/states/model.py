@@ -9,16 +9,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
 from sojourn.states.channels import ChannelPlan, label_kinds, plan_channels
-from sojourn.states.hmm.model import Channel, Model, Sequences
+from sojourn.states.hmm import Channel, Model, Sequences
+from sojourn.states.model_file import load_model
 from sojourn.states.prior import LABELS, draft_model
 from sojourn.states.published import Thresholds
-
-F8 = NDArray[np.float64]
 
 _CLASS_WEIGHT = 0.6
 """How much an event's class counts before there are data to say so; what fitted models of ready playbooks end at."""
@@ -57,8 +56,6 @@ class StateModel:
 
 def read_state_model(described: Mapping[str, Any], playbook: Playbook, where: str = "model.json") -> StateModel:
     """The state model of a ``model.json`` for a playbook. Raises SojournError when the two do not belong together."""
-    from sojourn.states.model_file import load_model
-
     rerun = "sojourn run EVENTS --playbook playbook.yaml --out RESULTS"
     try:
         model = load_model(described)

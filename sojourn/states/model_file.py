@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.states.fit import StateFit
-from sojourn.states.hmm.model import Channel, Model
+from sojourn.states.hmm import Channel, Model
 from sojourn.states.published import Calm
 
 if TYPE_CHECKING:

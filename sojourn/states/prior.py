@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
-from sojourn.playbook.objects import Playbook
-from sojourn.states.hmm.model import MISSING, Channel, Model, Prior, Sequences
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
+from sojourn.states.hmm import MISSING, Channel, Model, Prior, Sequences
 
-F8 = NDArray[np.float64]
 LABELS = "label"
 
 # How much more often an indicator fires in its own state than in another, before the data speak.
@@ -186,8 +187,6 @@ def align_states(
     which is which, and their labels would pull to the wrong one under another.
     Source: Bhattacharyya 1943; Kuhn 1955, doi:10.1002/nav.3800020109.
     """
-    from scipy.optimize import linear_sum_assignment
-
     likeness = np.zeros((len(written.states), len(fitted.states)))
     total = 0.0
     for w, f in zip(written.channels, fitted.channels, strict=True):

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Stability
-from sojourn.states.hmm.model import (
+from sojourn.frames import F8
+from sojourn.playbook import Stability
+from sojourn.states import hmm
+from sojourn.states.hmm import (
     Model,
     Sequences,
     emission_table,
@@ -30,7 +32,6 @@ from sojourn.states.hmm.model import (
 )
 from sojourn.states.rows import Rows, decode_paths
 
-F8 = NDArray[np.float64]
 _MONTH_S = 30.4375 * 86_400
 _ROWS_PER_CHUNK = 400_000
 
@@ -70,7 +71,7 @@ class Chunk:
     """What was inferred for customers ``first … last - 1`` and their rows ``lo … hi - 1``.
 
     ``filtered`` and ``smoothed`` [rows, S] (NaN before a customer's first own event), ``published`` int8
-    (-1 before it), ``moves`` int64 rows as :mod:`sojourn.states.hmm.publish` lays them out, ``facts`` likewise,
+    (-1 before it), ``moves`` int64 rows as :mod:`sojourn.states.hmm.hysteresis` lays them out, ``facts`` likewise,
     ``at_now`` and ``carried`` [customers, S].
     """
 
@@ -120,7 +121,7 @@ def _walk(
     path: NDArray[np.int8],
 ) -> tuple[Any, ...]:  # fmt: skip
     """The compiled walk over customers ``first … last - 1`` with room for its answers."""
-    from sojourn.states.hmm import publish
+    from sojourn.states.hmm import hysteresis as publish
 
     n_states = len(tables.model.states)
     lo, hi = int(rows.starts[first]), int(rows.starts[last])
@@ -198,14 +199,12 @@ def _infer_chunk(
 
 def _smooth_rows(tables: _Tables, rows: Rows, first: int, last: int) -> F8:
     """Smoothed posteriors of rows; a touch is smoothed at its own instant, between its two own events."""
-    from sojourn.states.hmm.kernel import smooth
-
     data, n_states = rows.data, len(tables.model.states)
     a, b = int(data.starts[first]), int(data.starts[last])
     lo, hi = int(rows.starts[first]), int(rows.starts[last])
     starts = data.starts[first : last + 1] - a
     filtered, smoothed, after = (np.empty((b - a, n_states)) for _ in range(3))
-    smooth(n_states)(
+    hmm.smooth(n_states)(
         starts, data.code[a:b], data.step[a:b], data.end[first:last], 0, last - first, tables.emissions,
         tables.steps, np.ascontiguousarray(tables.silence.sum(axis=2)), tables.model.initial,
         filtered, smoothed, after, np.empty(last - first),
@@ -257,7 +256,7 @@ def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows, n_t
     Delay is the mean time from the start of a stay of the Viterbi path until the published state agrees
     (a stay that is never detected counts whole). Rates are per customer and month since the first event.
     """
-    from sojourn.states.hmm import publish
+    from sojourn.states.hmm import hysteresis as publish
 
     tables, code = _tabulate(model, rows.data), row_codes(rows)
     path = np.full(len(rows.at), -1, np.int8)

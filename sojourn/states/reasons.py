@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.schemas import REASONS
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.model import MISSING, Model, channel_logs, event_matrices, silence_matrices, tick_matrices
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8, REASONS
+from sojourn.states import hmm
+from sojourn.states.hmm import MISSING, Model, channel_logs, event_matrices, silence_matrices, tick_matrices
+from sojourn.states.hmm import hysteresis as publish
 
 BELIEF = "belief carried over"
 START = "how customers begin"
@@ -87,11 +86,9 @@ def split_odds(
     ``carried``, ``facts``: from the walk; ``last_code`` the code of each customer's last own event. Only
     customers with at least one own event.
     """
-    from sojourn.states.hmm.split import split
-
     tables = tables or make_tables(model)
     weights = np.empty((len(state), 4 + len(model.channels)))
-    split(
+    hmm.split(
         combos, carried, facts, last_code, state, against, tables.initial, tables.ending, tables.silence, tables.events,
         tables.ticks, tables.logs, weights,
     )  # fmt: skip

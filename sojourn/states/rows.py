@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
+from sojourn.states import hmm
 from sojourn.states.channels import own_classes
-from sojourn.states.hmm.model import Model, Sequences, channel_logs, encode, silence_matrices, step_matrices
+from sojourn.states.hmm import Model, Sequences, channel_logs, encode, silence_matrices, step_matrices
 
 _ROUND_ITER = 15
 
@@ -59,8 +60,6 @@ def arrange_rows(
     ``symbols`` uint8[n, C'] are the fold's observations (fingerprint, then indicators); the event class
     goes before them and the label, if any, after.
     """
-    from sojourn.states.hmm.kernel import find_steps, group_rows
-
     touch_names = playbook.touches
     touch_of = np.zeros(len(playbook.class_names), np.int16)
     own_of = np.zeros(len(playbook.class_names), np.uint8)
@@ -70,14 +69,14 @@ def arrange_rows(
             touch_of[i] = 1 + touch_names.index(name)
         else:
             own_of[i] = own.index(name)
-    starts, order = group_rows(np.ascontiguousarray(customer), n_customers)
+    starts, order = hmm.group_rows(np.ascontiguousarray(customer), n_customers)
     at = event_at[order]
     touch = touch_of[event_class[order]]
     n = len(order)
     boundaries = np.array([round(b * 1e6) for b in boundaries_s], np.int64)
     own_starts, own_row = np.empty(n_customers + 1, np.int64), np.empty(n, np.int64)
     step, end = np.empty(n, np.int32), np.empty(n_customers, np.int64)
-    m = find_steps(starts, at, touch, boundaries, 1 + len(touch_names), now, own_starts, own_row, step, end)
+    m = hmm.find_steps(starts, at, touch, boundaries, 1 + len(touch_names), now, own_starts, own_row, step, end)
     own_row, step = own_row[:m].copy(), step[:m].copy()
     source = order[own_row]
     seen = np.empty((m, 1 + symbols.shape[1] + (labels is not None)), np.uint8)
@@ -121,15 +120,13 @@ def restart_rows(rows: Rows, now: int) -> Rows:
 
 def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
     """The most likely state (Viterbi) at each own event, int8[n]; silent moves between events are summed out."""
-    from sojourn.states.hmm.kernel import decode
-
     logs = np.zeros((len(data.combos), len(model.states)))
     for c, channel in enumerate(model.channels):
         logs += channel_logs(channel)[data.combos[:, c]]
     path = np.empty(data.n_events, np.int8)
     longest = int(np.diff(data.starts).max(initial=1))
     with np.errstate(divide="ignore"):
-        decode(len(model.states))(
+        hmm.decode(len(model.states))(
             data.starts, data.code, data.step, data.end, 0, len(data.end), logs, np.log(step_matrices(model)),
             np.log(silence_matrices(model).sum(axis=2)), np.log(model.initial),
             np.empty((longest, len(model.states)), np.int8), path,

@@ -12,17 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
 
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
 from sojourn.states.channels import ChannelPlan, label_kinds
 from sojourn.states.fit import StateFit, disturb_model, merge_codes, reorder_states
 from sojourn.states.held_out import predict_classes
-from sojourn.states.hmm.model import Model, Sequences, fit_em
+from sojourn.states.hmm import Model, Sequences, fit_em
 from sojourn.states.prior import draft_model, draft_prior
 from sojourn.states.rows import take_customers
-
-F8 = npt.NDArray[np.float64]
 
 EXTRA = "extra_"
 MOST_EXTRA = 3
@@ -190,8 +189,6 @@ def match_named(model: Model, names: Sequence[Named], most: float = SAME) -> dic
     The assignment minimises the sum of distances; pairs further apart than ``most`` are not the same behaviour and are
     left out.
     """
-    from scipy.optimize import linear_sum_assignment
-
     extras = [i for i, name in enumerate(model.states) if name.startswith(EXTRA)]
     if not extras or not names:
         return {}

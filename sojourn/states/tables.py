@@ -8,16 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.schemas import HISTORY, INSTANT, NAME, TRANSITIONS, customers_schema
+from sojourn.frames import F8, HISTORY, I8, INSTANT, NAME, TRANSITIONS, customers_schema
 from sojourn.states.channels import ChannelPlan
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.model import Model, Sequences
+from sojourn.states.hmm import Model, Sequences
+from sojourn.states.hmm import hysteresis as publish
 from sojourn.states.published import Chunk
 from sojourn.states.reasons import find_runner_up, reasons_column, split_odds
 from sojourn.states.rows import Rows
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
 
 def name_column(index: NDArray[np.signedinteger], names: Sequence[str]) -> pa.DictionaryArray:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sojourn.frames.schemas import REASONS
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.model import Model, tick_matrices
+from sojourn.frames import F8, REASONS
+from sojourn.states.hmm import Model, tick_matrices
+from sojourn.states.hmm import hysteresis as publish
 from sojourn.states.published import Chunk, Thresholds, infer_states
 from sojourn.states.reasons import find_runner_up, reasons_column, split_odds
 from sojourn.states.rows import Rows
-from sojourn.states.tables import F8, instant_column
+from sojourn.states.tables import instant_column
 
 
 def trace_customers(

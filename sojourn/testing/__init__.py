@@ -1,11 +1,8 @@
-"""Checks for those who extend Sojourn: a feature call, a kind of model or a kind of destination goes in, and an
-AssertionError that says what is wrong comes out, or nothing.
+"""Check suites for people who extend Sojourn.
 
-They need no test framework: call them in a test of your own.
+In: a primitive, model kind or destination. Out: nothing, or an assertion that says what does not hold.
 """
 
-from sojourn.testing.destinations import check_destination
-from sojourn.testing.models import check_model
-from sojourn.testing.primitives import check_primitive
+import lazy_loader
 
-__all__ = ["check_destination", "check_model", "check_primitive"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

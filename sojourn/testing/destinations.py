@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sojourn.act.destinations.port import Destination, Sender, Sent
-from sojourn.act.outbox import OutboxItem
+from sojourn.act import OutboxItem
+from sojourn.act.destinations import Destination, Sender, Sent
 
 OUTCOMES = ("delivered", "again", "dead", "gone")
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sojourn.predict.candidates import Candidate
-from sojourn.predict.models import model_from_json, model_to_json, score_rows, split_score
+from sojourn.frames import F8, I8
+from sojourn.predict import Candidate, model_from_json, model_to_json, score_rows, split_score
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 LEAST_AUC = 0.65
 """A guess has .5; with the rows that are made here a neural network, which needs most rows, has .87 or more."""
 

@@ -8,18 +8,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from sojourn.fold.batch import Folded, Observe, fold_events, make_batch, read_features
-from sojourn.fold.ids import IdTable
-from sojourn.fold.layout import build_layout
-from sojourn.fold.primitives import Event, Pattern, Setting, read_primitive
-from sojourn.frames.schemas import CLASS, INSTANT, NAME, OTHER
-from sojourn.playbook.load import parse_playbook
-from sojourn.playbook.objects import Playbook
-from sojourn.playbook.rules.meaning import run_program
+from sojourn.fold import (
+    Event,
+    Folded,
+    IdTable,
+    Observe,
+    Pattern,
+    Setting,
+    build_layout,
+    fold_events,
+    make_batch,
+    read_features,
+    read_primitive,
+)
+from sojourn.frames import CLASS, F8, INSTANT, NAME, OTHER
+from sojourn.playbook import Playbook, parse_playbook
+from sojourn.playbook.rules import run_program
 
-F8 = NDArray[np.float64]
 _START_US = 1_700_000_000_000_000
 _GAPS_S = (0, 0, 1, 60, 1_799, 1_800, 1_801, 3_600, 7_200, 86_400, 6 * 86_400, 40 * 86_400)
 _SILENCES_S = (0, 1, 1_801, 3 * 86_400, 700 * 86_400)

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.stats import binom
+from statsmodels.duration.survfunc import SurvfuncRight
 
-from sojourn.frames.instants import MONDAY_US, WEEK_US
+from sojourn.frames import MONDAY_US, WEEK_US
 from sojourn.transitions.stays import Codes, Floats, Stays, names_at, week_instants
 
 Z95 = 1.959963984540054
@@ -41,8 +43,6 @@ class Curve:
 
 def fit_curve(dwell_s: Floats, is_over: npt.NDArray[np.bool_]) -> Curve:
     """The share still in the state after each time at which one left; stays not yet over are censored."""
-    from statsmodels.duration.survfunc import SurvfuncRight
-
     if not is_over.any():
         none = np.zeros(0)
         return Curve(none, none, none, none)
@@ -199,8 +199,6 @@ Row = tuple[int, int, int, int, float, float, float, float]
 
 
 def _leaving(stays: Stays, code: int) -> list[Row]:
-    from statsmodels.duration.survfunc import SurvfuncRight
-
     mine = np.flatnonzero(stays.state == code)
     mine = mine[np.argsort(stays.week[mine], kind="stable")]
     rows: list[Row] = []
@@ -220,8 +218,6 @@ def _leaving(stays: Stays, code: int) -> list[Row]:
 
 
 def _moving(stays: Stays, code: int, other: int, curve: Curve, now_us: int) -> list[Row]:
-    from scipy.stats import binom
-
     moved = np.flatnonzero((stays.state == code) & (stays.to_state == other))
     horizon = choose_horizon(curve, stays.dwell_s[moved])
     moved = moved[stays.dwell_s[moved] <= horizon]

@@ -17,13 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 
+from sojourn.frames import F8, I8, Bools
 from sojourn.transitions.logistic import fit_logistic
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 N_FOLDS = 5
 MOST_P = 0.95
@@ -83,9 +81,6 @@ def estimate_effects(x: F8, is_moved: Bools, y: F8, customer: I8, *, rng: np.ran
 
 def _cross_fit(x: F8, is_moved: Bools, y: F8, customer: I8, rng: np.random.Generator) -> tuple[F8, F8]:
     """``(probability of moving, expected outcomes of those who stay)`` of each row, by models of other customers."""
-    from sklearn.linear_model import Ridge
-    from sklearn.preprocessing import SplineTransformer, StandardScaler
-
     spread = x.std(axis=0)
     z = StandardScaler().fit_transform(x[:, spread > 1e-9]) if (spread > 1e-9).any() else np.zeros((len(x), 1))
     # Curves, so that no straight line is taken for granted; the same for both models.

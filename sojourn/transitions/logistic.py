@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from sklearn._loss import HalfBinomialLoss
 
-F8 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from sojourn.frames import F8, Bools
 
 TOLERANCE = 1e-4
 """The search stops when no part of the gradient of the mean loss is larger."""
@@ -32,8 +33,6 @@ class Logistic:
 
     def probability(self, x: F8) -> F8:
         """Of each row."""
-        from scipy.special import expit
-
         return np.asarray(expit(self.log_odds(x)))
 
 
@@ -47,9 +46,6 @@ def fit_logistic(x: F8, happened: Bools, *, max_iter: int) -> Logistic:
     >>> model.probability(np.array([[-3.0], [0.0], [3.0]])).round(2).tolist()
     [0.04, 0.5, 0.96]
     """
-    from scipy.optimize import minimize
-    from sklearn._loss import HalfBinomialLoss
-
     x, y = np.ascontiguousarray(x), happened.astype(np.float64)
     (n, n_columns), penalty = x.shape, 1.0 / len(x)
     losses_of, loss, slope = HalfBinomialLoss().loss_gradient, np.empty(n), np.empty(n)

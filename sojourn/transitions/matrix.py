@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Target
+from sojourn.frames import instant_us
+from sojourn.playbook import Target
 from sojourn.transitions.dwell import estimate_dwell, estimate_velocity
 from sojourn.transitions.precursors import find_precursors
 from sojourn.transitions.stays import (
@@ -28,9 +28,7 @@ from sojourn.transitions.stays import (
     week_instants,
     weeks_of,
 )
-from sojourn.transitions.velocity.changes import find_changes
-from sojourn.transitions.velocity.cohorts import compare_cohorts
-from sojourn.transitions.velocity.weekly import count_risk, draw_stays, track_velocity
+from sojourn.transitions.velocity import compare_cohorts, count_risk, draw_stays, find_changes, track_velocity
 
 NEW = "new"
 """In the flow table, where customers come from in the week of their first event."""

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.stats import t
 
-from sojourn.frames.instants import DAY_US
+from sojourn.frames import DAY_US
 from sojourn.transitions.stays import Codes, Floats, Instants, codes_of, customer_rows, instants_of
 
 WINDOW_US = DAY_US
@@ -306,8 +307,6 @@ def sum_by_customer(customer: Codes, values: Matrix) -> Matrix:
 
 def _limits(observed: Floats, expected: Floats, sd: Floats, n_customers: int) -> tuple[Floats, Floats, Floats]:
     """Interval and p value: t on the log ratio; exact Poisson where the class never came before."""
-    from scipy.stats import t
-
     freedom = max(n_customers - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         log_ratio = np.log(observed / expected)

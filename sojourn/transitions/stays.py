@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.frames.instants import MONDAY_US, WEEK_US, instant_us
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import INSTANT, MONDAY_US, WEEK_US, instant_us
 
 Codes = npt.NDArray[np.int32]
 Instants = npt.NDArray[np.int64]

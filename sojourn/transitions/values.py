@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from sojourn.frames.instants import DAY_US, MONDAY_US, WEEK_US, instant_us
-from sojourn.playbook.objects import Outcome
+from sojourn.frames import DAY_US, F8, I8, MONDAY_US, WEEK_US, Bools, instant_us
+from sojourn.playbook import Outcome
 from sojourn.transitions.effect import estimate_effects
 from sojourn.transitions.stays import Stays, customer_rows, instants_of, read_stays, weeks_of
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 MOST_MOVES = 12  # the most frequent transitions
 LEAST_MOVED, LEAST_STAYED = 40, 80

@@ -1,1 +1,8 @@
-"""…"""
+"""Trust: whether what was found discriminates.
+
+In: segments and protected attributes. Out: associations, gaps and their intervals.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -180,7 +180,7 @@ def put(store: Store, destination: Destination, *seqs: int) -> None:
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)

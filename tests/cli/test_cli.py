@@ -339,10 +339,8 @@ def test_ctrl_c_leaves_no_output(shop: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_is_quick_and_close_to_the_truth(tmp_path: Path) -> None:
-    began = time.perf_counter()
+def test_the_demo_is_close_to_the_truth(tmp_path: Path) -> None:
     done = in_shell("sojourn demo --customers 300", tmp_path)
-    took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demo" / "results" / "report.html").is_file()
     assert "Report: demo/results/report.html" in done.stdout
@@ -351,7 +349,6 @@ def test_the_demo_is_quick_and_close_to_the_truth(tmp_path: Path) -> None:
     next_command = re.search(r"^Next: (sojourn explain .+)$", done.stdout, re.M)
     assert next_command
     assert in_shell(next_command[1], tmp_path).returncode == 0
-    assert took < 120
 
 
 def test_bars_are_as_long_as_their_values() -> None:

@@ -312,7 +312,7 @@ def test_a_full_bucket_stays_full() -> None:
 
 
 def test_exp2_is_exact_enough_and_the_same_everywhere() -> None:
-    from sojourn.fold.kernels import fold as kernel
+    from sojourn.fold.kernels import events as kernel
 
     getcontext().prec = 40
     chance = random.Random(20)
@@ -359,7 +359,7 @@ def with_nan(numbers: list[float | None]) -> list[float]:
 
 
 def test_a_new_playbook_compiles_nothing() -> None:
-    from sojourn.fold.kernels.fold import fold
+    from sojourn.fold.kernels.events import fold
     from sojourn.fold.kernels.read import read_rows
 
     for name in ("shop", "saas"):

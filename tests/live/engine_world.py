@@ -69,7 +69,7 @@ class Engine:
 
     def submit(self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = "") -> None:
         """The same, without waiting for more than that they are durable."""
-        self.submit_later(calls, sent_at=sent_at, kind=kind).result(30)
+        self.submit_later(calls, sent_at=sent_at, kind=kind).result(120)
 
     def submit_later(
         self, calls: Sequence[bytes | dict[str, Any]], *, sent_at: int | None = None, kind: str = ""
@@ -84,12 +84,12 @@ class Engine:
         async def wait(durable: asyncio.Future[None]) -> None:
             await durable
 
-        durable = asyncio.run_coroutine_threadsafe(submit(), self._loop).result(30)
+        durable = asyncio.run_coroutine_threadsafe(submit(), self._loop).result(120)
         return asyncio.run_coroutine_threadsafe(wait(durable), self._loop)
 
     def settle(self) -> None:
         """Wait until all that is in the log is applied and written."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             assert self.live.failure is None, self.live.failure
             with self.live.lock:

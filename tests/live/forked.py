@@ -105,7 +105,7 @@ def _warm_up() -> None:
     import sojourn.cli.commands.live.serve
     import sojourn.live.open
     import sojourn.server.app
-    import sojourn.server.serve  # noqa: F401
+    import sojourn.server.process  # noqa: F401
     from sojourn.live.engine.version.version import Version
     from sojourn.live.engine.view import show_customer
     from sojourn.live.store.calls import decode_calls, encode_calls

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 from tests.live.forked import Forked, Forker
 
 SOJOURN = [sys.executable, "-c", "from sojourn.cli.main import main; main()"]
-START_S, STOP_S = 90.0, 30.0
+START_S, STOP_S = 300.0, 120.0
 
 
 @dataclass

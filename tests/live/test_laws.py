@@ -412,7 +412,7 @@ def test_old_days_that_cannot_be_dropped_wait_for_the_next_look(
 
 
 def wait_until(is_so: Any) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -327,9 +327,9 @@ LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     ids=range(21),
 )  # fmt: skip
 def test_hostile_or_broken_yaml_is_refused_at_once(text: str, said: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert any(said in problem for problem in problems_of(text))
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_a_bounded_alias_is_read() -> None:
@@ -452,9 +452,9 @@ def test_a_text_full_of_mistakes_does_not_take_for_ever() -> None:
     features = "".join(f"  f{i}: {words}\n" for i in range(700))
     text = change("features:\n", "features:\n" + features)
     assert len(text) < MAX_BYTES * 1.2
-    started = time.perf_counter()
+    started = time.process_time()
     found = problems_of(text[: MAX_BYTES - 10])
-    assert time.perf_counter() - started < 20.0
+    assert time.process_time() - started < 20.0
     assert len(found) <= 201
 
 

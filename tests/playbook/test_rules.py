@@ -261,11 +261,11 @@ def test_garbage_is_refused_in_words(text: str) -> None:
 
 
 def test_hostile_rules_are_refused_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ("(" * MAX_TEXT, "[" * MAX_TEXT, "not " * 500, "1+" * 999 + "1", "count(" * 300, "`" * MAX_TEXT):
         with pytest.raises(PlaybookError):
             compile_condition(text[:MAX_TEXT], WORDS)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_bounds() -> None:
@@ -280,14 +280,14 @@ def test_bounds() -> None:
 
 def test_features_that_double_do_not_explode() -> None:
     words, text = WORDS, "count(view)"
-    started = time.perf_counter()
+    started = time.process_time()
     for i in range(8):
         _, typed = compile_feature(text, words)
         words = Vocabulary(**{**words.__dict__, "features": {**words.features, f"f{i}": typed}})
         text = f"f{i} + f{i}"
     with pytest.raises(PlaybookError, match="too large"):
         compile_feature(text, words)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
     assert MAX_LENGTH == 256
 
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from sojourn.cli.main import app
 from sojourn.errors import EventsError, PlaybookError
+from sojourn.frames.instants import DAY_US
 from sojourn.playbook.load import load_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
 from sojourn.predict.value import gamma_gamma as value_spend
@@ -31,7 +32,6 @@ from sojourn.predict.value.groups import value_by_group, value_growth
 from sojourn.predict.value.holdout import LEARNED, compare_models, tabulate_frequency
 from sojourn.predict.value.likelihood import fit_likelihood
 from sojourn.predict.value.purchases import (
-    DAY_US,
     Purchases,
     choose_purchases,
     count_purchases,

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from sojourn.cli.main import app
 from sojourn.events.read import read_events
+from sojourn.frames.instants import DAY_US
 from sojourn.playbook.load import parse_playbook
 from sojourn.predict.value import bgnbd as value_bgnbd
 from sojourn.predict.value import nbd as value_nbd
@@ -25,7 +26,7 @@ from sojourn.predict.value.customers import value_customers
 from sojourn.predict.value.draws import draw_purchases, foresee_spending
 from sojourn.predict.value.holdout import compare_models
 from sojourn.predict.value.learners import LEARNERS, LINE, learn_ends
-from sojourn.predict.value.purchases import DAY_US, count_purchases, find_purchases, trace_histories
+from sojourn.predict.value.purchases import count_purchases, find_purchases, trace_histories
 from sojourn.predict.value.revenue import (
     choose_days,
     compare_revenue,

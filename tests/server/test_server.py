@@ -457,7 +457,7 @@ class Reader(threading.Thread):
     def wait(self, n: int) -> list[dict[str, Any]]:
         import time
 
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while len(self.found) < n and time.monotonic() < end:
             time.sleep(0.01)
         return self.found

@@ -258,7 +258,7 @@ def test_a_reader_who_reads_nothing_does_not_hold_a_stop_back() -> None:
 
 def connect(port: int) -> socket.socket:
     """A connection to a server that is about to listen."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port), 20)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.states.hmm import kernel, publish
+from sojourn.states.hmm import hysteresis as publish
+from sojourn.states.hmm import kernel
 
 
 @pytest.mark.parametrize(

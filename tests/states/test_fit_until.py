@@ -17,7 +17,7 @@ from sojourn.playbook.load import load_playbook
 from sojourn.playbook.objects import Playbook
 from sojourn.predict.from_events import fit_states_until
 from sojourn.simulation.customers import START, simulate
-from sojourn.states.fit_until import fit_until, read_labels, set_boundaries
+from sojourn.states.as_of import fit_until, read_labels, set_boundaries
 
 AT = START + timedelta(days=40)
 

@@ -14,7 +14,7 @@ from sojourn.fold.batch import Observe, fold_events, make_batch
 from sojourn.fold.layout import build_layout
 from sojourn.frames.schemas import events_schema
 from sojourn.playbook.load import parse_playbook
-from sojourn.states.hmm import publish
+from sojourn.states.hmm import hysteresis as publish
 from sojourn.states.hmm.model import event_matrices, silence_matrices
 from sojourn.states.model_file import load_model
 from sojourn.states.published import Thresholds, infer_states

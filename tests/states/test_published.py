@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sojourn.states.hmm import hysteresis as publish
 from sojourn.states.hmm import model as hm
-from sojourn.states.hmm import publish
 from sojourn.states.published import RAW, Thresholds, infer_states, measure_calm, tune_thresholds
 from sojourn.states.reasons import find_flip, find_runner_up, reasons_column, split_odds
 from sojourn.states.rows import Rows, arrange_rows, take_rows

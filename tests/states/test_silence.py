@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.states.fit_until import CANDIDATES_S, learn_boundaries
+from sojourn.states.as_of import CANDIDATES_S, learn_boundaries
 
 NONE = np.empty(0)
 

@@ -12,11 +12,10 @@ from typing import Protocol
 
 from sojourn.act.outbox import OutboxItem
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.plugins import find_plugins, load_plugin
+from sojourn.frames import DAY_S, find_plugins, load_plugin
 
 FOLDER = Path(__file__).parent
 GROUP = "sojourn.destinations"
-_DAY_S = 86_400.0
 KINDS = ("transition", "moment", "audience_entered", "audience_left")
 """What can go to a destination. A revocation goes where the change went that it takes back."""
 
@@ -36,7 +35,7 @@ class Destination:
     predictions: tuple[str, ...] = ()  # outcomes whose probability a message has
     at_least: tuple[tuple[str, float], ...] = ()  # outcomes, and how probable they must be
     purpose: str | None = None
-    max_age_s: float | None = _DAY_S
+    max_age_s: float | None = DAY_S
     is_private_allowed: bool = False
     timeout_s: float = 15.0
     type: str = "webhook"

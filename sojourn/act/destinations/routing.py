@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sojourn.act.destinations.port import Destination
 from sojourn.act.outbox import OutboxRow
-from sojourn.frames.instants import show_instant
+from sojourn.frames import show_instant
 
 if TYPE_CHECKING:
     from sojourn.act.changes import Change

@@ -9,12 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.playbook.objects import Playbook
-from sojourn.playbook.rules.compile import compile_feature
-from sojourn.playbook.rules.nodes import Call, Constant, Node, Operation, Reading, Rule
-from sojourn.playbook.rules.types import Typed, Vocabulary
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
+from sojourn.playbook.rules import Call, Constant, Node, Operation, Reading, Rule, Typed, Vocabulary, compile_feature
 
 
 def read_vocabulary(playbook: Playbook) -> Vocabulary:

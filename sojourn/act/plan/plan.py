@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from sojourn.act.plan.audience import find_members, read_vocabulary
 from sojourn.act.plan.states import (
-    DAY_US,
     LEAST_CUSTOMERS,
     Move,
     StateShare,
@@ -34,11 +33,10 @@ from sojourn.act.plan.states import (
     watch_outcome,
 )
 from sojourn.errors import PlaybookError, Problem, SojournError, nearest
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Activation, Audience, Outcome, Playbook
-from sojourn.playbook.rules.compile import compile_audience
-from sojourn.playbook.rules.nodes import format_duration
-from sojourn.prove.power import TestPlan, plan_test
+from sojourn.frames import DAY_US, instant_us
+from sojourn.playbook import Activation, Audience, Outcome, Playbook
+from sojourn.playbook.rules import compile_audience, format_duration
+from sojourn.prove import TestPlan, plan_test
 
 GOALS = ("retention", "upsell", "onboarding")
 _LEAST_STATE_P = 0.6

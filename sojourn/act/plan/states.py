@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Outcome, Playbook
+from sojourn.frames import DAY_US, instant_us
+from sojourn.playbook import Outcome, Playbook
 
 _NAMES = {
     "retention": ("churn", "silence", "lapse", "cancel"),
@@ -24,7 +24,6 @@ _NAMES = {
 LEAST_CUSTOMERS = 30
 """In a state, below which nothing is said of its share."""
 _WEEKS = 8
-DAY_US = 86_400_000_000
 """Microseconds."""
 
 

@@ -21,9 +21,8 @@ from sojourn.act.send_time.learn import (
     fit_sends,
 )
 from sojourn.act.send_time.sends import Sends, list_sends
-from sojourn.playbook.objects import Playbook
-
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
+from sojourn.playbook import Playbook
 
 _HELD_OUT_SHARE = 0.25
 _N_DRAWS = 200

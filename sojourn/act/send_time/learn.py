@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import betaln
 
 from sojourn.act.send_time.sends import Sends
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.frames import F8, I8
 
 PART_HOURS = 3
 """Hours of one part of the day: a customer's own habit is told by parts."""
@@ -140,9 +140,6 @@ def fit_strength(answered: F8, n: F8, mean: F8) -> float:
     >>> round(fit_strength(rng.binomial(20, p).astype(float), np.full(4_000, 20.0), np.full(4_000, 0.25)))
     8
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import betaln
-
     mean = np.clip(mean, 1e-9, 1 - 1e-9)
     unlike = -float(np.sum(answered * np.log(mean) + (n - answered) * np.log1p(-mean)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.frames.text_codes import code_texts
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import code_texts, instant_us
+from sojourn.playbook import Playbook
 
 Integers = NDArray[np.int64]
 ZONE = "timezone"
@@ -164,8 +164,6 @@ def _find_zones(events: pa.Table, customer: NDArray[np.int32], n_customers: int,
 
 def is_zone(name: str) -> bool:
     """Whether there is a time zone of this name."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,1 +1,3 @@
-"""Commands: a file each, found by this folder (`sojourn.cli.folder`)."""
+"""Commands: a file each, found by this folder (:mod:`sojourn.cli.folder`)."""
+
+__all__: list[str] = []

@@ -13,7 +13,7 @@ from sojourn.cli import print as output
 from sojourn.cli.commands.run import print_rows
 from sojourn.cli.options import Json
 from sojourn.cli.print import make_grid, open_console
-from sojourn.pages.words.numbers import say_count, say_integer, say_share
+from sojourn.pages.words import say_count, say_integer, say_share
 from sojourn.pipelines import check as job
 
 SHORT_HELP = "Find mistakes in a playbook, and see how it fits the events."

@@ -10,7 +10,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.commands.run import print_run
 from sojourn.cli.options import Seed, refuse_file
-from sojourn.pages.words.numbers import say_part
+from sojourn.pages.words import say_part
 from sojourn.pipelines import demo as job
 
 SHORT_HELP = "The whole job on simulated customers, in under a minute."

@@ -13,13 +13,7 @@ from rich.text import Text
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
 from sojourn.cli.print import BAR_WIDTH, make_grid, open_console, show_at, show_bar
-from sojourn.pages.words.numbers import (
-    say_count,
-    say_difference,
-    say_duration,
-    say_or_dash,
-    say_probability,
-)
+from sojourn.pages.words import say_count, say_difference, say_duration, say_or_dash, say_probability
 from sojourn.pipelines import explain as job
 
 SHORT_HELP = "Why a customer is in their state, and what would change it."

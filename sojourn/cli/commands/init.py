@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import print as output
-from sojourn.pipelines.start import init_project
+from sojourn.pipelines import init_project
 
 SHORT_HELP = "Start a playbook of your own from a ready one."
 

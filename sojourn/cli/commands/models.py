@@ -11,7 +11,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, ModelsFolder
 from sojourn.pipelines import models as job
-from sojourn.predict.registry import write_card
+from sojourn.predict import write_card
 
 SHORT_HELP = "The models there are, their cards, and which is in use."
 

@@ -11,10 +11,10 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.words.numbers import say_count, say_days, say_estimate, say_or_dash, say_share
+from sojourn.pages.words import say_count, say_days, say_estimate, say_or_dash, say_share
 from sojourn.pipelines import moments as job
-from sojourn.playbook.rules.nodes import UNIT_SECONDS
-from sojourn.transitions.moments.mine import WINDOWS_S
+from sojourn.playbook.rules import UNIT_SECONDS
+from sojourn.transitions.moments import WINDOWS_S
 
 SHORT_HELP = "Patterns that announce an outcome, to put into the playbook."
 

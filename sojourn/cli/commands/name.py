@@ -12,7 +12,7 @@ from sojourn.cli import print as output
 from sojourn.cli.commands.substates import print_substates
 from sojourn.cli.options import Json
 from sojourn.errors import Problem, SojournError
-from sojourn.pipelines.names import list_substates, name_substate
+from sojourn.pipelines import list_substates, name_substate
 
 SHORT_HELP = "List the discovered states, and give them names."
 

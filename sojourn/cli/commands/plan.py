@@ -9,7 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
-from sojourn.pages.words.plan import write_plan
+from sojourn.pages.words import write_plan
 from sojourn.pipelines import plan as job
 
 SHORT_HELP = "From a goal to states, audience and a test that proves it."

@@ -11,7 +11,8 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Json, Seed, SomeEvents, SomePlaybook
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.words.numbers import (
+from sojourn.pages.words import (
+    say_added,
     say_amount,
     say_count,
     say_date,
@@ -19,16 +20,16 @@ from sojourn.pages.words.numbers import (
     say_integer,
     say_loss,
     say_number,
+    say_price,
     say_probability,
     say_score,
     say_share,
+    say_warning,
     say_window,
 )
-from sojourn.pages.words.predictions import say_added, say_price, say_warning
+from sojourn.pipelines import Ahead
 from sojourn.pipelines import predict as job
-from sojourn.pipelines.ahead import Ahead
-from sojourn.predict.from_events import Foreseen
-from sojourn.predict.outcome import Prediction
+from sojourn.predict import Foreseen, Prediction
 
 SHORT_HELP = "What customers will do next, and why."
 

@@ -11,11 +11,9 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Benefit, Budget, Cost, Events, Json, ModelsFolder, PlaybookOption, Seed
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.words.numbers import say_loss, say_score
-from sojourn.pages.words.predictions import say_drift
-from sojourn.pages.words.segments import say_staleness
+from sojourn.pages.words import say_drift, say_loss, say_score, say_staleness
+from sojourn.pipelines import Asked
 from sojourn.pipelines import retrain as job
-from sojourn.pipelines.challenger import Asked
 
 SHORT_HELP = "Let models keep learning: challenger against champion."
 

@@ -19,22 +19,21 @@ from sojourn.cli.print import (
     show_at,
     show_bar,
 )
-from sojourn.pages.gaps import fill_gaps
-from sojourn.pages.results import Results
-from sojourn.pages.words.numbers import (
+from sojourn.pages import Results, fill_gaps
+from sojourn.pages.words import (
     say_count,
     say_duration,
     say_integer,
     say_number,
     say_or_dash,
+    say_pace_change,
     say_part,
     say_score,
+    say_standing,
 )
-from sojourn.pages.words.velocity import say_pace_change, say_standing
+from sojourn.pipelines import count_states, find_median_stays, list_top_moves, show_names, summarise_run
 from sojourn.pipelines import run as job
-from sojourn.pipelines.names import show_names
-from sojourn.pipelines.summary import count_states, find_median_stays, list_top_moves, summarise_run
-from sojourn.transitions.velocity.targets import find_standings
+from sojourn.transitions.velocity import find_standings
 
 SHORT_HELP = "From an event file to states, transitions and a report."
 

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_part, say_share
+from sojourn.pages.words import say_count, say_date, say_integer, say_part, say_segment_standing, say_share
 from sojourn.pipelines import segments as job
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sojourn.segments.study import Study
+    from sojourn.segments import Study
 
 SHORT_HELP = "Groups of customers who are alike, and what they are worth knowing."
 
@@ -101,8 +102,6 @@ def command(
 
 
 def _print_study(study: Study, out: Path) -> None:
-    from rich.text import Text
-
     found = study.segments
     output.say(
         f"{say_count(found.customers.num_rows, 'customer')} in "
@@ -128,8 +127,6 @@ def _print_study(study: Study, out: Path) -> None:
 
 
 def _print_relevance(relevance: pa.Table, days: int) -> None:
-    from sojourn.pages.words.segments import say_segment_standing
-
     rows = relevance.to_pylist()
     ways = list(dict.fromkeys(row["grouping"] for row in rows))
     output.say(f"\nExplained of what came in the {days} days after (segments as of then)")

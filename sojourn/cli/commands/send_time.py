@@ -9,11 +9,11 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-from sojourn.pages.words.numbers import say_count, say_integer, say_interval, say_loss, say_number, say_share
+from sojourn.pages.words import say_count, say_integer, say_interval, say_loss, say_number, say_share
 from sojourn.pipelines import send_times as job
 
 if TYPE_CHECKING:
-    from sojourn.act.send_time.check import ChannelCheck, Lift
+    from sojourn.act.send_time import ChannelCheck, Lift
 
 SHORT_HELP = "When each customer answers messages."
 

@@ -10,7 +10,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed
-from sojourn.pages.words.numbers import say_count, say_difference, say_integer, say_score
+from sojourn.pages.words import say_count, say_difference, say_integer, say_score
 from sojourn.pipelines import sentiment as job
 
 SHORT_HELP = "How favourable texts are, and a model learned from labels."

@@ -9,7 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Seed, refuse_file
-from sojourn.simulation.customers import simulate_to
+from sojourn.simulation import simulate_to
 
 SHORT_HELP = "Make customers whose true states are known."
 

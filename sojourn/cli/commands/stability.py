@@ -10,7 +10,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Json, Seed, SomeEvents, SomePlaybook, parse_instant
-from sojourn.pages.words.numbers import say_count, say_days, say_instant, say_integer, say_or_dash, say_score, say_share
+from sojourn.pages.words import say_count, say_days, say_instant, say_integer, say_or_dash, say_score, say_share
 from sojourn.pipelines import stability as job
 
 Row = Mapping[str, Any]

@@ -9,9 +9,9 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed
-from sojourn.pages.words.numbers import say_count, say_loss, say_score
+from sojourn.pages.words import say_count, say_loss, say_score
 from sojourn.pipelines import substates as job
-from sojourn.states.substates import Substate
+from sojourn.states import Substate
 
 SHORT_HELP = "How many states the data hold beside the playbook's."
 

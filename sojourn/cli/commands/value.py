@@ -9,7 +9,7 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import Events, Json, PlaybookOption, Seed, parse_instant
-from sojourn.pages.words.numbers import (
+from sojourn.pages.words import (
     DASH,
     say_amount,
     say_count,
@@ -23,12 +23,12 @@ from sojourn.pages.words.numbers import (
     say_share,
 )
 from sojourn.pipelines import value as job
+from sojourn.predict.value import LAST
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sojourn.predict.value.customers import Values
-    from sojourn.predict.value.revenue import RevenueHoldout
+    from sojourn.predict.value import RevenueHoldout, Values
 
 SHORT_HELP = "What each customer will buy, and what that is worth."
 
@@ -147,8 +147,6 @@ def _print_values(valued: job.Valued) -> None:
 
 
 def _print_purchases(found: Values) -> None:
-    from sojourn.predict.value.holdout import LAST
-
     output.say(f"\nForesight of purchases in the last {found.holdout.days} days, per customer")
     table = output.make_grid(
         ("model", "left"), ("error", "right"), ("abs. error", "right"), ("expected/made", "right"), ("", "left")

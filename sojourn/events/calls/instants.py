@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.events.calls.values import print_value
-from sojourn.events.sources.chunks import Flags, Integers
+from sojourn.events.sources import Flags, Integers
 from sojourn.events.values import GOOD, MISSING, read_instants
+from sojourn.frames import connect
 
 Instants = tuple[Integers, NDArray[np.uint8]]
 ReadInstants = Callable[[Sequence[Any]], Instants]
@@ -46,8 +47,6 @@ def make_instant_reader(timezone: str, time_format: str | None) -> ReadInstants:
     connections: list[Any] = []
 
     def read_others(values: Sequence[Any]) -> Instants:
-        from sojourn.frames.duck import connect
-
         if not connections:
             connections.append(connect(timezone=timezone))
         texts = pa.array(list(map(print_value, values)), pa.string())

@@ -11,9 +11,9 @@ from sojourn.events.calls.rules import FindPath, make_condition, make_measure
 from sojourn.events.calls.shape import Call, Column, Get, Parts, Shape, make_shape, read_column, read_first
 from sojourn.events.calls.values import read_text
 from sojourn.events.mapping import Places, place_source
-from sojourn.fold.layout import Layout
-from sojourn.playbook.objects import EventClass, Playbook, Source
-from sojourn.playbook.rules.nodes import RowRule
+from sojourn.fold import Layout
+from sojourn.playbook import EventClass, Playbook, Source
+from sojourn.playbook.rules import RowRule
 
 KINDS = ("", "track", "identify", "page", "screen", "group", "alias")
 """Kinds of tracking calls; the first one means that the call says itself, in ``type``."""

@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from sojourn.events.calls.plan import GROUP, KINDS, TRACK, Measure, Plan, make_plan
 from sojourn.events.calls.shape import Call, Column, decode_calls
 from sojourn.events.calls.values import INF, print_value, read_ids, read_number, read_text, read_texts, read_truth
-from sojourn.events.identity.batch import spell_identifier
+from sojourn.events.identity import spell_identifier
 from sojourn.events.quarantine import explain_no_customer, explain_no_instant, say_instant, show_value
 from sojourn.events.rows import EARLIEST, TOLERANCE
-from sojourn.events.sources.chunks import Integers
+from sojourn.events.sources import Integers
 from sojourn.events.values import GOOD, MISSING, UNREADABLE
-from sojourn.fold.batch import hash_sessions
-from sojourn.fold.ids import hash_strings
-from sojourn.fold.layout import Layout
-from sojourn.playbook.objects import Playbook
+from sojourn.fold import Layout, hash_sessions, hash_strings
+from sojourn.playbook import Playbook
 
 NO_INSTANT = int(np.iinfo(np.int64).min)
 """Stands for no instant among others."""

@@ -9,9 +9,8 @@ from typing import Any
 
 from sojourn.events.calls.shape import Call, Get
 from sojourn.events.calls.values import INF, NAN, read_number, read_text, read_truth
-from sojourn.playbook.rules.meaning import find_model
-from sojourn.playbook.rules.nodes import Column, Constant, Node, Operation, RowRule
-from sojourn.playbook.text.sentiment import score_text
+from sojourn.playbook.rules import Column, Constant, Node, Operation, RowRule, find_model
+from sojourn.playbook.text import score_text
 
 FindPath = Callable[[str], Get]
 Value = float | str | bool | None

@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from sojourn.events.sources.files import explain_json
-from sojourn.events.sources.text import explain_utf8
+from sojourn.events.sources import explain_json, explain_utf8
 
 Parts = tuple[str, ...]
 Call = Any

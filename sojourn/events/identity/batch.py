@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.events.identity.rule import CAP, MOST_JOINED, group_joined, pick_owner
-from sojourn.frames.text_codes import Coded, Codes, code_texts, join_coded, join_names, recode
+from sojourn.frames import Coded, Codes, code_texts, join_coded, join_names, recode
 
 Pairs = NDArray[np.int64]
 Flags = NDArray[np.bool_]

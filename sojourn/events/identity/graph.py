@@ -20,7 +20,7 @@ from sojourn.errors import Problem, SojournError
 from sojourn.events.identity.arrays import HELD, SHARED, IdStore, forget, note
 from sojourn.events.identity.change import settle
 from sojourn.events.identity.rule import CAP, MOST_JOINED
-from sojourn.fold.keys import KeySet
+from sojourn.fold import KeySet, kernels
 
 Nodes = NDArray[np.int32]
 
@@ -186,9 +186,7 @@ class IdentityGraph:
 
     def members(self, owner: int) -> list[int]:
         """All ids of a customer, rising, given the id that stands for it."""
-        from sojourn.fold.kernels.members import list_members
-
-        found: list[int] = list_members(owner, self.n_customer_levels, *self.links()).tolist()
+        found: list[int] = kernels.list_members(owner, self.n_customer_levels, *self.links()).tolist()
         return found
 
     @property

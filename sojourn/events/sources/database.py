@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
+import duckdb
 import pyarrow as pa
 
 from sojourn.errors import EventsError, Problem, nearest
 from sojourn.events.sources.chunks import Chunk, Source
 from sojourn.events.sources.files import open_stream
 from sojourn.events.sources.tables import CHUNK_ROWS, open_table
+from sojourn.frames import connect
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -60,10 +63,6 @@ def hide_password(url: str) -> str:
 
 
 def _open_duckdb(path: str, table: str, name: str) -> Source:
-    import duckdb
-
-    from sojourn.frames.duck import connect
-
     try:
         connection = connect(database=path)
     except duckdb.Error as error:
@@ -100,7 +99,6 @@ def _no_table(name: str, table: str, known: Sequence[str]) -> EventsError:
 
 def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, is_sorted: bool) -> Source:
     """The source of a relation. Rows without an order of their own are sorted by all columns, for equal results."""
-    import duckdb
 
     def refuse(error: Exception) -> EventsError:
         return EventsError(Problem(name, f"reading stopped: {_first_line(error)}"))
@@ -127,10 +125,6 @@ def _open_relation(connection: DuckDBPyConnection, relation: Any, name: str, *, 
 
 
 def _open_postgres(dsn: str, table: str, name: str) -> Source:
-    import duckdb
-
-    from sojourn.frames.duck import connect
-
     connection = connect(database=":memory:")
     _need_extension(connection, "postgres", name)
     schema, _, plain = table.rpartition(".")
@@ -142,8 +136,6 @@ def _open_postgres(dsn: str, table: str, name: str) -> Source:
 
 
 def _need_extension(connection: DuckDBPyConnection, extension: str, name: str) -> None:
-    import duckdb
-
     try:
         connection.load_extension(extension)
         return
@@ -161,10 +153,6 @@ def _need_extension(connection: DuckDBPyConnection, extension: str, name: str) -
 
 
 def _open_sqlite(path: str, table: str, name: str) -> Source:
-    import duckdb
-
-    from sojourn.frames.duck import connect
-
     known = _list_sqlite_tables(path, name)
     if table not in known:
         raise _no_table(name, table, known)
@@ -178,8 +166,6 @@ def _open_sqlite(path: str, table: str, name: str) -> Source:
 
 
 def _list_sqlite_tables(path: str, name: str) -> list[str]:
-    import sqlite3
-
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             rows = database.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
@@ -190,8 +176,6 @@ def _list_sqlite_tables(path: str, name: str) -> list[str]:
 
 def _read_sqlite_plainly(path: str, table: str, name: str) -> Source:
     """The source of an SQLite table by Python's own module, for want of DuckDB's extension; says so in its warnings."""
-    import sqlite3
-
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     database.text_factory = bytes  # decoded below, so that broken text is one broken row
     rows = database.execute(f"SELECT * FROM {quote_name(table)}")  # noqa: S608  # a name from sqlite_master, quoted
@@ -220,10 +204,6 @@ def open_remote(url: str) -> list[Source]:
     Parquet is scanned in place; anything else is fetched whole, one file at a time. Keys come from DuckDB's
     persistent secrets. Raises EventsError when httpfs is not installed or nothing answers.
     """
-    import duckdb
-
-    from sojourn.frames.duck import connect
-
     connection = connect(database=":memory:")
     _need_extension(connection, "httpfs", hide_password(url))
     try:
@@ -239,8 +219,6 @@ def open_remote(url: str) -> list[Source]:
 
 
 def _open_object(url: str) -> Source:
-    from sojourn.frames.duck import connect
-
     connection = connect(database=":memory:")
     connection.load_extension("httpfs")
     name, file_name = hide_password(url), PurePosixPath(urlsplit(url).path).name

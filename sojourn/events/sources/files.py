@@ -27,6 +27,7 @@ from sojourn.events.sources.text import (
     read_header,
     read_lines,
 )
+from sojourn.frames import connect, run_query
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _BOM = b"\xef\xbb\xbf"
@@ -170,8 +171,6 @@ def _read_csv(
 
 
 def _read_json(pages: Iterator[Page], told: _Told) -> Iterator[Chunk]:
-    from sojourn.frames.duck import connect, run_query
-
     connection = connect()
     for page in pages:
         texts = _make_texts(page)

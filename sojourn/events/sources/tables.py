@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
+import duckdb
 import numpy as np
 import pyarrow as pa
+from pyarrow import parquet
 
 from sojourn.errors import EventsError, Problem
 from sojourn.events.sources.chunks import NO_COLUMNS, RAW_CHARACTERS, Broken, Chunk, Integers, Source, chunk_broken
+from sojourn.frames import connect
 
 CHUNK_ROWS = 1 << 18
 """Rows that are handed out at once."""
@@ -42,8 +45,6 @@ def open_table(table: Any, name: str) -> Source:
 
 def open_parquet(file: BinaryIO | pa.BufferReader, name: str, size: int) -> Source:
     """The source of a Parquet file. One that cannot be opened is a source with one broken row."""
-    from pyarrow import parquet
-
     try:
         opened = parquet.ParquetFile(file)
         coded = _find_coded(opened.metadata)
@@ -194,10 +195,6 @@ def _is_ascii(column: pa.Array) -> bool:
 
 def _make_show(table: pa.Table) -> Callable[[Integers], list[str]]:
     def show(positions: Integers) -> list[str]:
-        import duckdb
-
-        from sojourn.frames.duck import connect
-
         rows = table.take(pa.array(positions))
         connection = connect()
         connection.register("t", rows)

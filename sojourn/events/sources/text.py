@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
 
 from sojourn.events.sources.chunks import RAW_CHARACTERS, Broken, Flags, Integers
 
@@ -356,8 +357,6 @@ def parse_fields(page: Page, delimiter: str, names: list[str], wanted: list[str]
 
     A record with more or fewer fields than there are names becomes a broken row.
     """
-    from pyarrow import csv as arrow_csv
-
     n_fields: list[tuple[int, int]] = []
 
     def skip(row: arrow_csv.InvalidRow) -> str:

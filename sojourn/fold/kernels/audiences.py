@@ -25,7 +25,7 @@ from sojourn.fold.cells import (
 )
 from sojourn.fold.kernels.memory import GAP_US, PART, SETTINGS, njit, pointer_to, skip
 from sojourn.fold.kernels.read import bucket_of, read_call, run_program
-from sojourn.playbook.rules.nodes import MAX_DEPTH
+from sojourn.playbook.rules import MAX_DEPTH
 
 NEVER = np.iinfo(np.int64).max
 # Why a customer is looked at: bits.

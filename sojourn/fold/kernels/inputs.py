@@ -16,7 +16,7 @@ from sojourn.fold.kernels.members import GIVEN_LINKS, find_members
 from sojourn.fold.kernels.memory import PART, SETTINGS, njit, pointer_to, skip
 from sojourn.fold.kernels.past import count_recent
 from sojourn.fold.kernels.read import observe, run_program
-from sojourn.playbook.rules.nodes import MAX_DEPTH
+from sojourn.playbook.rules import MAX_DEPTH
 
 I64, F64 = types.int64, types.float64
 DAY_US = 86_400e6

@@ -13,7 +13,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-I8 = NDArray[np.int64]
+from sojourn.frames import I8
+
 I4 = NDArray[np.int32]
 
 

@@ -41,7 +41,7 @@ from sojourn.fold.kernels.memory import (
     pointer_to,
     skip,
 )
-from sojourn.playbook.rules.nodes import (
+from sojourn.playbook.rules import (
     ABS,
     ADD,
     AND,

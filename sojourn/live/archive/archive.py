@@ -20,8 +20,8 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem
+from sojourn.frames import DAY_US
 from sojourn.live.archive.files import (
-    DAY_US,
     ArchiveDamaged,
     Day,
     Part,
@@ -32,9 +32,7 @@ from sojourn.live.archive.files import (
     rename_file,
     rewrite_marks,
 )
-from sojourn.live.store.calls import SCHEMA, encode_table, read_table
-from sojourn.live.store.log import Record
-from sojourn.live.store.store import Store
+from sojourn.live.store import SCHEMA, Record, Store, encode_table, read_table
 
 __all__ = [
     "ArchiveDamaged",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pyarrow as pa
 
-from sojourn.events.calls.plan import KINDS
+from sojourn.events.calls import KINDS
 
 _NOTHING = msgspec.Raw(b"")
 

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
 from sojourn.live.archive.fields import FIELDS, read_fields
-from sojourn.live.store.log import Record
+from sojourn.live.store import Record
 
-DAY_US = 86_400_000_000
 """Microseconds of a day."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sojourn.errors import SojournError, StoreError
-from sojourn.live.archive.archive import compact_log, drop_days
-from sojourn.live.store.store import Store
+from sojourn.live.archive import compact_log, drop_days
+from sojourn.live.store import Store
 
 LOG = logging.getLogger("sojourn.live")
 EVERY_S = 3_600.0

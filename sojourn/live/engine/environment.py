@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sojourn.errors import Problem, SojournError
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.store import Store
-from sojourn.playbook.load import parse_playbook
-from sojourn.states.model import draft_state_model, read_state_model
+from sojourn.live.engine.version import Version
+from sojourn.live.store import Store
+from sojourn.playbook import parse_playbook
+from sojourn.states import draft_state_model, read_state_model
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,14 @@ from typing import Any
 import numpy as np
 
 from sojourn.errors import SojournError
-from sojourn.events.calls.read import CallReader
-from sojourn.live.archive.archive import erase_calls, rewrite_commands
+from sojourn.events.calls import CallReader
+from sojourn.live.archive import erase_calls, rewrite_commands
 from sojourn.live.engine.host import Host
 from sojourn.live.engine.records import read_command, spell_command
 from sojourn.live.engine.recovery import ARCHIVE, SNAPSHOT
-from sojourn.live.engine.version.identities import CustomerIds
-from sojourn.live.engine.version.intake import split_seq
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.calls import decode_calls, encode_calls
-from sojourn.live.store.changes import Derived, Forgotten
-from sojourn.live.store.log import Record
-from sojourn.live.store.store import Store
-from sojourn.pipelines.results import ResultsFolder
+from sojourn.live.engine.version import CustomerIds, Version, split_seq
+from sojourn.live.store import Derived, Forgotten, Record, Store, decode_calls, encode_calls
+from sojourn.pipelines import ResultsFolder
 
 LOG = logging.getLogger("sojourn.live")
 Place = tuple[int, int]

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
+from sojourn.fold import kernels
+from sojourn.frames import I8
 
-I8 = NDArray[np.int64]
 _GROWTH = 1 << 16
 _ERASED = -1
 _CHECKED = 1 << 20
@@ -82,16 +83,14 @@ class Past:
 
     def append(self, events: PastEvents) -> None:
         """Put the events at the end of those of their ids."""
-        from sojourn.fold.kernels.past import link_events, reach_back
-
         n = len(events.seq)
         if not n:
             return
         self._make_heads(int(events.node.max()) + 1)
         previous = np.empty(n, np.int64)
-        link_events(np.ascontiguousarray(events.node, np.int32), self._head, len(self), previous)
+        kernels.link_events(np.ascontiguousarray(events.node, np.int32), self._head, len(self), previous)
         reach, at = np.empty(n, np.int64), np.ascontiguousarray(events.event_at, np.int64)
-        reach_back(at, previous, len(self), self._columns["reach"].values.reshape(-1), reach)
+        kernels.reach_back(at, previous, len(self), self._columns["reach"].values.reshape(-1), reach)
         ends = self._ids.n + np.cumsum([len(name) for name in events.event_id], dtype=np.int64)
         self._ids.append(np.frombuffer(b"".join(events.event_id), np.uint8).reshape(-1, 1))
         given = {**events.__dict__, "previous": previous, "reach": reach, "id_end": ends}
@@ -100,10 +99,8 @@ class Past:
 
     def gather(self, nodes: Sequence[int] | NDArray[np.int32]) -> PastEvents:
         """All events of these ids together, in order of ``(event_at, seq)``; erased ones are left out."""
-        from sojourn.fold.kernels.past import follow_links
-
         heads = self._head[[node for node in nodes if node < len(self._head)]]
-        rows = follow_links(heads, self._columns["previous"].values.reshape(-1), np.int64(-1))
+        rows = kernels.follow_links(heads, self._columns["previous"].values.reshape(-1), np.int64(-1))
         rows = rows[self._columns["event_class"].values[rows, 0] != _ERASED]
         at, seq = self._columns["event_at"].values[rows, 0], self._columns["seq"].values[rows, 0]
         return self.take(rows[np.lexsort((seq, at))])
@@ -144,10 +141,8 @@ class Past:
 
     def erase(self, nodes: Sequence[int]) -> I8:
         """Blank every event of these ids, what they held included; their seqs."""
-        from sojourn.fold.kernels.past import follow_links
-
         heads = self._head[[node for node in nodes if node < len(self._head)]]
-        rows = np.sort(follow_links(heads, self._columns["previous"].values.reshape(-1), np.int64(-1)))
+        rows = np.sort(kernels.follow_links(heads, self._columns["previous"].values.reshape(-1), np.int64(-1)))
         seqs: I8 = self._columns["seq"].values[rows, 0].copy()
         ends = self._columns["id_end"].values[rows, 0]
         begins = np.where(rows > 0, self._columns["id_end"].values[rows - 1, 0], 0)

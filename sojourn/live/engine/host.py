@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from sojourn.live.engine.archiver import Archiver
 from sojourn.live.engine.environment import Environment
 from sojourn.live.engine.saver import Saver
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.log import Record
+from sojourn.live.engine.version import Outcome, Version
+from sojourn.live.store import Record
 
 
 class Host(Protocol):

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sojourn.events.calls.plan import KINDS
+from sojourn.events.calls import KINDS
 from sojourn.live.engine.service import Overloaded, Request
-from sojourn.live.store.calls import NO_INSTANT, CallsColumns
+from sojourn.live.store import NO_INSTANT, CallsColumns
 
 MOST_CALLS = 2_000
 """Calls in one record, but for a request that has more by itself."""

@@ -18,7 +18,7 @@ from sojourn.live.engine.predictions import list_models
 from sojourn.live.engine.records import check_command
 from sojourn.live.engine.service import Request
 from sojourn.live.engine.turns import Turns
-from sojourn.live.engine.version.version import Version
+from sojourn.live.engine.version import Version
 from sojourn.live.engine.worker import Worker
 
 _COUNTED_AT_ONCE = 20_000

@@ -9,14 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sojourn.act.changes import Change
-from sojourn.act.outbox import OutboxRow
+from sojourn.act import Change, OutboxRow
 from sojourn.errors import StoreError
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.changes import NOTHING, Derived
-from sojourn.live.store.log import NewRecord
-from sojourn.live.store.store import Store
+from sojourn.live.engine.version import Outcome, Version
+from sojourn.live.store import NOTHING, Derived, NewRecord, Store
 
 LOG = logging.getLogger("sojourn.live")
 RETRY_S = 0.5

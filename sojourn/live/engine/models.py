@@ -9,9 +9,8 @@ from typing import Any
 
 from sojourn.errors import Problem, SojournError
 from sojourn.live.engine.predictions import fit_model
-from sojourn.live.engine.version.in_use import Deployed, InUse, Refused
-from sojourn.live.engine.version.version import Version
-from sojourn.predict.registry import Card, find_champion, list_names, read_model
+from sojourn.live.engine.version import Deployed, InUse, Refused, Version
+from sojourn.predict import Card, find_champion, list_names, read_model
 
 LOG = logging.getLogger("sojourn.live")
 _POLL_S = 1.0

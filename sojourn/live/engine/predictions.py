@@ -15,16 +15,19 @@ from typing import Any
 import numpy as np
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import show_instant
-from sojourn.frames.types import F8, Rows
-from sojourn.live.engine.version.in_use import Deployed, InUse, Refused, score
-from sojourn.live.engine.version.steps import Inputs
-from sojourn.live.engine.version.version import Version
-from sojourn.predict.compiled import compile_chance, compile_score, compile_split
-from sojourn.predict.learning import HABITS, find_outcome, hash_meaning
-from sojourn.predict.outcome import load_reader
-from sojourn.predict.reasons import N_REASONS
-from sojourn.predict.registry import Card
+from sojourn.frames import F8, Rows, show_instant
+from sojourn.live.engine.version import Deployed, Inputs, InUse, Refused, Version, score
+from sojourn.predict import (
+    HABITS,
+    N_REASONS,
+    Card,
+    compile_chance,
+    compile_score,
+    compile_split,
+    find_outcome,
+    hash_meaning,
+    load_reader,
+)
 
 NO_EVENTS = "there is no event of their own yet"
 

@@ -21,10 +21,10 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from sojourn.events.calls.read import CallReader, ReadCalls
-from sojourn.fold.layout import build_layout
-from sojourn.live.store.calls import decode_calls
-from sojourn.playbook.load import parse_playbook
+from sojourn.events.calls import CallReader, ReadCalls
+from sojourn.fold import build_layout
+from sojourn.live.store import decode_calls
+from sojourn.playbook import parse_playbook
 
 LOG = logging.getLogger("sojourn.live")
 FEWEST = 64

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.events.calls.read import LONGEST_CALL
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.protocols import Projection
-from sojourn.live.store.calls import decode_calls
-from sojourn.live.store.log import LogDamaged, Record
+from sojourn.events.calls import LONGEST_CALL
+from sojourn.live.engine.version import Outcome, Projection
+from sojourn.live.store import LogDamaged, Record, decode_calls
 
 IDENTITY = ("merge", "split", "undo")
 """Commands about ids, which every version carries out when it reads the log. The others mean nothing to a version."""

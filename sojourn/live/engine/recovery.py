@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sojourn.errors import Problem, SojournError
-from sojourn.live.archive.archive import read_records
+from sojourn.live.archive import read_records
 from sojourn.live.engine.records import apply_record
 from sojourn.live.engine.snapshot import SnapshotError, read_snapshot, write_snapshot
-from sojourn.live.engine.version.customers import LONG_AGO
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.changes import NOTHING, Derived
-from sojourn.live.store.store import Store
+from sojourn.live.engine.version import LONG_AGO, Outcome, Version
+from sojourn.live.store import NOTHING, Derived, Store
 
 LOG = logging.getLogger("sojourn.live")
 SNAPSHOT = "snapshot.arrow"

@@ -24,12 +24,9 @@ from sojourn.live.engine.environment import open_version
 from sojourn.live.engine.host import Host
 from sojourn.live.engine.records import apply_record
 from sojourn.live.engine.recovery import ACTIVE, note_active
-from sojourn.live.engine.version.feed import DatedFact, Fact
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.publisher import DEPLOY
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.calls import CallsColumns
-from sojourn.states.hmm.follow import SEEN_SINCE, SEEN_STATE
+from sojourn.live.engine.version import DEPLOY, DatedFact, Fact, Outcome, Version
+from sojourn.live.store import CallsColumns
+from sojourn.states.hmm import SEEN_SINCE, SEEN_STATE
 
 LOG = logging.getLogger("sojourn.live")
 CARRIED_OUT = "deploy_done"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sojourn.live.engine.recovery import SNAPSHOT, save_snapshot
 from sojourn.live.engine.snapshot import write_snapshot
-from sojourn.live.engine.version.version import Version
+from sojourn.live.engine.version import Version
 
 LOG = logging.getLogger("sojourn.live")
 IS_COPIED = sys.platform == "linux"

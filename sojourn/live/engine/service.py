@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sojourn.act.changes import Change
+from sojourn.act import Change
 
 
 @dataclass(frozen=True, slots=True)

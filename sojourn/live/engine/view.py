@@ -9,24 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.fold.batch import read_features
-from sojourn.frames.instants import show_instant
+from sojourn.fold import read_features
+from sojourn.frames import show_instant
 from sojourn.live.engine.predictions import show_predictions
-from sojourn.live.engine.version.memberships import list_memberships
-from sojourn.live.engine.version.steps import StatesAt
-from sojourn.live.engine.version.version import Version
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.follow import (
-    FIRST_OWN,
-    LAST_OWN,
-    N_OWN,
-    SEEN_SINCE,
-    SEEN_STATE,
-    SEEN_TICKS,
-    STEP_TICKS,
-    STEP_TOUCH,
-)
-from sojourn.states.reasons import find_runner_up, list_reasons, split_odds
+from sojourn.live.engine.version import StatesAt, Version, list_memberships
+from sojourn.states import find_runner_up, list_reasons, split_odds
+from sojourn.states.hmm import FIRST_OWN, LAST_OWN, N_OWN, SEEN_SINCE, SEEN_STATE, SEEN_TICKS, STEP_TICKS, STEP_TOUCH
+from sojourn.states.hmm import hysteresis as publish
 
 FIELDS = (
     "ids", "state", "posterior", "reasons", "features", "segments", "audiences", "moments", "consent", "traits",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sojourn.errors import SojournError, StoreError, StoreFull
-from sojourn.live.archive.archive import read_records
+from sojourn.live.archive import read_records
 from sojourn.live.engine import commands, erasure
 from sojourn.live.engine.archiver import Archiver
 from sojourn.live.engine.environment import Environment, open_version
@@ -31,10 +31,8 @@ from sojourn.live.engine.saver import Saver
 from sojourn.live.engine.service import Overloaded
 from sojourn.live.engine.timings import Timings
 from sojourn.live.engine.turns import Turns
-from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.engine.version.version import Version
-from sojourn.live.store.calls import CallsColumns, encode_columns
-from sojourn.live.store.log import NewRecord, Record
+from sojourn.live.engine.version import Outcome, Version
+from sojourn.live.store import CallsColumns, NewRecord, Record, encode_columns
 
 LOG = logging.getLogger("sojourn.live")
 TICK_S = 0.05

@@ -18,16 +18,21 @@ import numpy as np
 import pyarrow as pa
 
 from sojourn.errors import EventsError, Problem
-from sojourn.events.columns import Columns
-from sojourn.events.mapping import Places, check_places, list_event_paths, looks_like_segment, place_source
-from sojourn.events.read import open_connection
-from sojourn.events.rows import read_times
-from sojourn.events.sources.chunks import JSON_COLUMN, Chunk, Integers
-from sojourn.events.sources.open import open_sources
-from sojourn.events.values import GOOD, read_texts
+from sojourn.events import (
+    GOOD,
+    Columns,
+    Places,
+    check_places,
+    list_event_paths,
+    looks_like_segment,
+    open_connection,
+    place_source,
+    read_texts,
+    read_times,
+)
+from sojourn.events.sources import JSON_COLUMN, Chunk, Integers, open_sources
+from sojourn.playbook import Playbook, load_playbook
 from sojourn.playbook import objects as words
-from sojourn.playbook.load import load_playbook
-from sojourn.playbook.objects import Playbook
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

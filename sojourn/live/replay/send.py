@@ -19,10 +19,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sojourn.errors import Problem, SojournError
+from sojourn.frames import Progress
 from sojourn.live.replay.calls import Calls, read_calls
-from sojourn.playbook.objects import Playbook
-
-Progress = Callable[[str, int, int], None]
+from sojourn.playbook import Playbook
 
 MAX_BODY = 3 << 20
 """Bytes of calls in one request: below the 4 MiB that a server takes."""

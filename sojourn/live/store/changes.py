@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from sojourn.act.outbox import OutboxRow
+from sojourn.act import OutboxRow
 from sojourn.live.store.outbox import add_outbox
 from sojourn.live.store.rows import read_meta, split_long, write_json, write_meta
 from sojourn.live.store.schema import changes, hash_text, insert_new, insert_or_update, outbox, profiles, quarantine
 
 if TYPE_CHECKING:
-    from sojourn.act.changes import Change
+    from sojourn.act import Change
 
 LONGEST_RAW = 4_096
 """Characters of a quarantined call that are kept."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sojourn.act.outbox import Mark, OutboxItem, OutboxRow
+from sojourn.act import Mark, OutboxItem, OutboxRow
 from sojourn.live.store.schema import insert_new, outbox
 
 STATUSES = ("waiting", "delivered", "dead", "refused")

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sojourn.act.outbox import Mark, OutboxItem, OutboxRow
+from sojourn.act import Mark, OutboxItem, OutboxRow
 from sojourn.errors import Problem, StoreBusy, StoreError, StoreFull
 from sojourn.live.store import changes as store_changes
 from sojourn.live.store import log as store_log

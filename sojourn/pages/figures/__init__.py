@@ -1,1 +1,8 @@
-"""…"""
+"""Figures: a file per subject.
+
+In: tables of results. Out: Plotly figures.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

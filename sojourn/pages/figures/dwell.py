@@ -6,10 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
 import pyarrow as pa
 
 from sojourn.pages.figures.style import choose_by_menu, draw_nothing, duration_axis, fade, finish, palette_of
-from sojourn.pages.words.figures.dwell import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_medians,
+    plain,
+    say_count,
+    say_date,
+    say_duration,
+    say_integer,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     DWELL_ABOUT,
     DWELL_MISSING,
     VELOCITY_ABOUT,
@@ -17,10 +29,6 @@ from sojourn.pages.words.figures.dwell import (
     say_dwell_finding,
     say_velocity_finding,
 )
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_integer, say_share
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.transitions import find_medians
-from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -28,8 +36,6 @@ if TYPE_CHECKING:
 
 def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
     """Share of stays that still last, by time since entering the state, on a logarithmic time axis."""
-    import plotly.graph_objects as go
-
     rows = dwell.to_pylist()
     curves = {name: [r for r in rows if r["state"] == name] for name in states}
     curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
@@ -75,8 +81,6 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
 
 def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
     """Median time to leave each state, by the week of entering it; a menu splits a state by where they went."""
-    import plotly.graph_objects as go
-
     rows = [r for r in velocity.to_pylist() if r["median_s"] is not None]
     if not rows:
         return draw_nothing(VELOCITY_MISSING, VELOCITY_ABOUT)
@@ -119,8 +123,6 @@ def _reach(rows: list[Row]) -> tuple[float, float]:
 
 
 def _velocity_line(line: list[Row], origin: str, target: str | None, colors: Colors) -> Any:
-    import plotly.graph_objects as go
-
     name = plain(target or origin, 30)
     color = palette_of(colors, target or origin)
     median = [r["median_s"] for r in line]

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow as pa
 
 from sojourn.pages.figures.style import choose_by_menu, draw_nothing, fade, finish, palette_of
-from sojourn.pages.words.figures.flow import (
+from sojourn.pages.words import plain, say_count, say_date, say_duration, say_integer, say_share
+from sojourn.pages.words.figures import (
     FLOW_ABOUT,
     FLOW_MISSING,
     MATRIX_ABOUT,
@@ -20,8 +22,6 @@ from sojourn.pages.words.figures.flow import (
     say_flow_finding,
     say_matrix,
 )
-from sojourn.pages.words.numbers import say_count, say_date, say_duration, say_integer, say_share
-from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Sankey
@@ -35,8 +35,6 @@ MAX_WINDOWS = 9
 
 def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: datetime) -> Figure:
     """Customers from state to state over the last six weeks (Sankey), with earlier weeks in a menu."""
-    import plotly.graph_objects as go
-
     weeks = sorted(set(flow["week_at"].to_pylist()))
     if not weeks:
         return draw_nothing(FLOW_MISSING, FLOW_ABOUT)
@@ -76,8 +74,6 @@ def _sankey(
     rows: list[Row], weeks: list[datetime], states: Sequence[str], colors: Colors, now: datetime
 ) -> tuple[Sankey, list[dict[str, Any]]]:
     """One Sankey of consecutive weeks, and the dates above its columns."""
-    import plotly.graph_objects as go
-
     n_columns = len(weeks) + 1
     column = {week: k for k, week in enumerate(weeks)}
     height = np.zeros((n_columns, len(states) + 1))  # customers per column and state; the last one is "new"
@@ -154,8 +150,6 @@ def _stack(height: Any) -> Any:
 
 def draw_matrix(matrix: pa.Table, states: Sequence[str]) -> Figure:
     """Share of moves from each state to each other (heat map)."""
-    import plotly.graph_objects as go
-
     rows = matrix.to_pylist()
     if not rows:
         return draw_nothing(MATRIX_MISSING, MATRIX_ABOUT)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
+
 from sojourn.pages.figures.style import LINE, NEW_COLOR, choose_by_menu
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ def draw_forest(
     A single group without a name has no menu. ``is_ratio``: values are ratios on a logarithmic axis and compare with 1,
     else differences that compare with 0.
     """
-    import plotly.graph_objects as go
-
     figure = go.Figure([_trace(dots, is_ratio=is_ratio) for _, dots in groups])
     rows = [
         {
@@ -78,8 +78,6 @@ def _ratio_axis(dots: Sequence[Dot]) -> dict[str, Any]:
 
 
 def _trace(dots: Sequence[Dot], *, is_ratio: bool) -> Any:
-    import plotly.graph_objects as go
-
     at = [_clip(dot.value) if is_ratio else dot.value for dot in dots]
     ends = [(max(dot.low, 0.02), min(dot.high, 2 * _LARGEST)) if is_ratio else (dot.low, dot.high) for dot in dots]
     return go.Scatter(

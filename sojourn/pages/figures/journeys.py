@@ -6,11 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 import pyarrow as pa
 
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import LESS, MORE, NEW_COLOR, draw_nothing, finish, ink_on, palette_of
-from sojourn.pages.words.figures.journeys import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_telling,
+    is_sure,
+    plain,
+    say_duration,
+    say_estimate,
+    say_integer,
+    say_number,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     CHANNELS_ABOUT,
     CHANNELS_MISSING,
     JOURNEYS_ABOUT,
@@ -24,10 +37,6 @@ from sojourn.pages.words.figures.journeys import (
     say_path,
     say_paths_finding,
 )
-from sojourn.pages.words.numbers import is_sure, say_duration, say_estimate, say_integer, say_number, say_share
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.transitions import find_telling
-from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -70,8 +79,6 @@ def _dot(r: Row) -> Dot:
 
 def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
     """The most travelled paths as rows of blocks in the states' colours."""
-    import plotly.graph_objects as go
-
     every = paths.to_pylist()
     rows = sorted((r for r in every if r["kind"] == "path"), key=lambda r: (-r["n_customers"], r["text"]))[:MOST_PATHS]
     if not rows:
@@ -121,8 +128,6 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
 
 def draw_channels(channels: pa.Table, states: Sequence[str]) -> Figure:
     """Shares of channels per state as a heat map; colour is how that compares with all states."""
-    import plotly.graph_objects as go
-
     every = [r for r in channels.to_pylist() if r["kind"] == "channel" and r["n_events"]]
     if not every:
         return draw_nothing(CHANNELS_MISSING, CHANNELS_ABOUT)

@@ -8,17 +8,24 @@ import pyarrow as pa
 
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish
-from sojourn.pages.words.figures.moments import (
+from sojourn.pages.words import (
+    Row,
+    find_sure_moments,
+    is_sure,
+    measure_surety,
+    plain,
+    say_estimate,
+    say_integer,
+    say_number,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     MOMENTS_ABOUT,
     MOMENTS_MISSING,
     MOMENTS_UNDEFINED,
     say_moment_dot,
     say_surest_moment,
 )
-from sojourn.pages.words.numbers import is_sure, measure_surety, say_estimate, say_integer, say_number, say_share
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.transitions import find_sure_moments
-from sojourn.pages.words.types import Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

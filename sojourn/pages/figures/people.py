@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow as pa
+from plotly.subplots import make_subplots
 
 from sojourn.pages.figures.style import INK, LESS, MORE, NEW_COLOR, draw_nothing, fade, finish, palette_of
-from sojourn.pages.words.figures.people import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_marks,
+    plain,
+    say_change,
+    say_count,
+    say_duration,
+    say_instant,
+    say_integer,
+    say_mark,
+    say_share,
+    strength_of,
+)
+from sojourn.pages.words.figures import (
     EXAMPLE_ABOUT,
     EXAMPLE_MISSING,
     MARKS_ABOUT,
@@ -22,10 +39,6 @@ from sojourn.pages.words.figures.people import (
     say_marks_finding,
     say_states,
 )
-from sojourn.pages.words.numbers import say_change, say_count, say_duration, say_instant, say_integer, say_share
-from sojourn.pages.words.states import find_marks, say_mark, strength_of
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -39,8 +52,6 @@ LANES = 9
 
 def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors: Colors) -> Figure:
     """How many customers are in each state, and how that differs from a week ago."""
-    import plotly.graph_objects as go
-
     total = sum(now.values())
     if not total:
         return draw_nothing(STATES_MISSING, STATES_ABOUT)
@@ -80,8 +91,6 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
 
 def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
     """What is more or less common in each state than among all customers (heat map)."""
-    import plotly.graph_objects as go
-
     rows = fingerprints.to_pylist()
     marks = [(r["kind"], r["what"]) for name in states for r in find_marks(fingerprints, name)]
     shown = list(dict.fromkeys(marks))[:MAX_MARKS]
@@ -145,8 +154,6 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
 
 def _break(text: str) -> str:
     """A sentence over several lines of a hover label."""
-    import textwrap
-
     return "<br>".join(plain(line, 90) for line in textwrap.wrap(text, 60)[:6])
 
 
@@ -155,8 +162,6 @@ def _break(text: str) -> str:
 
 def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: datetime) -> Figure:
     """One customer over time: posterior as a ribbon, published state as a bar, events as marks with reasons."""
-    from plotly.subplots import make_subplots
-
     rows = trace.to_pylist()
     if not rows:
         return draw_nothing(EXAMPLE_MISSING, EXAMPLE_ABOUT)
@@ -219,8 +224,6 @@ def _add_published(figure: Figure, rows: list[Row], colors: Colors, now: datetim
 
 
 def _add_events(figure: Figure, rows: list[Row], lanes: list[str]) -> None:
-    import plotly.graph_objects as go
-
     place = {name: i for i, name in enumerate(lanes)}
     shown = [r for r in rows if r["event_class"] is not None]
     is_touch = [r["kind"] == "touch" for r in shown]

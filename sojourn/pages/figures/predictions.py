@@ -6,8 +6,24 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
+
 from sojourn.pages.figures.style import COLORS, INK, NEW_COLOR, SOFT, choose_by_menu, draw_nothing, finish
-from sojourn.pages.words.figures.predictions import (
+from sojourn.pages.words import (
+    plain,
+    say_amount,
+    say_days,
+    say_difference,
+    say_error,
+    say_estimate,
+    say_integer,
+    say_loss,
+    say_number,
+    say_probability,
+    say_score,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     CALIBRATION_ABOUT,
     CANDIDATES_ABOUT,
     INPUTS_ABOUT,
@@ -28,20 +44,6 @@ from sojourn.pages.words.figures.predictions import (
     say_state_ahead,
     say_weights,
 )
-from sojourn.pages.words.numbers import (
-    say_amount,
-    say_days,
-    say_difference,
-    say_error,
-    say_estimate,
-    say_integer,
-    say_loss,
-    say_number,
-    say_probability,
-    say_score,
-    say_share,
-)
-from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -56,8 +58,6 @@ _ERROR = {"thickness": 1.6, "width": 0, "color": "rgba(120,130,145,0.75)"}
 
 def draw_ranking(card: Card) -> Figure:
     """Gain, lift and ROC of one outcome, a menu to choose."""
-    import plotly.graph_objects as go
-
     curve, gains = card["curve"], card["gains"]
     reached, found = [r["share"] for r in curve], [r["gain"] for r in curve]
     line = {"color": COLORS[0], "width": 2.5}
@@ -109,8 +109,6 @@ def draw_ranking(card: Card) -> Figure:
 
 def draw_calibration(card: Card) -> Figure:
     """What was promised against what happened, in ten groups."""
-    import plotly.graph_objects as go
-
     gains = card["gains"]
     bounds = [wilson_interval(r["kept"], r["n"]) for r in gains]
     top = 1.08 * max([r["promised"] for r in gains] + [high for _, high in bounds])
@@ -180,8 +178,6 @@ def draw_candidates(card: Card) -> Figure:
 def _draw_dots(labels: Sequence[str], values: Sequence[float], se: Sequence[float], colors: Sequence[str],
                title: str) -> Figure:  # fmt: skip
     """A dot with its standard error per line, the first line at the top."""
-    import plotly.graph_objects as go
-
     places = list(range(len(labels)))
     figure = go.Figure(
         go.Scatter(
@@ -199,8 +195,6 @@ def _draw_dots(labels: Sequence[str], values: Sequence[float], se: Sequence[floa
 
 def draw_profit(card: Card) -> Figure:
     """What acting from each probability on would have brought."""
-    import plotly.graph_objects as go
-
     curve, limit = card["curve"], card["threshold"]
     figure = go.Figure(
         go.Scatter(
@@ -226,8 +220,6 @@ def draw_profit(card: Card) -> Figure:
 
 def draw_weights(card: Card) -> Figure:
     """The inputs that count most, over all customers."""
-    import plotly.graph_objects as go
-
     rows = [r for r in card["weights"] if r["weight"] > 0]
     if not rows:
         return draw_nothing(WEIGHTS_MISSING, WEIGHTS_ABOUT)
@@ -261,8 +253,6 @@ def draw_inputs(card: Card) -> Figure:
 
 def draw_warning(warning: Row) -> Figure:
     """How many days before the silence rule the model warns, and a shorter silence would."""
-    import plotly.graph_objects as go
-
     rows = [
         ("the model", warning["lead_days"], warning["warned"], COLORS[0]),
         (f"{say_days(warning['rule_days'])} of silence", warning["rule_lead_days"], warning["rule_warned"], NEW_COLOR),
@@ -302,8 +292,6 @@ def draw_warning(warning: Row) -> Figure:
 
 def draw_signals(warning: Row) -> Figure:
     """Which inputs declined or rose before the warning."""
-    import plotly.graph_objects as go
-
     rows = [r for r in warning["signals"] if r["difference"] is not None and isfinite(r["difference"])][:_MOST_SIGNALS]
     if not rows:
         return draw_nothing(SIGNALS_MISSING, SIGNALS_ABOUT)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sojourn.frames.schemas import OTHER
+import plotly.graph_objects as go
+
+from sojourn.frames import OTHER
 from sojourn.pages.figures.style import COLORS, NEW_COLOR, draw_nothing, duration_axis, finish
-from sojourn.pages.words.figures.quality import (
+from sojourn.pages.words import plain, say_amount, say_count, say_integer, say_share
+from sojourn.pages.words.figures import (
     CLASSES_ABOUT,
     CLASSES_MISSING,
     FIT_ABOUT,
@@ -22,8 +25,6 @@ from sojourn.pages.words.figures.quality import (
     say_point,
     say_rows,
 )
-from sojourn.pages.words.numbers import say_amount, say_count, say_integer, say_share
-from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -36,8 +37,6 @@ MAX_CLASSES = 30
 
 def draw_tradeoff(points: Sequence[Row], budget: float) -> Figure:
     """Flaps per customer and month against detection delay, for all thresholds tried; the chosen one marked."""
-    import plotly.graph_objects as go
-
     points = [p for p in points if p["delay_s"] is not None and p["flaps_per_month"] is not None]
     if not points:
         return draw_nothing(HYSTERESIS_MISSING, HYSTERESIS_ABOUT)
@@ -79,8 +78,6 @@ def draw_tradeoff(points: Sequence[Row], budget: float) -> Figure:
 
 def draw_likelihood(likelihood: Sequence[float]) -> Figure:
     """Log-likelihood of the data after each round of the fit."""
-    import plotly.graph_objects as go
-
     if not likelihood:
         return draw_nothing(FIT_MISSING, FIT_ABOUT)
     rounds = list(range(len(likelihood)))
@@ -99,8 +96,6 @@ def draw_likelihood(likelihood: Sequence[float]) -> Figure:
 
 def draw_rows(run: Row) -> Figure:
     """Rows accepted, duplicate and quarantined, and the quarantined ones by rule."""
-    import plotly.graph_objects as go
-
     rows, rules = run["rows"], run.get("quarantined_by_rule") or {}
     read = rows["read"]
     if not read:
@@ -132,8 +127,6 @@ def draw_rows(run: Row) -> Figure:
 
 def draw_event_classes(classes: Sequence[Row]) -> Figure:
     """Rows per event class, the most frequent first."""
-    import plotly.graph_objects as go
-
     ranked = sorted(classes, key=lambda c: -c["n_rows"])
     total = sum(c["n_rows"] for c in ranked)
     if not total:

@@ -19,7 +19,7 @@ from sojourn.pages.figures.style import color_states
 from sojourn.pages.figures.triggers import draw_precedes, draw_triggers
 from sojourn.pages.figures.values import draw_growth, draw_values
 from sojourn.pages.figures.velocity import draw_tracked
-from sojourn.transitions.matrix import count_states
+from sojourn.transitions import count_states
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

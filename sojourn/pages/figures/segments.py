@@ -6,10 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow as pa
+from scipy.cluster.hierarchy import dendrogram
 
 from sojourn.pages.figures.style import COLORS, INK, LESS, MORE, SOFT, choose_by_menu, draw_nothing, finish
-from sojourn.pages.words.figures.segments import (
+from sojourn.pages.words import (
+    MENU,
+    NOTHING,
+    Row,
+    find_telling_cells,
+    plain,
+    say_cell,
+    say_difference,
+    say_estimate,
+    say_integer,
+    say_number,
+    say_or_dash,
+    say_points,
+    say_relevance,
+    say_score,
+    say_share,
+    shorten,
+)
+from sojourn.pages.words.figures import (
     CELLS_ABOUT,
     CHOICE_ABOUT,
     FLOWS_ABOUT,
@@ -33,18 +53,6 @@ from sojourn.pages.words.figures.segments import (
     say_strongest,
     say_tree,
 )
-from sojourn.pages.words.numbers import (
-    say_difference,
-    say_estimate,
-    say_integer,
-    say_number,
-    say_or_dash,
-    say_points,
-    say_score,
-    say_share,
-)
-from sojourn.pages.words.segments import MENU, NOTHING, Row, find_telling_cells, say_cell, say_relevance
-from sojourn.pages.words.texts import plain, shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -69,8 +77,6 @@ def color_segments(numbers: Sequence[int]) -> dict[int, str]:
 
 def draw_map(customers: pa.Table, names: Mapping[int, str], *, seed: int = 0) -> Figure:
     """Customers on both maps, coloured by segment; at most 3,000 of them, and all segments in proportion."""
-    import plotly.graph_objects as go
-
     n = customers.num_rows
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:_MOST_POINTS])
     part = customers.take(pa.array(rows))
@@ -103,9 +109,6 @@ def draw_map(customers: pa.Table, names: Mapping[int, str], *, seed: int = 0) ->
 
 def draw_tree(merges: Any, sizes: Any, levels: Sequence[int]) -> Figure:
     """The top of the tree of merges."""
-    import plotly.graph_objects as go
-    from scipy.cluster.hierarchy import dendrogram
-
     drawn = dendrogram(merges, no_plot=True, labels=[say_integer(n) for n in sizes])
     x: list[float | None] = []
     y: list[float | None] = []
@@ -130,8 +133,6 @@ def draw_tree(merges: Any, sizes: Any, levels: Sequence[int]) -> Figure:
 
 def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
     """What sets each segment apart, as a heat map of standardized differences."""
-    import plotly.graph_objects as go
-
     rows = profiles.to_pylist()
     marks: list[str] = []
     for number in names:
@@ -175,8 +176,6 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
 
 def draw_relevance(relevance: pa.Table, days: int) -> Figure:
     """How much of what came later each way of grouping explains."""
-    import plotly.graph_objects as go
-
     rows = relevance.to_pylist()
     outcomes = list(dict.fromkeys(r["outcome"] for r in rows))
     ways = list(dict.fromkeys(r["grouping"] for r in rows))
@@ -203,8 +202,6 @@ def draw_relevance(relevance: pa.Table, days: int) -> Figure:
 
 def draw_cells(cells: pa.Table) -> Figure:
     """Share of each segment in each state."""
-    import plotly.graph_objects as go
-
     rows = cells.to_pylist()
     segments = list(dict.fromkeys((r["segment"], r["name"]) for r in rows))
     states = list(dict.fromkeys(r["state"] for r in rows))
@@ -236,7 +233,6 @@ def draw_cells(cells: pa.Table) -> Figure:
 
 def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
     """The largest moves between cells."""
-    import plotly.graph_objects as go
 
     def say(number: int, state: str) -> str:
         return f"{shorten(names.get(number, f'segment {number}'), 36)}: {shorten(state, 18)}"
@@ -270,8 +266,6 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
 
 def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     """Share of each segment in each state, a menu of the two segmentations."""
-    import plotly.graph_objects as go
-
     rows = [r for r in hybrid.to_pylist() if r["state"] is not None]
     if not rows:
         why = next((r["why_not"] for r in hybrid.to_pylist() if r["why_not"]), "there are no customers")
@@ -320,8 +314,6 @@ _CRITERIA = ("silhouette", "elbow", "bic", "stability")
 
 def draw_choice(choice: pa.Table) -> Figure:
     """The four criteria over the number of segments, a menu of the methods that were tried."""
-    import plotly.graph_objects as go
-
     rows = choice.to_pylist()
     methods = list(dict.fromkeys(r["method"] for r in rows))
     figure, owners = go.Figure(), []
@@ -377,8 +369,6 @@ def _scale(values: Sequence[float]) -> list[float]:
 
 def draw_numbers(numbers: pa.Table) -> Figure:
     """What each number of segments explains of later time."""
-    import plotly.graph_objects as go
-
     rows: list[dict[str, Any]] = numbers.to_pylist()
     figure = go.Figure(
         go.Scatter(

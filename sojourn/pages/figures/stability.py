@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
+
 from sojourn.pages.figures.style import COLORS, draw_nothing, finish
-from sojourn.pages.words.figures.stability import (
+from sojourn.pages.words import plain, say_share
+from sojourn.pages.words.figures import (
     SPLIT_ABOUT,
     SPLIT_MISSING,
     TURNOVER_ABOUT,
@@ -14,8 +17,6 @@ from sojourn.pages.words.figures.stability import (
     say_split,
     say_stale,
 )
-from sojourn.pages.words.numbers import say_share
-from sojourn.pages.words.texts import plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -25,8 +26,6 @@ Row = Mapping[str, Any]
 
 def draw_split(rows: Sequence[Row]) -> Figure:
     """Per method a bar of the customers reassigned, in two parts: behaviour changed, and model wobbled."""
-    import plotly.graph_objects as go
-
     whole = [r for r in rows if r["segment"] is None and r.get("reassigned_share") is not None][::-1]
     if not whole:
         return draw_nothing(SPLIT_MISSING, SPLIT_ABOUT)
@@ -55,8 +54,6 @@ def draw_split(rows: Sequence[Row]) -> Figure:
 
 def draw_turnover(rows: Sequence[Row]) -> Figure:
     """Per segment of a given segmentation, the share of members who leave in a week."""
-    import plotly.graph_objects as go
-
     parts = [r for r in rows if r["segment"] is not None and r["changed_per_week"] is not None][::-1]
     if not parts:
         return draw_nothing(TURNOVER_MISSING, TURNOVER_ABOUT)

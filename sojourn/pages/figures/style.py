@@ -8,7 +8,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sojourn.pages.words.texts import plain, shorten
+import plotly.graph_objects as go
+
+from sojourn.pages.words import plain, shorten
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -80,8 +82,6 @@ def finish(
     ``layout.meta`` carries what a page around the figure shows: ``title`` (the finding, unescaped), ``about`` (how
     to read it), ``table`` (the numbers, for those who cannot see it) and ``min_width`` in pixels.
     """
-    import plotly.graph_objects as go
-
     lines = textwrap.wrap(shorten(title, 300), 78)
     figure.update_layout(
         template=go.layout.Template(layout=_look()),
@@ -101,8 +101,6 @@ def finish(
 
 def draw_nothing(title: str, about: str) -> Figure:
     """A figure without data that says why."""
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     figure.add_annotation(text=plain(title, 200), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
     figure.update_xaxes(visible=False).update_yaxes(visible=False)

@@ -8,7 +8,19 @@ import pyarrow as pa
 
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish, palette_of
-from sojourn.pages.words.figures.triggers import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_signals,
+    find_sure_triggers,
+    is_sure,
+    measure_surety,
+    plain,
+    say_estimate,
+    say_integer,
+    say_share,
+)
+from sojourn.pages.words.figures import (
     KINDS,
     PRECEDES_ABOUT,
     PRECEDES_MISSING,
@@ -19,10 +31,6 @@ from sojourn.pages.words.figures.triggers import (
     say_precursor_finding,
     say_trigger_hover,
 )
-from sojourn.pages.words.numbers import is_sure, measure_surety, say_estimate, say_integer, say_share
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.transitions import find_signals, find_sure_triggers
-from sojourn.pages.words.types import Colors, Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 import pyarrow as pa
 
 from sojourn.pages.figures.forest import Dot, draw_forest
 from sojourn.pages.figures.style import NEW_COLOR, draw_nothing, finish, palette_of
-from sojourn.pages.words.figures.values import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
+    find_sure_values,
+    plain,
+    say_amount,
+    say_estimate,
+    say_gain,
+    say_growth,
+    say_integer,
+    say_or_dash,
+    say_value,
+    say_window,
+)
+from sojourn.pages.words.figures import (
     GROWTH_ABOUT,
     GROWTH_MISSING,
     VALUES_ABOUT,
@@ -16,10 +31,6 @@ from sojourn.pages.words.figures.values import (
     say_most_growth,
     say_most_valuable,
 )
-from sojourn.pages.words.numbers import say_amount, say_estimate, say_gain, say_integer, say_or_dash, say_window
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Colors, Row
-from sojourn.pages.words.value import find_sure_values, say_growth, say_value
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -67,8 +78,6 @@ def _dot(r: Row, colors: Colors) -> Dot:
 
 def draw_growth(growth: pa.Table, colors: Colors) -> Figure:
     """Growth with intervals as dots, a row per move."""
-    import plotly.graph_objects as go
-
     rows = sorted((r for r in growth.to_pylist() if r["growth"] is not None), key=lambda r: r["growth"])
     if not rows:
         return draw_nothing(GROWTH_MISSING, GROWTH_ABOUT)

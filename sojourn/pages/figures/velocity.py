@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from plotly.subplots import make_subplots
 
 from sojourn.pages.figures.style import SOFT, draw_nothing, fade, finish, palette_of
-from sojourn.pages.words.figures.velocity import TRACKED_ABOUT, TRACKED_MISSING, say_velocity_finding
-from sojourn.pages.words.numbers import say_count, say_date, say_duration
-from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Colors, Row
-from sojourn.pages.words.velocity import (
+from sojourn.pages.words import (
+    Colors,
+    Row,
     find_pace_changes,
+    plain,
+    say_count,
+    say_date,
+    say_duration,
     say_pace,
     say_rates,
     say_target,
     say_verdict,
 )
-from sojourn.playbook.objects import Target
-from sojourn.transitions.velocity.targets import MET, MISSED, OPEN
+from sojourn.pages.words.figures import TRACKED_ABOUT, TRACKED_MISSING, say_tracked
+from sojourn.playbook import Target
+from sojourn.transitions.velocity import MET, MISSED, OPEN
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,8 +37,6 @@ SYMBOLS = {MET: "circle", MISSED: "x", OPEN: "circle-open"}
 
 def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target], colors: Colors) -> Figure:
     """Small panels of weekly velocity: targets, changes, and the most frequent moves."""
-    from plotly.subplots import make_subplots
-
     changed = find_pace_changes(changes)
     panels = _choose_panels(velocity, changed, targets)
     if not panels:
@@ -58,7 +61,7 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
     weeks = [r["week_at"] for _, _, line in panels for r in line]
     figure.update_xaxes(tickformat="%-d %b\n%Y", nticks=5, range=_reach(weeks))
     figure.update_layout(showlegend=False)
-    return finish(figure, title=say_velocity_finding(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
+    return finish(figure, title=say_tracked(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
                   table=(("week of", "move", "what"), _tabulate(panels)))  # fmt: skip
 
 
@@ -148,8 +151,6 @@ def _draw_line(
 
 
 def _reach(weeks: Sequence[Any]) -> list[Any]:
-    from datetime import timedelta
-
     return [min(weeks) - timedelta(days=4), max(weeks) + timedelta(days=4)]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sojourn.act.plan.plan import Plan
 from sojourn.pages.words.numbers import (
     say_amount,
     say_date,
@@ -21,7 +20,10 @@ from sojourn.pages.words.numbers import (
     say_times,
     say_window,
 )
-from sojourn.prove.power import ALPHA, POWER
+from sojourn.prove import ALPHA, POWER
+
+if TYPE_CHECKING:
+    from sojourn.act.plan import Plan
 
 _AIMS = {
     "retention": "Fewer customers leave",

@@ -18,9 +18,7 @@ from sojourn.pages.words.numbers import (
     say_share,
     say_window,
 )
-from sojourn.predict.early_warning import EarlyWarning
-from sojourn.predict.foresight import Foresight
-from sojourn.predict.from_events import INPUTS
+from sojourn.predict import INPUTS, EarlyWarning, Foresight
 
 
 def say_drift(found: pa.Table) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_days, say_integer, say_score, say_share
-from sojourn.pages.words.types import Row
-from sojourn.prove.stability.judge import STALE_DAYS
-from sojourn.prove.stability.staleness import name_refit
-from sojourn.segments.relevance import RANDOM, SEGMENTS
-from sojourn.segments.study import Study
+from sojourn.prove.stability import STALE_DAYS, name_refit
+from sojourn.segments import RANDOM, SEGMENTS, Study
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 _FEWEST = 10
 _SURE = 3.0  # adjusted residuals beyond this are not chance, among a hundred cells

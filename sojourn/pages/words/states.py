@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from sojourn.pages.results import Results
 from sojourn.pages.words.numbers import say_change, say_count, say_duration, say_number, say_share, say_times
 from sojourn.pages.words.transitions import find_medians
-from sojourn.pages.words.types import Row
 from sojourn.pages.words.velocity import find_pace_changes, say_pace_change, say_standing
-from sojourn.transitions.velocity.targets import MISSED, find_standings
+from sojourn.transitions.velocity import MISSED, find_standings
+
+if TYPE_CHECKING:
+    from sojourn.pages.results import Results
+    from sojourn.pages.words.types import Row
 
 MARKS_PER_STATE = 5
 RARE = 0.002

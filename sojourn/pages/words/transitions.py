@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -17,7 +17,9 @@ from sojourn.pages.words.numbers import (
     say_share,
     say_times,
 )
-from sojourn.pages.words.types import Row, Words
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row, Words
 
 MOST_JOURNEYS = 12
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_amount, say_gain, say_integer, say_interval, say_window
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 
 def say_growths(growth: pa.Table, most: int = 3) -> list[str]:

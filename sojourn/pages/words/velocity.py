@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_date, say_duration, say_estimate, say_month, say_number, say_share
-from sojourn.pages.words.types import Row
-from sojourn.playbook.objects import Target
-from sojourn.transitions.velocity.targets import MET, MISSED, Standing
+from sojourn.transitions.velocity import MET, MISSED, Standing
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
+    from sojourn.playbook import Target
 
 _PER = ((1.0, "week", 1.0), (7.0, "day", 7.0), (float("inf"), "hour", 168.0))
 

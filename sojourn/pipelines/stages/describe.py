@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.pages.words.predictions import say_foresight
+from sojourn.pages.words import say_foresight
 from sojourn.pipelines.stages.states import Tuned
 from sojourn.pipelines.stages.work import Work
-from sojourn.predict.foresight import Foresight
-from sojourn.states.fit import StateFit
+from sojourn.predict import Foresight
+from sojourn.states import StateFit
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
+    from sojourn.events import EventLog
 
 
 _LIBRARIES = ("numpy", "scipy", "numba", "pyarrow", "duckdb", "statsmodels", "plotly")

@@ -10,15 +10,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import SojournError
+from sojourn.fold import take_events
 from sojourn.pipelines.stages.work import Work
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.value.purchases import Purchases, choose_purchases, find_purchases
-from sojourn.segments.grid import read_purchases
-from sojourn.states.rows import draw_customers
+from sojourn.playbook import Playbook
+from sojourn.predict.value import Purchases, choose_purchases, find_purchases
+from sojourn.segments import read_purchases
+from sojourn.states import draw_customers
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
-    from sojourn.fold.batch import Batch
+    from sojourn.events import EventLog
+    from sojourn.fold import Batch
 
 MOST_CUSTOMERS = 5_000  # predictive value and growth are measured on so many
 MOST_EVENTS = 400_000  # moments, journeys, channels and values are counted over customers with so many events
@@ -69,8 +70,6 @@ def draw_sample(work: Work, log: EventLog, batch: Batch) -> Sample:
 
 def _take_customers(batch: Batch, chosen: NDArray[np.int64]) -> tuple[Batch, NDArray[np.int64]]:
     """The events of these customers, who are numbered anew, and where those are among all."""
-    from sojourn.fold.batch import take_events  # loads Numba
-
     place = np.full(batch.n_customers, -1, np.int32)
     place[chosen] = np.arange(len(chosen))
     theirs = np.flatnonzero(place[batch.customer] >= 0)

@@ -13,22 +13,37 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
-from sojourn.frames.instants import instant_us
-from sojourn.frames.schemas import HISTORY
-from sojourn.frames.types import F8
+from sojourn.fold import Observe, choose_cuts, fold_events, read_features, take_events
+from sojourn.frames import F8, HISTORY, instant_us
 from sojourn.pipelines.stages.work import Work
-from sojourn.states.channels import plan_channels
-from sojourn.states.fit import StateFit, fit_states
-from sojourn.states.fit_until import has_labels, read_labels, set_boundaries
-from sojourn.states.published import RAW, Calm, infer_states, measure_calm, tune_thresholds
-from sojourn.states.rows import Rows, arrange_rows, draw_customers, take_customers, take_rows
-from sojourn.states.tables import customers_table, fingerprints_table, history_batch, last_seen_table, transitions_table
-from sojourn.states.traces import trace_customers
+from sojourn.states import (
+    RAW,
+    Calm,
+    Rows,
+    StateFit,
+    arrange_rows,
+    customers_table,
+    draw_customers,
+    fingerprints_table,
+    fit_states,
+    has_labels,
+    history_batch,
+    infer_states,
+    last_seen_table,
+    measure_calm,
+    plan_channels,
+    read_labels,
+    set_boundaries,
+    take_customers,
+    take_rows,
+    trace_customers,
+    transitions_table,
+    tune_thresholds,
+)
 
 if TYPE_CHECKING:
-    from sojourn.events.read import EventLog
-    from sojourn.fold.batch import Batch
-    from sojourn.fold.layout import Layout
+    from sojourn.events import EventLog
+    from sojourn.fold import Batch, Layout
 
 
 _SAMPLE_EVENTS = 500_000  # the fingerprint's cuts, the model and the thresholds are learned on so many events
@@ -53,9 +68,6 @@ class Folded:
 
 def fold(work: Work, layout: Layout, batch: Batch, at: datetime) -> tuple[Folded, NDArray[np.uint8]]:
     """Fold a sample to learn where to cut the fingerprint, then everybody; and what each event looked like."""
-    from sojourn.fold.batch import Observe, fold_events, read_features, take_events  # loads Numba
-    from sojourn.fold.cuts import choose_cuts
-
     threads = work.n_threads
     with work.watch("fold events") as report:
         sizes = np.bincount(batch.customer, minlength=batch.n_customers)

@@ -10,27 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.fold.completions import find_completions
-from sojourn.frames.files import read_history
-from sojourn.frames.instants import instant_us
+from sojourn.fold import find_completions
+from sojourn.frames import instant_us, read_history
 from sojourn.pipelines.stages.samples import MOVE_COLUMNS, Sample
 from sojourn.pipelines.stages.states import Found
 from sojourn.pipelines.stages.work import Work
-from sojourn.predict.learning import own_events
-from sojourn.predict.value.growth import grow_values
-from sojourn.predict.value.rows import Behaviour
-from sojourn.segments.grid import cross_segments
-from sojourn.transitions.journeys.channels import find_channels
-from sojourn.transitions.journeys.outcomes import find_journeys
-from sojourn.transitions.journeys.paths import choose_silence, find_paths
-from sojourn.transitions.matrix import analyse_moves
-from sojourn.transitions.moments.measure import measure_moments, read_streams
-from sojourn.transitions.stays import read_stays
-from sojourn.transitions.triggers.hazards import find_triggers
-from sojourn.transitions.values import value_moves
+from sojourn.predict import own_events
+from sojourn.predict.value import Behaviour, grow_values
+from sojourn.segments import cross_segments
+from sojourn.transitions import analyse_moves, read_stays, value_moves
+from sojourn.transitions.journeys import choose_silence, find_channels, find_journeys, find_paths
+from sojourn.transitions.moments import measure_moments, read_streams
+from sojourn.transitions.triggers import find_triggers
 
 if TYPE_CHECKING:
-    from sojourn.fold.layout import Layout
+    from sojourn.fold import Layout
 
 _TRACED = ("moments", "journeys", "paths", "channels", "values")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter, process_time
 from typing import Any
 
-from sojourn.frames.types import Progress
+from sojourn.frames import Progress
 
 
 class Stages:

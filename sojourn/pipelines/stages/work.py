@@ -10,7 +10,7 @@ import numpy as np
 from sojourn.errors import Problem, SojournError, nearest
 from sojourn.pipelines.results import Draft
 from sojourn.pipelines.stages.watch import Stages
-from sojourn.playbook.objects import Playbook
+from sojourn.playbook import Playbook
 
 STATES = "states"
 """The stage that all others need: from events to published states and transitions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sojourn.frames import DAY_S
 from sojourn.playbook.rules.nodes import Apply, Call, Constant, Name, Node
 from sojourn.playbook.rules.print import print_node
 
@@ -108,7 +109,6 @@ def _read_options(node: Apply, signature: Signature, numbers: dict[str, float], 
     return n_right == len(node.options)
 
 
-DAY_S = 86_400.0
 LONGEST_S = 10 * 365 * DAY_S
 """No window or half-life is longer than ten years."""
 

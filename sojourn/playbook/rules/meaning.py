@@ -37,8 +37,7 @@ from sojourn.playbook.rules.nodes import (
     RowRule,
     format_number,
 )
-from sojourn.playbook.text.model import SentimentModel, load_model
-from sojourn.playbook.text.sentiment import score_text
+from sojourn.playbook.text import SentimentModel, load_model, score_text
 
 
 def find_model(sentiment: Operation) -> SentimentModel | None:

@@ -11,7 +11,7 @@ from sojourn.errors import PlaybookError, Problem, nearest
 from sojourn.playbook.rules.nodes import Apply, Column, Constant, Name, Node, Operation, RowRule, walk
 from sojourn.playbook.rules.print import print_node, print_path
 from sojourn.playbook.rules.syntax import parse_rule
-from sojourn.playbook.text.model import load_model
+from sojourn.playbook.text import load_model
 
 RowUnit = Literal["number", "text", "boolean"]
 Typed = tuple[Node, RowUnit]

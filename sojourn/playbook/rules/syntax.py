@@ -7,6 +7,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from lark import Lark, Transformer, v_args
+from lark.exceptions import LarkError, UnexpectedCharacters, UnexpectedToken
+
 from sojourn.errors import PlaybookError, Problem
 from sojourn.playbook.rules.nodes import MAX_NESTING, MAX_TEXT, UNIT_SECONDS, Apply, Constant, Name, Node, Operation
 
@@ -61,7 +64,6 @@ def parse_rule(text: str) -> Node:
         raise PlaybookError(Problem("", f"the rule has {len(text):,} characters; at most {MAX_TEXT:,} are allowed"))
     if not text.strip():
         raise PlaybookError(Problem("", "the rule is empty"))
-    from lark.exceptions import LarkError
 
     try:
         tree: Node = _parser().parse(text)  # type: ignore[assignment]  # the transformer builds nodes, not trees
@@ -74,9 +76,6 @@ def parse_rule(text: str) -> Node:
 
 @functools.cache
 def _parser() -> Lark:
-    from lark import Lark, Transformer, v_args
-    from lark.exceptions import LarkError
-
     def operation(op: str) -> Any:
         return lambda self, *of: Operation(op, of)
 
@@ -136,8 +135,6 @@ def _parser() -> Lark:
 
 
 def _explain(text: str, error: Exception) -> str:
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
-
     rule = _shorten(text)
     if isinstance(error, UnexpectedToken):
         if error.token.type == "$END":

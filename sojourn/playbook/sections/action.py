@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sojourn.playbook.objects import Activation, Audience, Purpose, Segment, Stability, Target
 from sojourn.playbook.reader import KEYS, Reader
-from sojourn.playbook.rules.compile import compile_audience
-from sojourn.playbook.rules.types import Vocabulary
+from sojourn.playbook.rules import Vocabulary, compile_audience
 from sojourn.playbook.yaml import Mapped, Scalar, Yaml
 
 

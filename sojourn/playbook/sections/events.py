@@ -7,8 +7,7 @@ import zoneinfo
 from sojourn.errors import SojournError, nearest
 from sojourn.playbook.objects import EventClass, Source
 from sojourn.playbook.reader import KEYS, MOST_KINDS, Reader
-from sojourn.playbook.rules.nodes import RowRule
-from sojourn.playbook.rules.rows import RowUnit, compile_row_rule, explain_protected, place_models
+from sojourn.playbook.rules import RowRule, RowUnit, compile_row_rule, explain_protected, place_models
 from sojourn.playbook.yaml import Mapped, Scalar, Yaml
 
 _SEGMENT = {"customer": ("userId", "anonymousId"), "time": "timestamp", "event": "event", "id": "messageId"}

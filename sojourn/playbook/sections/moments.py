@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sojourn.playbook.objects import Moment
 from sojourn.playbook.reader import KEYS, MOST_STEPS, Reader
-from sojourn.playbook.rules.types import Vocabulary
+from sojourn.playbook.rules import Vocabulary
 from sojourn.playbook.yaml import Listed, Mapped, Scalar, Yaml
 
 Steps = tuple[tuple[str, int], ...]

@@ -14,10 +14,7 @@ from sojourn.playbook.reader import (
     STRENGTHS,
     Reader,
 )
-from sojourn.playbook.rules.compile import compile_condition, compile_feature
-from sojourn.playbook.rules.nodes import Program
-from sojourn.playbook.rules.ranges import explain_constant
-from sojourn.playbook.rules.types import Typed, Vocabulary
+from sojourn.playbook.rules import Program, Typed, Vocabulary, compile_condition, compile_feature, explain_constant
 from sojourn.playbook.yaml import Listed, Mapped, Scalar, Yaml
 
 NEWCOMERS = "new"

@@ -17,14 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.files import read_plain
+from sojourn.frames import read_plain
 from sojourn.playbook.text.lexicon import Polarity, measure_polarity
-
-F8 = NDArray[np.float64]
 
 FORMAT = "sojourn-sentiment-1"
 

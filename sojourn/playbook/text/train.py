@@ -7,10 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 
 from sojourn.errors import Problem, SojournError
+from sojourn.frames import F8
 from sojourn.playbook.text.lexicon import Polarity, clean_text
-from sojourn.playbook.text.model import F8, SentimentModel, list_terms, read_lexicon
+from sojourn.playbook.text.model import SentimentModel, list_terms, read_lexicon
 from sojourn.playbook.text.sentiment import score_text
 
 LEAST_LABELS = 200
@@ -66,9 +71,6 @@ def _fit(
     kind: str, plain: Sequence[str], says: Sequence[Polarity], y: F8, *, scale: tuple[float, float] = (0.0, 1.0),
     languages: tuple[str, ...] = (), evaluation: Mapping[str, float] | None = None,
 ) -> SentimentModel:  # fmt: skip
-    from scipy.sparse import csr_matrix, hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
 
     vectorizer = TfidfVectorizer(analyzer=list_terms, sublinear_tf=True, max_features=_MOST_TERMS)
     lexicon = np.array([(s.compound, s.balance) for s in says])
@@ -115,8 +117,6 @@ def compare_labels(scores: F8, y: F8) -> dict[str, float]:
     >>> compare_labels(np.array([0.9, -0.2, 0.1, 0.0]), np.array([1, 0, 0, 0]))
     {'accuracy': 0.75, 'auc': 1.0}
     """
-    from sklearn.metrics import roc_auc_score
-
     is_both = 0 < y.sum() < len(y)
     auc = float(roc_auc_score(y, scores)) if is_both else math.nan
     return {"accuracy": float(np.mean((scores > 0) == (y > 0.5))), "auc": auc}

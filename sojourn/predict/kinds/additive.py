@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.kinds.boosting import boost_trees
 from sojourn.predict.models import Additive, find_bins
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "additive boosting"
 _MOST_BINS = 200
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Trees
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "gradient boosting"
 
 
@@ -34,8 +33,6 @@ def fit_boosting(x: F8, y: I8, seed: int) -> Trees:
 
 def boost_trees(x: F8, y: I8, seed: int, **settings: Any) -> Any:
     """The fitted estimator of scikit-learn, stopped early where there are rows enough to see when."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     is_large = len(x) >= 400  # with fewer there is too little to stop early on
     settings = {"learning_rate": 0.05, "max_iter": 400 if is_large else 60, "l2_regularization": 1.0} | settings
     return HistGradientBoostingClassifier(

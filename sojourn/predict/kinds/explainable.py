@@ -5,13 +5,11 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Additive, Pair
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "explainable boosting"
 
 

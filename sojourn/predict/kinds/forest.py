@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.kinds.tree import take_trees
 from sojourn.predict.models import Trees
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "random forest"
 
 
 def fit_forest(x: F8, y: I8, seed: int) -> Trees:
     """A hundred trees on resampled rows."""
-    from sklearn.ensemble import RandomForestClassifier
-
     model = RandomForestClassifier(100, min_samples_leaf=max(5, len(x) // 2000), max_samples=0.7, random_state=seed)
     return take_trees(model.fit(x, y).estimators_)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.svm import SVC
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Kernel, with_marks
 from sojourn.predict.scale import learn_scale
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "support vectors"
 _MOST_KERNEL_ROWS = 4_000  # the time of a kernel machine grows with their square
 
 
 def fit_kernel(x: F8, y: I8, seed: int) -> Kernel:
     """A support vector machine with a Gaussian kernel, on at most 4,000 rows drawn at random."""
-    from sklearn.svm import SVC
-
     scale = learn_scale(x)
     rows = np.random.default_rng(seed).permutation(len(x))[:_MOST_KERNEL_ROWS]
     z = with_marks(scale, x)[rows]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Linear, with_marks
 from sojourn.predict.scale import learn_scale
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "logistic regression"
 _STRENGTHS = (0.003, 0.03, 0.3)  # C of the logistic regression
 _MANY_ROWS = 20_000  # from which on any of them will do
@@ -18,8 +18,6 @@ _MANY_ROWS = 20_000  # from which on any of them will do
 
 def fit_logistic(x: F8, y: I8, seed: int) -> Linear:
     """Logistic regression, multinomial for more than two classes, drawn to zero as strongly as the data allow."""
-    from sklearn.linear_model import LogisticRegression
-
     scale = learn_scale(x)
     z = with_marks(scale, x)
     fitted = LogisticRegression(C=_choose_strength(z, y, seed), max_iter=400).fit(z, y)
@@ -30,9 +28,6 @@ def fit_logistic(x: F8, y: I8, seed: int) -> Linear:
 
 def _choose_strength(z: F8, y: I8, seed: int) -> float:
     """The penalty (C) with the least loss on rows held out, in three folds."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
-
     if len(y) > _MANY_ROWS or not z.shape[1]:
         return _STRENGTHS[-1]
     if np.bincount(y)[np.unique(y)].min() < 3:

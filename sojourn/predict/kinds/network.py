@@ -5,22 +5,19 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Network, with_marks
 from sojourn.predict.scale import learn_scale
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "neural network"
 _MOST_NETWORK_ROWS = 50_000
 
 
 def fit_network(x: F8, y: I8, seed: int) -> Network:
     """A network with one hidden layer of 32, stopped early."""
-    from sklearn.neural_network import MLPClassifier
-
     scale = learn_scale(x)
     rows = np.random.default_rng(seed).permutation(len(x))[:_MOST_NETWORK_ROWS]
     fitted = MLPClassifier(

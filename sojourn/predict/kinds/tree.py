@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeClassifier
 
+from sojourn.frames import F8, I8
 from sojourn.predict.candidates import Candidate
 from sojourn.predict.models import Trees
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 NAME = "decision tree"
 
 
 def fit_tree(x: F8, y: I8, seed: int) -> Trees:
     """One tree of at most sixteen leaves, each of at least 1 % of the rows."""
-    from sklearn.tree import DecisionTreeClassifier
-
     model = DecisionTreeClassifier(max_leaf_nodes=16, min_samples_leaf=max(20, len(x) // 100), random_state=seed)
     return take_trees([model.fit(x, y)])
 

@@ -8,13 +8,11 @@ the first purchase. Source: Fader, Hardie & Lee 2005, doi:10.1287/mksc.1040.0098
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit, gammaln, psi
 
+from sojourn.frames import F8
 from sojourn.predict.value.likelihood import Likelihood
-
-F8 = NDArray[np.float64]
 
 _N_NODES = 40
 

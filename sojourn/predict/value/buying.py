@@ -9,17 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sojourn.frames import F8, I8
 from sojourn.predict.value import bgnbd as value_bgnbd
 from sojourn.predict.value import gamma_gamma as value_spend
 from sojourn.predict.value import nbd as value_nbd
 from sojourn.predict.value import pareto_nbd as value_pareto
 from sojourn.predict.value.likelihood import Fit, Likelihood, fit_likelihood
 from sojourn.predict.value.purchases import Histories
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
 WEEK_DAYS = 7.0
 YEAR_DAYS = 365.25

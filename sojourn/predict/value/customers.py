@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, Problem
+from sojourn.frames import F8, Progress
 from sojourn.predict.value import gamma_gamma as value_spend
 from sojourn.predict.value import nbd as value_nbd
 from sojourn.predict.value.buying import (
@@ -38,9 +38,6 @@ from sojourn.predict.value.likelihood import Fit, refit
 from sojourn.predict.value.purchases import Histories, Purchases, trace_histories
 from sojourn.predict.value.revenue import RevenueHoldout, choose_base, compare_revenue, learn_value
 from sojourn.predict.value.rows import Behaviour
-
-F8 = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 
 _LEAST_CUSTOMERS = 50
 _LEAST_HOLDOUT_DAYS = 7

@@ -8,15 +8,13 @@ their values. Parameters stay as fitted; with hundreds of customers what they ar
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sojourn.frames import F8
 from sojourn.predict.value import bgnbd as value_bgnbd
 from sojourn.predict.value import pareto_nbd as value_pareto
 from sojourn.predict.value.buying import BUYING, WEEK_DAYS, buying_rows
 from sojourn.predict.value.likelihood import Fit
 from sojourn.predict.value.purchases import Histories
-
-F8 = NDArray[np.float64]
 
 SPAN_P = 0.9
 """Of the interval of what a customer will spend: one in twenty is expected below it and one in twenty above."""

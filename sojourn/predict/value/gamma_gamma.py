@@ -9,12 +9,10 @@ gamma-gamma model of monetary value", brucehardie.com/notes/025.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln, psi
 
+from sojourn.frames import F8
 from sojourn.predict.value.likelihood import Likelihood
-
-F8 = NDArray[np.float64]
 
 
 def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:

@@ -16,14 +16,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sojourn.frames import DAY_US, F8, I8
 from sojourn.predict.value.learners import LEAST_ROWS, learn_boosted
-from sojourn.predict.value.purchases import DAY_US, Purchases
+from sojourn.predict.value.purchases import Purchases
 from sojourn.predict.value.revenue import rank_correlation
 from sojourn.predict.value.rows import Behaviour, ValueRows, rename_purchases, trace_rows
-from sojourn.transitions.stays import Stays
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.transitions import Stays
 
 GROWTH = pa.schema(
     [

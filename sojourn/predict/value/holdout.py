@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sojourn.frames import F8
 from sojourn.predict.value.buying import BUYING, expect_purchases, fit_buying
 from sojourn.predict.value.learners import learn_purchases
 from sojourn.predict.value.likelihood import Fit
 from sojourn.predict.value.purchases import Histories, Purchases, count_purchases, trace_histories
-
-F8 = NDArray[np.float64]
 
 MEAN, LAST, LEARNED = "mean of all", "last period", "learned"
 SIMPLEST_FIRST = (MEAN, LAST, *BUYING, LEARNED)

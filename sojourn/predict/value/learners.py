@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import TweedieRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from sojourn.frames import F8
 from sojourn.predict.value.buying import expect_purchases, find_alive_p
 from sojourn.predict.value.likelihood import Fit
 from sojourn.predict.value.purchases import Histories, Purchases, count_purchases, trace_histories
-
-F8 = NDArray[np.float64]
 
 LINE, BOOSTED, HURDLE = "learned line", "learned trees", "learned hurdle"
 Predict = Callable[[F8, F8], F8]
@@ -33,10 +37,6 @@ def learn_line(x: F8, expected: F8, value: F8, n_bought: F8, seed: int) -> Predi
 
     Source: Jørgensen 1987, doi:10.1111/j.2517-6161.1987.tb01685.x.
     """
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import TweedieRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     def widen(x: F8) -> F8:
         return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
@@ -60,8 +60,6 @@ def learn_boosted(x: F8, expected: F8, value: F8, n_bought: F8, seed: int) -> Pr
 
 def learn_hurdle(x: F8, expected: F8, value: F8, n_bought: F8, seed: int) -> Predict:
     """The chance to buy at all times what those who buy spend, both boosted (Cragg 1971, doi:10.2307/1909582)."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     has_bought, kept = (n_bought > 0) & (value > 0), _find_usable(x[(n_bought > 0) & (value > 0)])
     amount = _boost("gamma", seed)
     amount.fit(x[has_bought][:, kept], value[has_bought])
@@ -130,8 +128,6 @@ def _trees(seed: int) -> dict[str, Any]:
 
 
 def _boost(loss: str, seed: int, **more: Any) -> Any:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     n_trees = {"max_iter": 40} if loss == "quantile" else {}  # each leaf sorts its rows: slow
     return HistGradientBoostingRegressor(loss=loss, **(_trees(seed) | n_trees), **more)
 
@@ -183,8 +179,6 @@ def learn_purchases(purchases: Purchases, day: int, base: Fit, days: int, *, see
     ``base``: a model of buying fitted on what was known at the end of ``day``. None where there is too little to
     learn from.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     first = int(purchases.day.min())
     inputs, targets, weights = [], [], []
     for cut in (first + round((day - first) * share) for share in _CUTS):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-F8 = NDArray[np.float64]
+from sojourn.frames import F8
+
 RowLikelihood = Callable[[F8, F8], tuple[F8, F8]]
 
 _LIMIT = 9.0  # of the logarithm of a parameter: beyond a factor of 8,000 from the scale of the data it is running away
@@ -118,8 +119,6 @@ def _measure(theta: F8, model: Likelihood, rows: F8, weights: F8, shift: F8) -> 
 
 def _climb(model: Likelihood, rows: F8, weights: F8, shift: F8, start: F8) -> tuple[F8, float, float]:
     """The optimum above one start: log parameters, minus the mean log-likelihood, and the steepest slope there."""
-    from scipy.optimize import minimize
-
     found: Any = minimize(
         _measure,
         np.clip(start, -_LIMIT, _LIMIT),

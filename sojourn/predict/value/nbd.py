@@ -7,12 +7,10 @@ the last purchase tells nothing. Source: Ehrenberg 1959, doi:10.2307/2985810.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln, psi
 
+from sojourn.frames import F8
 from sojourn.predict.value.likelihood import Likelihood
-
-F8 = NDArray[np.float64]
 
 
 def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:

@@ -12,12 +12,10 @@ an integral over that time, usually written as a difference of two hypergeometri
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import exprel, gammaln, psi
 
+from sojourn.frames import F8
 from sojourn.predict.value.likelihood import Likelihood
-
-F8 = NDArray[np.float64]
 
 _NODES, _WEIGHTS = (np.asarray(one) for one in np.polynomial.legendre.leggauss(32))
 

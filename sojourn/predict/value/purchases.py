@@ -12,15 +12,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from sojourn.errors import EventsError, PlaybookError, Problem, nearest
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import DAY_US, F8, I8
+from sojourn.playbook import Playbook
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-
-DAY_US = 86_400_000_000
 _REVENUE = "revenue"
 _PURCHASE = "purchase"
 

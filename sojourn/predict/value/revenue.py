@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from scipy.stats import rankdata
 
+from sojourn.frames import F8
 from sojourn.predict.value.buying import BUYING, expect_purchases, expect_worth, fit_spend
 from sojourn.predict.value.draws import SPAN_P, foresee_spending
 from sojourn.predict.value.holdout import LAST, LEARNED, MEAN, Holdout
@@ -33,9 +34,6 @@ from sojourn.predict.value.learners import (
 from sojourn.predict.value.likelihood import Fit
 from sojourn.predict.value.purchases import Histories, Purchases, count_purchases, trace_histories
 from sojourn.predict.value.rows import Behaviour, ValueRows, join_rows, rename_purchases, trace_rows
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 
 OWN = "own past"
 """Each customer goes on spending as until now: a reference that needs no model."""
@@ -318,8 +316,6 @@ def choose_revenue(scores: Sequence[RevenueScore], plain: str, expected: dict[st
 
 def rank_correlation(expected: F8, actual: F8) -> float:
     """Spearman's; NaN where one of the two is the same for all."""
-    from scipy.stats import rankdata
-
     a, b = rankdata(expected), rankdata(actual)
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else float("nan")
 

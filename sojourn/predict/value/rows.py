@@ -15,15 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sojourn.fold.batch import Batch, make_batch, take_events
-from sojourn.fold.layout import Layout, build_layout
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.learning import DAY_US, HABITS, count_habits, own_events, replay_features
+from sojourn.fold import Batch, Layout, build_layout, make_batch, take_events
+from sojourn.frames import DAY_US, F8, I8, Bools
+from sojourn.playbook import Playbook
+from sojourn.predict.learning import HABITS, count_habits, own_events, replay_features
 from sojourn.predict.value.purchases import Histories, Purchases, count_purchases, trace_histories
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 BUYING_HABITS = ("n_purchases", "silence_days", "mean_value", "purchases_28d", "purchases_90d", "value_90d")
 """What is read of purchases beside the features of the fold; missing for customers who never bought."""

@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sojourn.frames.instants import WEEK_US
-from sojourn.frames.types import Progress
-from sojourn.playbook.load import load_playbook
-from sojourn.playbook.objects import Playbook
+from sojourn.frames import F8, WEEK_US, Progress
+from sojourn.playbook import Playbook, load_playbook
 from sojourn.prove.stability.judge import (
     FEWEST,
     NONE,
@@ -41,11 +39,8 @@ from sojourn.prove.stability.methods import (
     label_states_at,
     published_spells,
 )
-from sojourn.states.fit_until import Past, StatesFit, features_at, fit_at, read_past, to_instant
-from sojourn.states.rows import restart_rows
-from sojourn.transitions.stays import names_at
-
-F8 = npt.NDArray[np.float64]
+from sojourn.states import Past, StatesFit, features_at, fit_at, read_past, restart_rows, to_instant
+from sojourn.transitions import names_at
 
 METHODS = ("states, published", "states, likeliest", "k-means", "mixture")
 """What is compared: the state the world sees, the likeliest state, and two clusterings with as many clusters."""

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from sojourn.frames import F8
 
 Labels = npt.NDArray[np.int64]
-F8 = npt.NDArray[np.float64]
 
 NONE = -1
 """The label of a customer who is in no segment."""
@@ -62,8 +65,6 @@ def match_labels(kept: Labels, other: Labels, n_labels: int) -> Labels:
     >>> match_labels(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]), 3).tolist()
     [1, 2, 0]
     """
-    from scipy.optimize import linear_sum_assignment
-
     rows, columns = linear_sum_assignment(-count_pairs(other, kept, n_labels))
     matched = np.empty(n_labels, np.int64)
     matched[rows] = columns
@@ -115,8 +116,6 @@ def adjusted_rand(a: Labels, b: Labels) -> float | None:
     >>> adjusted_rand(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]))
     1.0
     """
-    from sklearn.metrics import adjusted_rand_score
-
     known = (a >= 0) & (b >= 0)
     return float(adjusted_rand_score(a[known], b[known])) if known.sum() > 1 else None
 

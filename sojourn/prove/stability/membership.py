@@ -11,15 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import DAY_US, WEEK_US
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import DAY_US, F8, INSTANT, WEEK_US
 from sojourn.prove.stability.judge import NONE, STALE_DAYS, judge_segment
-from sojourn.transitions.dwell import estimate_dwell
-from sojourn.transitions.stays import Stays
+from sojourn.transitions import Stays, estimate_dwell
 
 Labels = npt.NDArray[np.int64]
 Instants = npt.NDArray[np.int64]
-F8 = npt.NDArray[np.float64]
 
 _COLUMNS = ("customer_id", "at", "segment")
 

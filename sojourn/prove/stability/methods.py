@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 
+from sojourn.frames import F8
+from sojourn.prove.stability.judge import find_again
 from sojourn.prove.stability.membership import Spells
-from sojourn.states.fit import StateFit
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.model import Model, Prior, fit_em
-from sojourn.states.published import Thresholds, infer_states
-from sojourn.states.rows import Rows, draw_customers, restart_rows, take_customers, take_rows
+from sojourn.states import (
+    Rows,
+    StateFit,
+    Thresholds,
+    draw_customers,
+    infer_states,
+    restart_rows,
+    take_customers,
+    take_rows,
+)
+from sojourn.states.hmm import Model, Prior, fit_em
+from sojourn.states.hmm import hysteresis as publish
 
-F8 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 _N_STARTS = 10  # of k-means and of the mixture: with fewer, bad starts would pass for wobble
@@ -70,8 +82,6 @@ def fit_clusters(method: str, features: F8, n_clusters: int, seed: int, n_starts
     prepared = apply_scale(scale, features)
     model = _fit_mixture(prepared, n_clusters, seed, n_starts) if method == "mixture" else None
     if model is None:
-        from sklearn.cluster import KMeans
-
         model = KMeans(n_clusters, n_init=n_starts, random_state=seed).fit(prepared)
     sizes = np.bincount(model.predict(prepared), minlength=n_clusters)
     number = np.empty(n_clusters, np.int64)
@@ -80,11 +90,6 @@ def fit_clusters(method: str, features: F8, n_clusters: int, seed: int, n_starts
 
 
 def _fit_mixture(prepared: F8, n_clusters: int, seed: int, n_starts: int) -> Any:
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Features that are nearly multiples of each other would make a covariance that has no inverse.
@@ -162,8 +167,6 @@ def find_states_again(
     have more than 200,000 events, some are drawn: a smaller sample finds states less well, so the numbers are then
     rather too low than too high.
     """
-    from sojourn.prove.stability.judge import find_again
-
     few = take_rows(rows, draw_customers(np.diff(rows.data.starts), rng, _BOOTSTRAP_EVENTS))
     prior = _scale_prior(fit.prior, few.data.n_events / max(rows.data.n_events, 1))
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import INSTANT
 from sojourn.prove.stability.judge import STALE_DAYS
 from sojourn.prove.stability.membership import audit_segments, read_segments
 

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from sojourn.live.engine.view import FIELDS
+from sojourn.live.engine import FIELDS
 from sojourn.server.api.routes import LONGEST_ID, Customer
-from sojourn.server.ingest.calls import BATCHES, KINDS
+from sojourn.server.ingest import BATCHES, KINDS
 
 _ABOUT = """Takes tracking calls as Segment's clients send them, and answers with the state of every customer.
 

@@ -11,9 +11,8 @@ from fastapi.params import Depends
 from starlette.responses import Response
 
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.instants import show_instant
-from sojourn.pipelines.results import ResultsFolder
-from sojourn.pipelines.tables import BadQuery, BeingWritten, Replaced, UnknownTable
+from sojourn.frames import show_instant
+from sojourn.pipelines import BadQuery, BeingWritten, Replaced, ResultsFolder, UnknownTable
 from sojourn.server.answers import answer
 from sojourn.server.api.paging import Cursor, Limit, Page, Problems, read_cursor
 

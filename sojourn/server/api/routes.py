@@ -15,14 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Scope
 
-from sojourn.act.changes import CHANGE_KINDS
+from sojourn.act import CHANGE_KINDS
 from sojourn.errors import Problem, StoreError, nearest
-from sojourn.events.calls.read import LONGEST_CALL
-from sojourn.frames.instants import instant_us, show_instant
-from sojourn.live.engine.service import Service
-from sojourn.live.engine.view import FIELDS
-from sojourn.live.store.changes import Wanted
-from sojourn.live.store.store import Store
+from sojourn.events.calls import LONGEST_CALL
+from sojourn.frames import instant_us, show_instant
+from sojourn.live.engine import FIELDS, Service
+from sojourn.live.store import Store, Wanted
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, make_quick
 from sojourn.server.api.paging import Cursor, Found, Limit, Page, Problems, read_cursor

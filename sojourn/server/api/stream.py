@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from sojourn.act.changes import Change
-from sojourn.frames.instants import show_instant
-from sojourn.live.engine.service import Service
-from sojourn.live.store.store import Store
+from sojourn.act import Change
+from sojourn.frames import show_instant
+from sojourn.live.engine import Service
+from sojourn.live.store import Store
 
 STREAM_PATH = "/v1/stream"
 LONGEST_QUEUE = 10_000

@@ -21,9 +21,9 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from sojourn.errors import Problem, StoreError
-from sojourn.frames.instants import instant_us, now_us
-from sojourn.live.engine.service import Overloaded, Service
-from sojourn.live.engine.service import Request as Calls
+from sojourn.frames import instant_us, now_us
+from sojourn.live.engine import Overloaded, Service
+from sojourn.live.engine import Request as Calls
 from sojourn.server.access import Access, read_basic
 from sojourn.server.answers import answer, make_quick, refuse
 from sojourn.server.ingest import posthog

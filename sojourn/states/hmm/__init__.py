@@ -1,7 +1,8 @@
-"""The state model's inference. ``fit`` is the textbook categorical HMM; the whole model is in ``model``."""
+"""Inference of the hidden Markov model.
 
-from __future__ import annotations
+In: codes of observations. Out: likelihoods, posteriors, paths, published states. Loads Numba on first use.
+"""
 
-from sojourn.states.hmm.textbook import Textbook, fit
+import lazy_loader
 
-__all__ = ["Textbook", "fit"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,8 +18,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.frames import F8
+from sojourn.states import hmm
+
 T = TypeVar("T")
-F8 = NDArray[np.float64]
 MISSING = 255
 _N_CHUNKS = 8  # fixed, so that the number of threads changes no sum
 
@@ -144,11 +146,9 @@ def step_matrices(model: Model) -> F8:
 
 def emission_table(model: Model, combos: NDArray[np.uint8]) -> tuple[F8, F8]:
     """Likelihoods [codes, S] scaled so that each row's largest is 1, and the logs of those scales [codes]."""
-    from sojourn.states.hmm.kernel import score_codes
-
     logs = np.array([channel_logs(channel) for channel in model.channels])
     table, top = np.empty((len(combos), len(model.states))), np.empty(len(combos))
-    score_codes(len(model.states))(combos, logs, 0, len(combos), table, top)
+    hmm.score_codes(len(model.states))(combos, logs, 0, len(combos), table, top)
     return table, top
 
 

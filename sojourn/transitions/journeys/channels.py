@@ -11,14 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from sojourn.frames.instants import DAY_US
-from sojourn.playbook.objects import State
+from sojourn.frames import DAY_US, I8
+from sojourn.playbook import State
 from sojourn.transitions.stays import codes_of, instants_of
 
-I8 = NDArray[np.int64]
-F8 = NDArray[np.float64]
 Row = dict[str, Any]
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

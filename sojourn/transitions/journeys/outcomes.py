@@ -17,15 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.instants import DAY_US, instant_us
-from sojourn.frames.schemas import OTHER
-from sojourn.playbook.objects import Outcome
+from sojourn.frames import DAY_US, I8, OTHER, instant_us
+from sojourn.playbook import Outcome
 from sojourn.transitions.journeys.patterns import Limits, contrast_patterns
 from sojourn.transitions.precursors import adjust_p_values
 from sojourn.transitions.stays import instants_of
 
-I8 = NDArray[np.int64]
-F8 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 LIMITS = Limits(max_length=4, max_gap=3)

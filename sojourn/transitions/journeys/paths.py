@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.instants import instant_us
-from sojourn.playbook.objects import Outcome
+from sojourn.frames import I8, instant_us
+from sojourn.playbook import Outcome
 from sojourn.transitions.stays import codes_of, instants_of, read_stays
 
-I8 = NDArray[np.int64]
 Row = dict[str, Any]
 
 PATH_LENGTHS = (3, 4, 5)

@@ -9,6 +9,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import fisher_exact
+
+from sojourn.fold import kernels
+from sojourn.transitions.precursors import adjust_p_values
 
 Keep = Literal["all", "closed", "maximal"]
 NO_LIMIT = 2**62
@@ -62,8 +66,6 @@ def mine_patterns(
     >>> table.to_pylist()
     [{'pattern': [0, 1], 'support': 2}]
     """
-    from sojourn.fold.kernels.patterns import grow_patterns
-
     if min_support < 1:
         raise ValueError(f"min_support: 1 customer or more, not {min_support}")
     change = np.diff(customer)
@@ -85,7 +87,7 @@ def mine_patterns(
         n = -1
         while n < 0:
             out, support = np.empty((size, limits.max_length), np.int32), np.empty(size, np.int64)
-            n = grow_patterns(
+            n = kernels.grow_patterns(
                 root, codes, at_us.astype(np.int64), owner.astype(np.int32), starts, len(frequent), min_support,
                 limits.as_array(), limits.is_free, ends, firsts, out, support,
             )  # fmt: skip
@@ -137,11 +139,6 @@ def contrast_patterns(
     ``share_others``, ``lift`` (ratio of the shares), ``odds_ratio`` with ``low`` and ``high`` (95 %, Woolf's logit with
     Haldane's half added to each cell), ``p`` (Fisher, two-sided) and ``q`` (Benjamini-Hochberg); best first.
     """
-    from scipy.stats import fisher_exact
-
-    from sojourn.fold.kernels.patterns import match_pattern
-    from sojourn.transitions.precursors import adjust_p_values
-
     is_mined = np.zeros(len(is_goal), bool)
     for group in (np.flatnonzero(is_goal), np.flatnonzero(~is_goal)):
         is_mined[rng.permutation(group)[: len(group) // 2]] = True
@@ -155,7 +152,7 @@ def contrast_patterns(
     codes, at, out = item.astype(np.int32), at_us.astype(np.int64), []
     tried = []
     for pattern in sorted(patterns):
-        has = match_pattern(np.array(pattern, np.int32), codes, at, starts, limits.as_array())
+        has = kernels.match_pattern(np.array(pattern, np.int32), codes, at, starts, limits.as_array())
         _, log_odds, width = _odds(has[is_mined & is_goal], has[is_mined & ~is_goal])
         tried.append((abs(log_odds) / width, pattern, has))
     for _, pattern, has in sorted(tried, key=lambda row: (-row[0], row[1]))[:most]:

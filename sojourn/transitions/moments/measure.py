@@ -16,13 +16,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.instants import WEEK_US, instant_us
-from sojourn.playbook.objects import Moment, Outcome
-from sojourn.playbook.rules.nodes import format_duration
+from sojourn.frames import I8, WEEK_US, instant_us
+from sojourn.playbook import Moment, Outcome
+from sojourn.playbook.rules import format_duration
 from sojourn.transitions.precursors import BUCKETS, N_BUCKETS, Instant, adjust_p_values, compare
 from sojourn.transitions.stays import instants_of
 
-I8 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 MAX_COMPARED = 20_000

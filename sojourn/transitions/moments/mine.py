@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.frames.instants import DAY_US
-from sojourn.frames.schemas import OTHER
-from sojourn.playbook.objects import Moment, Outcome, Playbook
-from sojourn.playbook.rules.nodes import format_duration
-from sojourn.transitions.journeys.patterns import Limits, mine_patterns
+from sojourn.frames import DAY_US, I8, OTHER
+from sojourn.playbook import Moment, Outcome, Playbook
+from sojourn.playbook.rules import format_duration
+from sojourn.transitions.journeys import Limits, mine_patterns
 from sojourn.transitions.moments.measure import SCHEMA, Streams, measure_moments
 
-I8 = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 WINDOWS_S = (2 * 3_600.0, 2 * 86_400.0, 7 * 86_400.0)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from scipy.special import expit
 
+from sojourn.frames import Bools
 from sojourn.transitions.precursors import Matrix, sum_by_customer
 from sojourn.transitions.stays import Codes, Floats
-
-Bools = npt.NDArray[np.bool_]
 
 MAX_STEPS = 40
 PRIOR_SD = 10.0
@@ -95,8 +94,6 @@ def _climb(z: Matrix, is_move: Bools, weight: Floats, penalty: Floats, beta: Flo
 
 
 def _expit(x: Floats) -> Floats:
-    from scipy.special import expit
-
     return np.asarray(expit(x))
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.stats import norm
 
-from sojourn.frames.instants import DAY_US
+from sojourn.frames import DAY_US, Bools
 from sojourn.transitions.precursors import Rows, adjust_p_values, class_names, read_timeline
 from sojourn.transitions.stays import Floats, codes_of, read_stays
 from sojourn.transitions.triggers.fits import Fit, e_value, fit_logit, weigh_by_chance
@@ -25,7 +26,6 @@ from sojourn.transitions.triggers.instants import (
     HOUR_US,
     AtRisk,
     Before,
-    Bools,
     Columns,
     activity_columns,
     chance_columns,
@@ -396,8 +396,6 @@ def _read(row: _Row, fit: Fit | None, names: list[str]) -> _Row:
 
 
 def _table(found: list[_Row], states: Sequence[str]) -> pa.Table:
-    from scipy.stats import norm
-
     ratio = np.array([row.log_ratio for row in found])
     se = np.array([row.se for row in found])
     p = 2 * norm.sf(np.abs(ratio) / se)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sojourn.frames.instants import DAY_US
+from sojourn.frames import DAY_US, Bools
 from sojourn.transitions.precursors import Rows, Timeline
 from sojourn.transitions.stays import Codes, Floats, Instants, Stays
 
@@ -26,7 +26,6 @@ LONG_US = 90 * DAY_US
 SILENCES_US = tuple(int(days * DAY_US) for days in (0.25, 1, 3, 7, 14, 28, 56))
 """Silence is cut here where it says who gets touched: campaigns wait for so many days without a visit."""
 
-Bools = npt.NDArray[np.bool_]
 Columns = dict[str, Floats]
 
 

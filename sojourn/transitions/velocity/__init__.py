@@ -1,1 +1,8 @@
-"""…"""
+"""Velocity: how fast customers move, week by week.
+
+In: stays. Out: weekly medians and rates, changes, cohorts, targets.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

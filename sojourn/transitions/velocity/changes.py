@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.special import xlogy
 
-from sojourn.frames.instants import MONDAY_US, WEEK_US
-from sojourn.frames.schemas import INSTANT
+from sojourn.frames import INSTANT, MONDAY_US, WEEK_US
 from sojourn.transitions.dwell import Z95
 from sojourn.transitions.precursors import adjust_p_values
 from sojourn.transitions.stays import Floats, names_at
@@ -126,8 +126,6 @@ def _allowed(expected: Floats) -> npt.NDArray[np.bool_]:
 
 def _gain(n: Floats, e: Floats) -> Floats:
     """Log likelihood ratio of two levels against one, per cut."""
-    from scipy.special import xlogy
-
     n_before, e_before = np.cumsum(n, axis=-1), np.cumsum(e, axis=-1)
     n_all, e_all = n_before[..., -1:], e_before[..., -1:]
     n_before, e_before = n_before[..., :-1], np.maximum(e_before[..., :-1], 1e-12)

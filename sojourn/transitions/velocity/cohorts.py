@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.stats import t
+from statsmodels.duration.survfunc import CumIncidenceRight
 
-from sojourn.frames.schemas import INSTANT
-from sojourn.playbook.objects import Target
+from sojourn.frames import INSTANT
+from sojourn.playbook import Target
 from sojourn.transitions.dwell import Z95, choose_horizon, fit_curve
+from sojourn.transitions.precursors import adjust_p_values
 from sojourn.transitions.stays import Floats, Instants, Stays, names_at
 from sojourn.transitions.velocity.weekly import find_beginnings
 
@@ -95,8 +98,6 @@ def accumulate(dwell_s: Floats, to_state: npt.NDArray[Any], to: int) -> tuple[Fl
     >>> times.tolist(), share.tolist()
     ([1.0, 2.0, 3.0, 4.0], [0.25, 0.25, 0.5, 0.5])
     """
-    from statsmodels.duration.survfunc import CumIncidenceRight
-
     status = np.where(to_state == to, 1, np.where(to_state >= 0, 2, 0))
     if not (status == 1).any():
         none = np.zeros(len(np.unique(dwell_s)))
@@ -124,10 +125,6 @@ def find_trends(cohorts: pa.Table) -> list[dict[str, Any]]:
     Each has ``from_state``, ``to_state``, ``first`` and ``last`` (their rows), and ``q``. Log odds are regressed on the
     month, weighted by how well they are known; weeks that scatter more than they should widen the error.
     """
-    from scipy.stats import t
-
-    from sojourn.transitions.precursors import adjust_p_values
-
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for r in cohorts.to_pylist():
         if r["share_p"] is not None and r["low_p"] > 0 and r["high_p"] < 1:

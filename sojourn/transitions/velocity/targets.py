@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import kendalltau
+from statsmodels.stats.proportion import proportion_confint
 
-from sojourn.frames.instants import MONDAY_US, WEEK_US
-from sojourn.playbook.objects import Target
+from sojourn.frames import MONDAY_US, WEEK_US
+from sojourn.playbook import Target
 from sojourn.transitions.dwell import MIN_MEDIAN
 from sojourn.transitions.stays import Stays
 
@@ -127,8 +129,6 @@ def share_limits(n_yes: int, n: int, repeats: float = 1.0) -> tuple[float, float
     >>> [round(x, 4) for x in share_limits(4, 10)]
     [0.4, 0.1682, 0.6873]
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     low, high = proportion_confint(n_yes / repeats, n / repeats, method="wilson")
     return n_yes / n, max(float(low), 0.0), min(float(high), 1.0)
 
@@ -171,8 +171,6 @@ def _stand(target: Target, rows: list[dict[str, Any]]) -> Standing:
 
 
 def _find_trend(target: Target, weeks: list[dict[str, Any]]) -> str:
-    from scipy.stats import kendalltau
-
     values = [r["median_s" if target.median_s is not None else "share_p"] for r in weeks]
     values = [value for value in values if value is not None][-TREND_WEEKS:]
     if len(values) < _MIN_TREND_WEEKS:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.stats import gamma
 
-from sojourn.frames.instants import MONDAY_US, WEEK_US
-from sojourn.playbook.objects import Target
+from sojourn.frames import MONDAY_US, WEEK_US
+from sojourn.playbook import Target
 from sojourn.transitions.stays import Floats, Instants, Stays, names_at, week_instants
 from sojourn.transitions.velocity.targets import TOO_FEW, TOO_RECENT, Judged, judge_nothing, judge_weeks
 
@@ -219,8 +220,6 @@ def count_limits(n: Floats, factor: npt.ArrayLike = 1.0) -> tuple[Floats, Floats
     >>> low.round(2).tolist(), high.round(2).tolist()
     ([0.0, 4.8], [3.69, 18.39])
     """
-    from scipy.stats import gamma
-
     factor = np.broadcast_to(np.asarray(factor, dtype=np.float64), np.shape(n))
     low = np.where(n > 0, gamma.ppf(0.025, np.maximum(n / factor, 1e-9)), 0.0)
     return low * factor, gamma.ppf(0.975, n / factor + 1) * factor

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from sojourn.cli import print as output
-from sojourn.cli.options import ARCHIVE, DAY_US, HERE, Json, Project, open_project
-from sojourn.frames.instants import now_us
-from sojourn.pages.words.numbers import say_count
+from sojourn.cli.options import ARCHIVE, HERE, Json, Project, open_project
+from sojourn.frames import DAY_US, now_us
+from sojourn.live.archive import compact_log
+from sojourn.pages.words import say_count
 
 SHORT_HELP = "Move whole days of the log into Parquet files."
 
@@ -24,8 +25,6 @@ def command(
     Moves whole days of the log into Parquet files, a folder per day, that DuckDB and `sojourn run` read. The server
     does that by itself, so it must not run.
     """
-    from sojourn.live.archive.archive import compact_log
-
     folder = project / ARCHIVE
     with open_project(project, is_writer=True) as store:
         found = compact_log(store, folder, before_at=now_us() - days * DAY_US)

@@ -10,10 +10,12 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, Json, Project, open_project
 from sojourn.errors import Problem, SojournError
-from sojourn.frames.instants import now_us, show_second
+from sojourn.frames import now_us, show_second
+from sojourn.live import deploy
+from sojourn.pipelines import draft_release, read_release
 
 if TYPE_CHECKING:
-    from sojourn.live.store.store import Store
+    from sojourn.live.store import Store
 
 SHORT_HELP = "Put a playbook and its model into use, or go back."
 
@@ -49,9 +51,6 @@ def command(
     Stores a playbook and its model as a new version, and has the server use it: at once when it runs, else when it
     starts. Every version stays, so that going back is one command.
     """
-    from sojourn.live import deploy
-    from sojourn.pipelines.release import draft_release, read_release
-
     n_asked = (results is not None) + (playbook is not None) + (switch is not None) + rollback + is_list
     if n_asked != 1:
         what = "give one of: RESULTS, --playbook, --switch, --rollback, --list"

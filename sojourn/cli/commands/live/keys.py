@@ -9,7 +9,8 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, Json, Project, open_project
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.frames.instants import now_us, show_second
+from sojourn.frames import now_us, show_second
+from sojourn.server import create_key, rotate_key
 
 SHORT_HELP = "Who may send, read and administer."
 
@@ -46,8 +47,6 @@ def add_key_command(
 
     The key is shown now and never again. A key that may write can be in a web page: it can do nothing else.
     """
-    from sojourn.server.access import create_key
-
     scopes = tuple(dict.fromkeys(scope or ["write"]))
     for one in scopes:
         if one not in SCOPES:
@@ -100,8 +99,6 @@ def rotate_key_command(
 
     The new key has the name and scopes of the old one. The old one ends at once.
     """
-    from sojourn.server.access import rotate_key
-
     with open_project(project) as store:
         shown, key = rotate_key(store, id)
     if as_json:

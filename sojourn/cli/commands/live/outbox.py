@@ -9,7 +9,7 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, Json, Project, open_project
 from sojourn.errors import Problem, SojournError, nearest
-from sojourn.pages.words.numbers import say_count, say_integer
+from sojourn.pages.words import say_count, say_integer
 
 SHORT_HELP = "What is sent out, and what could not be."
 

@@ -8,7 +8,8 @@ import typer
 
 from sojourn.cli import print as output
 from sojourn.cli.options import HERE, SNAPSHOT, Json, Project, open_project
-from sojourn.pages.words.numbers import say_count, say_integer
+from sojourn.live.store import LogDamaged
+from sojourn.pages.words import say_count, say_integer
 
 SHORT_HELP = "Check the log, and set a damaged end aside."
 
@@ -25,8 +26,6 @@ def command(
     Checks every record of the log. From the first damaged one on, the records are set aside, so that the server can
     start with what is whole. The server must not run.
     """
-    from sojourn.live.store.log import LogDamaged
-
     with open_project(project, is_writer=True) as store:
         n_good, damage = store.first_position() - 1, ""
         try:

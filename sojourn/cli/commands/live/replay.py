@@ -9,7 +9,9 @@ import typer
 from sojourn.cli import print as output
 from sojourn.cli.options import Json
 from sojourn.errors import Problem, SojournError
-from sojourn.pages.words.numbers import say_count, say_duration, say_integer, say_number
+from sojourn.live.replay import Target, parse_speed, replay
+from sojourn.pages.words import say_count, say_duration, say_integer, say_number
+from sojourn.playbook import load_playbook
 
 SHORT_HELP = "Send events of the past to a server."
 
@@ -52,9 +54,6 @@ def command(
     Sends events of the past to a server as tracking calls, in order of time. Running it again does no harm: every
     event has the same identifier again, and the server counts it once.
     """
-    from sojourn.live.replay.send import Target, parse_speed, replay
-    from sojourn.playbook.load import load_playbook
-
     if not key:
         command = "sojourn keys add replay --scope write"
         raise SojournError(Problem("--key", "a key that may write is needed, here or in SOJOURN_KEY", command=command))

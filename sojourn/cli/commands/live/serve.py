@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sojourn.cli.options import HERE, Project
+from sojourn.server import serve
 
 if TYPE_CHECKING:
     pass
@@ -31,6 +32,4 @@ def command(
 
     Takes tracking calls over HTTP and keeps every customer's state current, until stopped by Ctrl-C or SIGTERM.
     """
-    from sojourn.server.serve import serve
-
     serve(project, host, port)

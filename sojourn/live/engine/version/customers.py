@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.fold.layout import Layout
-from sojourn.states.hmm.follow import KEPT, N_MEMORY, NEVER, TOLD_AT
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.fold import Layout
+from sojourn.frames import F8, I8
+from sojourn.states.hmm import KEPT, N_MEMORY, NEVER, TOLD_AT
 
 _SMALLEST = 1 << 10
 _MOST_ROOM = 1 << 12  # rows made at once: touching new memory takes time, and requests wait meanwhile
@@ -25,7 +23,7 @@ _STORED_AS = {"n_published": "n_told"}
 class Customers:
     """Vectors, beliefs and memberships, a row per customer; rows that were given back are used again.
 
-    ``vectors`` is as the layout says; ``kept`` and ``memory`` as :mod:`sojourn.states.hmm.follow` does; ``after`` and
+    ``vectors`` is as the layout says; ``kept`` and ``memory`` as :mod:`sojourn.states.hmm.online` does; ``after`` and
     ``before`` are the posteriors after the last own event and the one before it, ``seen`` the symbols of the last one.
     ``state_due`` and ``rule_due`` are the next instants at which time alone may change their state or a rule,
     ``is_held`` marks those whose history is still being imported, ``members`` has a bit per segment and audience,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sojourn.act.changes import Change
-from sojourn.live.store.changes import StoredChange
+from sojourn.act import Change
+from sojourn.live.store import StoredChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.fold.kernels.audiences import BY_ALL, BY_BELIEF, BY_MOVE, BY_TIME, BY_TRAIT
+from sojourn.fold.kernels import BY_ALL, BY_BELIEF, BY_MOVE, BY_TIME, BY_TRAIT
 from sojourn.live.engine.event_files import Past, PastEvents
 from sojourn.live.engine.version.customers import LONG_AGO, Customers
 from sojourn.live.engine.version.feed import DatedFact, Fact
@@ -20,8 +20,7 @@ from sojourn.live.engine.version.outcome import Outcome
 from sojourn.live.engine.version.publisher import Publisher
 from sojourn.live.engine.version.row_index import RowIndex
 from sojourn.live.engine.version.steps import Steps
-from sojourn.states.hmm.follow import TOLD_AT
-from sojourn.states.hmm.publish import MOVE_CUSTOMER
+from sojourn.states.hmm import MOVE_CUSTOMER, TOLD_AT
 
 Rows = NDArray[np.int32]
 NO_ROWS = np.empty(0, np.int32)

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.events.calls.read import ReadCalls
-from sojourn.events.identity.graph import IdentityGraph
-from sojourn.fold.ids import IdTable
-from sojourn.playbook.objects import Playbook
+from sojourn.events.calls import ReadCalls
+from sojourn.events.identity import IdentityGraph
+from sojourn.fold import IdTable
+from sojourn.playbook import Playbook
 
 Nodes = NDArray[np.int32]
 

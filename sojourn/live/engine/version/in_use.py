@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sojourn.errors import Problem
+from sojourn.frames import F8, I8
 from sojourn.live.engine.version.steps import Inputs
-from sojourn.predict.compiled import Chance, Score, Split
-from sojourn.predict.reasons import Reader
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from sojourn.predict import Chance, Reader, Score, Split
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sojourn.events.calls.read import CallReader, ReadCalls
-from sojourn.fold.ids import hash_strings
-from sojourn.fold.keys import RecentKeys
-from sojourn.fold.layout import Layout
+from sojourn.events.calls import CallReader, ReadCalls
+from sojourn.fold import Layout, RecentKeys, hash_strings
 from sojourn.live.engine.event_files import PastEvents
-from sojourn.live.store.calls import CallsColumns
-from sojourn.live.store.changes import Quarantined
-from sojourn.playbook.objects import Playbook
-from sojourn.states.channels import label_symbols
+from sojourn.live.store import CallsColumns, Quarantined
+from sojourn.playbook import Playbook
+from sojourn.states import label_symbols
 
 Rows = NDArray[np.int32]
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.act.audiences import Audiences, trait_values
+from sojourn.act import Audiences, trait_values
+from sojourn.frames import I8
 from sojourn.live.engine.version.customers import Customers
 from sojourn.live.engine.version.feed import DatedFact, Fact
 from sojourn.live.engine.version.identities import Identities
 from sojourn.live.engine.version.profiles import Profiles
 from sojourn.live.engine.version.steps import StatesAt, Steps
-from sojourn.states.hmm.follow import NEVER
+from sojourn.states.hmm import NEVER
 
 Rows = NDArray[np.int32]
-I8 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sojourn.act.changes import Change
-from sojourn.live.store.changes import Derived, Quarantined
+from sojourn.act import Change
+from sojourn.live.store import Derived, Quarantined
 
 
 @dataclass

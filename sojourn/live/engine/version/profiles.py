@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.events.calls.read import ReadCalls
-from sojourn.events.identity.arrays import Column
+from sojourn.events.calls import ReadCalls
+from sojourn.events.identity import Column
 from sojourn.live.engine.version.identities import Identities
 from sojourn.live.engine.version.intake import PLACE_BITS
 from sojourn.live.engine.version.protocols import StoredFacts

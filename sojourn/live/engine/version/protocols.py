@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sojourn.live.engine.version.outcome import Outcome
-from sojourn.live.store.calls import CallsColumns
-from sojourn.live.store.changes import Profile, StoredChange
+from sojourn.live.store import CallsColumns, Profile, StoredChange
 
 
 class StoredFacts(Protocol):

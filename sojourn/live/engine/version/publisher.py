@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.act.changes import Change
+from sojourn.act import Change
+from sojourn.frames import I8
 from sojourn.live.engine.event_files import PastEvents
 from sojourn.live.engine.version.customers import LONG_AGO, Customers
 from sojourn.live.engine.version.feed import DatedFact, Fact, publish, reconcile, revoke
@@ -17,10 +18,9 @@ from sojourn.live.engine.version.identities import Identities
 from sojourn.live.engine.version.outcome import Outcome
 from sojourn.live.engine.version.protocols import StoredFacts
 from sojourn.live.engine.version.steps import Steps
-from sojourn.live.store.changes import StoredChange
+from sojourn.live.store import StoredChange
 
 Rows = NDArray[np.int32]
-I8 = NDArray[np.int64]
 
 DEPLOY = "deploy"
 """The cause of a transition that only a change of version brought about."""
@@ -45,7 +45,7 @@ class Publisher:
         self.since_at = LONG_AGO
 
     def transitions(self, found: I8, events: PastEvents | None) -> list[DatedFact]:
-        """Transitions, laid out as in :mod:`sojourn.states.hmm.publish`; ``events`` are those that they refer to, if
+        """Transitions, laid out as in :mod:`sojourn.states.hmm.hysteresis`; ``events`` are those that they refer to, if
         any."""
         folded_at = self._customers.folded_at
         facts: list[DatedFact] = []

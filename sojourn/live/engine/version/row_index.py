@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.events.identity.arrays import Column
+from sojourn.events.identity import Column
 from sojourn.live.engine.version.customers import Customers
 from sojourn.live.engine.version.identities import Identities
 

@@ -7,26 +7,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.act.audiences import Audiences, compile_audiences
-from sojourn.events.identity.graph import IdentityGraph
-from sojourn.fold.batch import new_marks, read_marks, tabulate_observed, tabulate_ops
-from sojourn.fold.cells import STATE, STATE_P, TRAIT
-from sojourn.fold.kernels.audiences import evaluate
-from sojourn.fold.layout import Layout, build_layout
+from sojourn.act import Audiences, compile_audiences
+from sojourn.events.identity import IdentityGraph
+from sojourn.fold import (
+    STATE,
+    STATE_P,
+    TRAIT,
+    Layout,
+    build_layout,
+    kernels,
+    new_marks,
+    read_marks,
+    tabulate_observed,
+    tabulate_ops,
+)
+from sojourn.fold.kernels import evaluate
+from sojourn.frames import DAY_US, F8, I8
 from sojourn.live.engine.event_files import Past, PastEvents
 from sojourn.live.engine.version.customers import Customers
-from sojourn.playbook.objects import Playbook
-from sojourn.predict.learning import DAY_US, HABITS, WINDOWS_DAYS
-from sojourn.states.channels import own_classes
-from sojourn.states.hmm import publish
-from sojourn.states.hmm.follow import FIRST_OWN, LAST_OWN, N_OWN, SEEN, SEEN_DUE, SEEN_STATE, follow, peek
-from sojourn.states.hmm.kernel import score_codes
-from sojourn.states.hmm.model import channel_logs, event_matrices, tick_matrices
-from sojourn.states.model import StateModel
-from sojourn.states.reasons import OddsTables, make_tables
+from sojourn.playbook import Playbook
+from sojourn.predict import HABITS, WINDOWS_DAYS
+from sojourn.states import OddsTables, StateModel, make_tables, own_classes
+from sojourn.states.hmm import (
+    FIRST_OWN,
+    LAST_OWN,
+    N_OWN,
+    SEEN,
+    SEEN_DUE,
+    SEEN_STATE,
+    channel_logs,
+    event_matrices,
+    follow,
+    peek,
+    score_codes,
+    tick_matrices,
+)
+from sojourn.states.hmm import hysteresis as publish
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
 Rows = NDArray[np.int32]
 
 _SPANS = np.array(WINDOWS_DAYS, np.int64) * DAY_US
@@ -34,7 +51,7 @@ _SPANS = np.array(WINDOWS_DAYS, np.int64) * DAY_US
 
 @dataclass(frozen=True)
 class Stepped:
-    """The result of events: transitions, laid out as in :mod:`sojourn.states.hmm.publish`, and pairs (event,
+    """The result of events: transitions, laid out as in :mod:`sojourn.states.hmm.hysteresis`, and pairs (event,
     moment)."""
 
     transitions: I8
@@ -43,7 +60,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class StatesAt:
-    """Customers at an instant: ``seen`` as :mod:`sojourn.states.hmm.follow` has it, the posterior, transitions by
+    """Customers at an instant: ``seen`` as :mod:`sojourn.states.hmm.online` has it, the posterior, transitions by
     silence that
     were not published before."""
 
@@ -100,14 +117,12 @@ class Steps:
 
     def step(self, customers: Customers, rows: Rows, events: PastEvents) -> Stepped:
         """Fold events and filter states. Each customer's events are in order of time; ``rows`` are their customers."""
-        from sojourn.fold.kernels.fold import fold  # Numba compiles it when it is imported: not before it is needed
-
         n = len(rows)
         if not n:
             return Stepped(np.empty((0, len(publish.MOVE)), np.int64), np.empty((0, 2), np.int64))
         symbols = np.empty((n, len(self.layout.observed)), np.uint8)
         marks = new_marks(self.layout, n)
-        fold(
+        kernels.fold(
             0, 1, 8, rows, events.event_at, events.event_class, events.measures, events.channel, events.properties,
             events.session, customers.vectors.reshape(-1), self.layout.n_slots, *self._ops, marks, *self._observed,
             symbols, self._no_values,
@@ -156,13 +171,9 @@ class Steps:
 
     def gather_inputs(self, customers: Customers, graph: IdentityGraph, past: Past, rows: Rows, now: int) -> Inputs:
         """All that models may read of these customers: see :mod:`sojourn.fold.kernels.inputs`."""
-        from sojourn.fold.kernels.inputs import (
-            gather_inputs,  # Numba compiles it when it is imported: only where needed
-        )
-
         n = len(rows)
         values, when = np.empty((n, self.n_inputs)), np.empty((n, 2), np.int64)
-        gather_inputs(
+        kernels.gather_inputs(
             rows, now, customers.vectors, customers.kept, customers.after, customers.owner, FIRST_OWN, LAST_OWN, N_OWN,
             graph.n_customer_levels, *graph.links(), *past.trails(), *self._input_tables, values, when,
         )  # fmt: skip

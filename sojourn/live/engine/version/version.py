@@ -18,8 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem
-from sojourn.events.calls.read import ReadCalls
-from sojourn.fold.keys import RecentKeys
+from sojourn.events.calls import ReadCalls
+from sojourn.fold import RecentKeys
+from sojourn.frames import I8
 from sojourn.live.engine.event_files import Past
 from sojourn.live.engine.snapshot import SnapshotError
 from sojourn.live.engine.version.feed import DatedFact
@@ -34,13 +35,12 @@ from sojourn.live.engine.version.protocols import StoredFacts
 from sojourn.live.engine.version.publisher import Publisher
 from sojourn.live.engine.version.row_index import RowIndex
 from sojourn.live.engine.version.steps import StatesAt, Steps
-from sojourn.live.store.calls import CallsColumns
-from sojourn.playbook.objects import Playbook
-from sojourn.states.hmm.follow import SEEN_STATE
-from sojourn.states.model import StateModel
+from sojourn.live.store import CallsColumns
+from sojourn.playbook import Playbook
+from sojourn.states import StateModel
+from sojourn.states.hmm import SEEN_STATE
 
 Rows = NDArray[np.int32]
-I8 = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
 
 

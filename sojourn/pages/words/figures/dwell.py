@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sojourn.pages.words.numbers import say_date, say_duration
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 DWELL_ABOUT = (
     "The share of stays that still last after a given time (Kaplan–Meier): a curve that falls early is a state that "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sojourn.pages.words.numbers import say_count, say_date, say_integer, say_share
 from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 FLOW_ABOUT = (
     "Each column is the start of a week, each block the customers in a state then. A band shows how many went from "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sojourn.pages.words.numbers import (
     is_sure,
@@ -17,7 +18,9 @@ from sojourn.pages.words.numbers import (
     say_times,
 )
 from sojourn.pages.words.texts import plain, shorten
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 JOURNEYS_ABOUT = (
     "How much more often customers made a journey before the outcome than customers as active as they were who never "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sojourn.pages.words.numbers import say_count, say_integer, say_interval, say_share, say_times
 from sojourn.pages.words.texts import plain
 from sojourn.pages.words.transitions import say_moment_row
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 MOMENTS_ABOUT = (
     "How much more often an outcome follows a moment than other events of customers who were as busy just before. "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import say_count, say_difference, say_instant, say_integer, say_list, say_share
 from sojourn.pages.words.states import find_marks
 from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 STATES_ABOUT = "Every customer is in one state, the published one, at the end of the data."
 MARKS_ABOUT = (

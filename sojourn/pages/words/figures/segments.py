@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sojourn.pages.words.numbers import (
     say_count,
@@ -15,7 +15,9 @@ from sojourn.pages.words.numbers import (
     say_share,
 )
 from sojourn.pages.words.texts import plain
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 MAP_ABOUT = (
     "Each dot is a customer; near dots behave alike. The first map (t-SNE) keeps neighbours together, and the distance "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from sojourn.pages.words.numbers import is_sure, say_integer, say_interval, say_number, say_share, say_times
 from sojourn.pages.words.texts import plain
 from sojourn.pages.words.transitions import find_sure_triggers, say_trigger_briefly
-from sojourn.pages.words.types import Row
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 KINDS = {"touch": "what we sent", "own": "what customers did", "feature": "how busy they were",
          "time": "when it was", "dwell": "time in the state"}  # fmt: skip

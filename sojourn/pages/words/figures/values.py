@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sojourn.pages.words.numbers import say_gain
-from sojourn.pages.words.types import Row
 from sojourn.pages.words.value import say_value_briefly
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 VALUES_ABOUT = (
     "What a customer who makes a move brings afterwards, more or less than customers alike who stayed in the state "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sojourn.pages.words.types import Row
 from sojourn.pages.words.velocity import say_pace_change
+
+if TYPE_CHECKING:
+    from sojourn.pages.words.types import Row
 
 TRACKED_ABOUT = (
     "One panel per move: first those with a target, then those that changed, then the most frequent. With a target, "
@@ -17,7 +20,7 @@ TRACKED_ABOUT = (
 TRACKED_MISSING = "No week has enough customers yet to say how often they move."
 
 
-def say_velocity_finding(changed: Sequence[Row]) -> str:
+def say_tracked(changed: Sequence[Row]) -> str:
     """The finding that matters most."""
     if changed:
         return say_pace_change(changed[0])

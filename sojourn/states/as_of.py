@@ -14,12 +14,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sojourn.errors import Problem, SojournError
-from sojourn.fold.batch import Batch, Observe, fold_events, make_batch, read_features, slice_events, take_events
-from sojourn.fold.cuts import choose_cuts
-from sojourn.fold.layout import Layout, build_layout
-from sojourn.frames.instants import WEEK_US, instant_us
-from sojourn.frames.types import Progress
-from sojourn.playbook.objects import Playbook
+from sojourn.events import need_events, read_events
+from sojourn.fold import (
+    Batch,
+    Layout,
+    Observe,
+    build_layout,
+    choose_cuts,
+    fold_events,
+    make_batch,
+    read_features,
+    slice_events,
+    take_events,
+)
+from sojourn.frames import F8, WEEK_US, Progress, instant_us
+from sojourn.playbook import Playbook
 from sojourn.states.channels import label_symbols, plan_channels
 from sojourn.states.fit import StateFit, fit_states
 from sojourn.states.published import Thresholds, tune_thresholds
@@ -96,7 +105,6 @@ def fit_until(
     return FitUntil(fit_states(book, plan, data, boundaries, rng=rng, n_threads=n_threads), tuple(cuts), rows)
 
 
-F8 = npt.NDArray[np.float64]
 _TUNE_EVENTS = 40_000
 
 
@@ -126,8 +134,6 @@ def read_past(
 
     Raises SojournError when nothing can be used, when T is before the first event or too late, and for too few people.
     """
-    from sojourn.events.read import need_events, read_events
-
     log = read_events(events, book, now=None, clock=clock, progress=lambda done, n: tell("read events", done, n))
     need_events(log, book)
     layout, batch = build_layout(book), make_batch(log.events, book)

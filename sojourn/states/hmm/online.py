@@ -3,7 +3,7 @@
 What is kept of a customer is as of their last own event. :func:`follow` brings it forward to the next one, crossing the
 ticks of silence in between; :func:`peek` looks ahead from it to an instant without changing it. So a tick can be
 told to the world at its exact instant, and is computed again, the same, when the next event comes. Both use the parts
-of :mod:`sojourn.states.hmm.publish`, whose walk over a whole history gives the same.
+of :mod:`sojourn.states.hmm.hysteresis`, whose walk over a whole history gives the same.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sojourn.states.hmm.kernel import Loop
-from sojourn.states.hmm.publish import (
+from sojourn.states.hmm.hysteresis import (
     _NO_TICK,
     CURRENT,
     IS_DETECTED,
@@ -29,6 +28,7 @@ from sojourn.states.hmm.publish import (
     _consider,
     _switch,
 )
+from sojourn.states.hmm.kernel import Loop
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 NEVER = np.iinfo(np.int64).max

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sojourn.frames import DAY_US
 from sojourn.states.hmm.kernel import Loop
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 _NEVER = np.iinfo(np.int64).max
-_DAY_US = 86_400_000_000
 
 # One customer while the walk is at them: an int64 array with these places.
 CURRENT, SINCE, PREVIOUS, SWITCHED_AT, PENDING, PENDING_SINCE, STAY, STAY_AT, IS_DETECTED, N_MOVES = range(10)
@@ -68,7 +68,7 @@ def _switch(mem, t, to, row, k, moves, stats):  # type: ignore[no-untyped-def]
     moves[n, MOVE_SINCE] = mem[SINCE]
     mem[N_MOVES] = n + 1
     stats[SWITCHES] += 1
-    if to == mem[PREVIOUS] and t - mem[SWITCHED_AT] <= _DAY_US:
+    if to == mem[PREVIOUS] and t - mem[SWITCHED_AT] <= DAY_US:
         stats[FLAPS] += 1
     mem[PREVIOUS] = mem[CURRENT]
     mem[CURRENT] = to

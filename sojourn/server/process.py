@@ -7,24 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sojourn.act.changes import Change
-from sojourn.act.destinations.delivery import Delivery
-from sojourn.act.destinations.routing import route_changes
-from sojourn.act.outbox import OutboxRow
+from sojourn.act import Change, OutboxRow
+from sojourn.act.destinations import Delivery, route_changes
 from sojourn.errors import Problem, SojournError
-from sojourn.live.engine.log_writer import Route
-from sojourn.live.engine.predictions import predict_customers
-from sojourn.live.engine.version.version import Version
-from sojourn.live.open import open_live
-from sojourn.live.settings import Settings, load_settings
-from sojourn.live.store.store import open_store
+from sojourn.live import Settings, load_settings, open_live
+from sojourn.live.engine import Route, predict_customers
+from sojourn.live.engine.version import Version
+from sojourn.live.store import open_store
+from sojourn.server.app import build_app, run_server
 from sojourn.server.log import start_log
 
 
 def serve(project: Path, host: str | None = None, port: int | None = None) -> None:
     """Serve a project until SIGTERM or SIGINT. Raises SojournError where it cannot be started, or had to end."""
-    from sojourn.server.app import build_app, run_server
-
     if not project.is_dir():
         raise SojournError(Problem(str(project), "there is no such folder", command=f"sojourn init {project}"))
     settings = load_settings(project)

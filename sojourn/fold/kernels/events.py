@@ -64,9 +64,7 @@ from sojourn.fold.kernels.memory import (
 )
 from sojourn.fold.kernels.read import bucket_count, bucket_of, observe, quantise, run_program
 from sojourn.fold.moment_rows import ROW, ROW_ALL, ROW_CLEAR, ROW_END, ROW_NEXT, ROW_SECOND, ROW_START, ROW_START_AFTER
-from sojourn.playbook.rules.nodes import (
-    MAX_DEPTH,
-)
+from sojourn.playbook.rules import MAX_DEPTH
 
 
 @njit(**PART)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sojourn.states.hmm.publish import N_OWN, STEP_TICKS, STEP_TOUCH, TICKS_NOW
+from sojourn.states.hmm.hysteresis import N_OWN, STEP_TICKS, STEP_TOUCH, TICKS_NOW
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

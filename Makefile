@@ -60,7 +60,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
-	$(BIN)/python -m sojourn.pipelines.compile_ahead
+	$(BIN)/python -m sojourn.pipelines.stages.compile_ahead
 	@touch $@
 
 $(VENV)/.tools: pyproject.toml constraints.txt | $(BIN)/python

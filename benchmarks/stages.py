@@ -22,7 +22,6 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-
 from run import make_events, measure  # the script beside this one
 
 RECORDED = Path(__file__).parent / "recorded.json"
@@ -70,7 +69,11 @@ def describe_machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu family"))}
-    return {"commit": commit.strip(), "machine": ", family ".join(sorted(models, reverse=True)), "python": platform.python_version()}
+    return {
+        "commit": commit.strip(),
+        "machine": ", family ".join(sorted(models, reverse=True)),
+        "python": platform.python_version(),
+    }
 
 
 def main() -> int:

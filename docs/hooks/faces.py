@@ -17,11 +17,15 @@ NO_PAGE = frozenset({"cli"})
 
 @dataclass(frozen=True)
 class Name:
-    """A public name: how one writes it, where it is defined, and the first line of its docstring."""
+    """A public name: how one writes it, where it is defined, and the first line of its docstring.
+
+    ``is_constant``: an assignment, which has a value and rarely a docstring.
+    """
 
     name: str
     home: str
     summary: str
+    is_constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,11 @@ class Source:
         return None
 
     def read_summary(self, module: str) -> str:
-        """The first line of the docstring of a module; that of a package may be in its ``__init__.py`` alone."""
+        """The first paragraph of a module's docstring; that of a package may be in its ``__init__.py`` alone."""
         folder = self.root.joinpath(*module.split("."))
         for file in (folder / "__init__.py", folder.with_suffix(".py"), folder / "__init__.pyi"):
             if file.is_file() and (text := ast.get_docstring(self.parse(file))) and len(text) > 1:
-                return text.partition("\n")[0]
+                return " ".join(text.partition("\n\n")[0].split())
         return ""
 
 
@@ -91,7 +95,8 @@ def list_defined(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        return names if len(names) == len(node.targets) else []  # Griffe does not see names that are unpacked
     return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
 
 
@@ -119,7 +124,11 @@ def read_declared(source: Source, package: str) -> Face | None:
     file = source.find_file(package)
     names = read_all(source.parse(file)) if file is not None else []
     homes = [(name, source.find_home(package, name)) for name in sorted(names)]
-    found = [Name(name, home[0], summarise(home[1])) for name, home in homes if home]
+    found = [
+        Name(name, home[0], summarise(home[1]), isinstance(home[1], ast.Assign | ast.AnnAssign))
+        for name, home in homes
+        if home
+    ]
     return Face(package, source.read_summary(package), tuple(found), True) if found else None
 
 

@@ -52,8 +52,12 @@ def write_page(page: str, pages: dict[str, list[Face]]) -> str:
             lines.append(f"## {face.package}\n")
         if face.summary:
             lines.append(f"{face.summary}\n")
-        linked = [name for name in face.names if owners[name.home] != page]
+        linked = [name for name in face.names if owners[name.home] != page and not name.is_constant]
+        if constants := [f"`{name.name}`" for name in face.names if name.is_constant]:
+            lines.append(f"Constants: {', '.join(constants)}\n")
         for name in face.names:
+            if name.is_constant:
+                continue
             if owners[name.home] == page and name.home not in shown:
                 shown.add(name.home)
                 lines.append(f"::: {name.home}\n")
@@ -107,7 +111,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """On the page of the Python API: a table of the packages, with the first line of each docstring."""
+    """On the page of the Python API: a table of the packages, with the first paragraph of each docstring."""
     if page.file.src_uri != API_INDEX:
         return markdown
     if PACKAGES_MARK not in markdown:

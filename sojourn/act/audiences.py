@@ -202,8 +202,9 @@ def _programs_reading(reads: Sequence[set[Call]], *kinds: int) -> I8:
     return np.array([i for i, calls in enumerate(reads) if any(map(is_one, calls))], np.int64)
 
 
-_CONSTANT_IN_TIME = frozenset({"last", "min", "max", "mean", "cadence", "share", "hour_share", "responsiveness",
-                               "distinct", _READING})  # fmt: skip
+_CONSTANT_IN_TIME = frozenset(
+    {"last", "min", "max", "mean", "cadence", "share", "hour_share", "responsiveness", "distinct", _READING}
+)
 
 
 def _ages_alone(call: Call) -> bool:

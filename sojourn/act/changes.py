@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 CHANGE_KINDS = (
-    "transition", "transition_revoked", "moment", "moment_revoked", "audience_entered", "audience_left",
-)  # fmt: skip
+    "transition",
+    "transition_revoked",
+    "moment",
+    "moment_revoked",
+    "audience_entered",
+    "audience_left",
+)
 """The kinds of changes."""
 
 

@@ -23,10 +23,34 @@ from sojourn.frames import Place, find_plugins, load_plugin, read_constant
 COMMANDS = Path(__file__).parent / "commands"
 GROUP = "sojourn.commands"
 FIRST = (
-    "run", "check", "init", "explain", "simulate", "demo", "retrain", "models", "segments", "moments", "value",
-    "predict", "stability", "substates", "name", "brief", "sentiment", "send-time", "plan", "serve", "replay", "deploy",
-    "link", "archive", "repair", "keys", "outbox",
-)  # fmt: skip
+    "run",
+    "check",
+    "init",
+    "explain",
+    "simulate",
+    "demo",
+    "retrain",
+    "models",
+    "segments",
+    "moments",
+    "value",
+    "predict",
+    "stability",
+    "substates",
+    "name",
+    "brief",
+    "sentiment",
+    "send-time",
+    "plan",
+    "serve",
+    "replay",
+    "deploy",
+    "link",
+    "archive",
+    "repair",
+    "keys",
+    "outbox",
+)
 """The order of ``sojourn --help``; commands that are not named here follow by name."""
 
 

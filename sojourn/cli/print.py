@@ -61,6 +61,7 @@ def progress_bars(*, is_silent: bool = False) -> Iterator[Progress]:
     if is_silent or not sys.stderr.isatty():
         yield _ignore
         return
+    # rich: only where a terminal shows bars
     from rich.progress import (
         BarColumn,
         Progress,

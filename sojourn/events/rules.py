@@ -112,9 +112,18 @@ def _read_column(node: Column, columns: Columns) -> _Values:
 
 
 _COMPARISONS = {
-    "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal",
-    "in": "equal", "not in": "equal", "starts_with": "starts_with", "ends_with": "ends_with", "contains": "contains",
-}  # fmt: skip
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+    "==": "equal",
+    "!=": "not_equal",
+    "in": "equal",
+    "not in": "equal",
+    "starts_with": "starts_with",
+    "ends_with": "ends_with",
+    "contains": "contains",
+}
 
 
 def _compare(op: str, parts: list[_Values]) -> Flags:

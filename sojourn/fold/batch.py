@@ -183,13 +183,21 @@ def fold_events(
     values = np.empty((-(-len(batch) // watch.every) if has_values else 0, n_features), np.float64)
     marks = new_marks(layout, len(batch))
     tables = (
-        *tabulate_ops(layout, is_observed=has_symbols), marks, *tabulate_observed(layout, cuts, watch.every),
-        symbols, values,
-    )  # fmt: skip
+        *tabulate_ops(layout, is_observed=has_symbols),
+        marks,
+        *tabulate_observed(layout, cuts, watch.every),
+        symbols,
+        values,
+    )
     events = (
-        batch.customer, batch.event_at, batch.event_class, batch.measures, batch.channel, batch.properties,
+        batch.customer,
+        batch.event_at,
+        batch.event_class,
+        batch.measures,
+        batch.channel,
+        batch.properties,
         batch.session,
-    )  # fmt: skip
+    )
 
     def run(part: int) -> None:
         kernels.fold(part, n_threads, n_ahead, *events, work.reshape(-1), layout.n_slots, *tables)
@@ -207,18 +215,36 @@ def tabulate_ops(layout: Layout, *, is_observed: bool) -> tuple[Any, ...]:
     """What events do, as the compiled loop takes it."""
     lines, rows = _lines(layout, is_observed=is_observed), layout.moment_rows
     return (
-        rows.op_starts, rows.op_ints, rows.op_floats, _starts(lines), _join(lines, np.int64), rows.starts, rows.rows,
-        rows.live_slot, rows.goes_on, rows.begins, rows.live_starts, rows.live_rows,
-    )  # fmt: skip
+        rows.op_starts,
+        rows.op_ints,
+        rows.op_floats,
+        _starts(lines),
+        _join(lines, np.int64),
+        rows.starts,
+        rows.rows,
+        rows.live_slot,
+        rows.goes_on,
+        rows.begins,
+        rows.live_starts,
+        rows.live_rows,
+    )
 
 
 def tabulate_observed(layout: Layout, cuts: Sequence[NDArray[np.float64]], every: int) -> tuple[Any, ...]:
     """What is observed at events, as the compiled loop takes it."""
     observed = layout.observed
     return (
-        layout.read_ints, layout.read_floats, observed.calls, observed.starts, observed.codes, observed.operands,
-        len(layout.fingerprint), _starts(cuts), _join(cuts, np.float64), every,
-    )  # fmt: skip
+        layout.read_ints,
+        layout.read_floats,
+        observed.calls,
+        observed.starts,
+        observed.codes,
+        observed.operands,
+        len(layout.fingerprint),
+        _starts(cuts),
+        _join(cuts, np.float64),
+        every,
+    )
 
 
 def new_marks(layout: Layout, n_events: int) -> NDArray[np.uint64]:
@@ -259,9 +285,19 @@ def read_features(
 
     def run(part: int) -> None:
         kernels.read_rows(
-            rows, layout.n_slots, ends[part], ends[part + 1], now, layout.read_ints, layout.read_floats,
-            layout.features.calls, layout.features.starts, layout.features.codes, layout.features.operands, out,
-        )  # fmt: skip
+            rows,
+            layout.n_slots,
+            ends[part],
+            ends[part + 1],
+            now,
+            layout.read_ints,
+            layout.read_floats,
+            layout.features.calls,
+            layout.features.starts,
+            layout.features.codes,
+            layout.features.operands,
+            out,
+        )
 
     run_in_threads(run, n_threads)
     return out

@@ -23,19 +23,58 @@ SKETCH_BITS_PER_SLOT = 48
 # What an event does to one cell. Rows of the op table begin with one of these. The compiled loop keeps these numbers in
 # its cache, which Numba renews only when kernel.py itself changes: whoever changes them here touches that file too.
 (
-    OP_COUNT, OP_AT, OP_FIRST_AT, OP_DECAY, OP_LATEST, OP_RING, OP_RHYTHM, OP_SESSION, OP_SESSION_ID,
-    OP_CHANNELS, OP_CHANNEL, OP_HOURS, OP_SENT, OP_ANSWER, OP_MOMENT, OP_SKETCH,
-    OP_M_COUNT, OP_M_AT, OP_M_SUM, OP_M_DECAY, OP_M_WEIGHT, OP_M_LAST, OP_M_MIN, OP_M_MAX, OP_M_RING,
-    OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR, OP_MOMENT_LIVE, OP_CLEAR_LIVE,
-) = range(30)  # fmt: skip
+    OP_COUNT,
+    OP_AT,
+    OP_FIRST_AT,
+    OP_DECAY,
+    OP_LATEST,
+    OP_RING,
+    OP_RHYTHM,
+    OP_SESSION,
+    OP_SESSION_ID,
+    OP_CHANNELS,
+    OP_CHANNEL,
+    OP_HOURS,
+    OP_SENT,
+    OP_ANSWER,
+    OP_MOMENT,
+    OP_SKETCH,
+    OP_M_COUNT,
+    OP_M_AT,
+    OP_M_SUM,
+    OP_M_DECAY,
+    OP_M_WEIGHT,
+    OP_M_LAST,
+    OP_M_MIN,
+    OP_M_MAX,
+    OP_M_RING,
+    OP_MOMENT_AFTER,
+    OP_MOMENT_ALL,
+    OP_CLEAR,
+    OP_MOMENT_LIVE,
+    OP_CLEAR_LIVE,
+) = range(30)
 MOMENT_OPS = frozenset({OP_MOMENT, OP_MOMENT_AFTER, OP_MOMENT_ALL, OP_CLEAR, OP_MOMENT_LIVE, OP_CLEAR_LIVE})
 """What advances moments; the compiled loop takes these apart, one row a step."""
 
 # How a call's value is read from cells.
 (
-    READ_SLOT, READ_DECAYED, READ_LATEST, READ_RING, READ_M_RING, READ_RATIO, READ_SINCE, READ_CADENCE,
-    READ_REGULARITY, READ_MOMENTUM, READ_DEPTH, READ_DURATION, READ_VELOCITY, READ_DISTINCT, READ_MATCHED,
-) = range(15)  # fmt: skip
+    READ_SLOT,
+    READ_DECAYED,
+    READ_LATEST,
+    READ_RING,
+    READ_M_RING,
+    READ_RATIO,
+    READ_SINCE,
+    READ_CADENCE,
+    READ_REGULARITY,
+    READ_MOMENTUM,
+    READ_DEPTH,
+    READ_DURATION,
+    READ_VELOCITY,
+    READ_DISTINCT,
+    READ_MATCHED,
+) = range(15)
 
 STATE, STATE_P, SEGMENT, TRAIT, NOTHING = range(5)
 """What rules of audiences read beside cells: the state, a belief, another rule, a trait; and what is not known."""
@@ -146,9 +185,10 @@ def moment_cell(moment: Any) -> Cell:
         return Cell("moment", tuple(moment.sequence), (within,))
     absent = () if moment.absent is None else (moment.absent,)
     return Cell(
-        "moment_if", (*moment.sequence, *moment.without, *absent),
+        "moment_if",
+        (*moment.sequence, *moment.without, *absent),
         (within, float(len(moment.sequence)), max(micros(moment.absent_s), 1.0) if absent else 0.0),
-    )  # fmt: skip
+    )
 
 
 def absent_cell(cell: Cell) -> Cell | None:

@@ -14,9 +14,14 @@ from sojourn.playbook import Playbook
 
 
 def find_completions(
-    playbook: Playbook, customer: NDArray[np.integer], event_at: NDArray[np.int64], event_class: Sequence[str],
-    codes: NDArray[np.integer], *, n_threads: int = 1,
-) -> NDArray[np.int64]:  # fmt: skip
+    playbook: Playbook,
+    customer: NDArray[np.integer],
+    event_at: NDArray[np.int64],
+    event_class: Sequence[str],
+    codes: NDArray[np.integer],
+    *,
+    n_threads: int = 1,
+) -> NDArray[np.int64]:
     """Rows of (event, moment), in this order; ``moment`` is a position in ``playbook.moments``.
 
     ``customer`` are codes from 0, each customer's events in order of time; the class of an event is
@@ -27,12 +32,16 @@ def find_completions(
     place = {name: i for i, name in enumerate(layout.class_names)}
     of = np.array([place[name] for name in event_class] or [0], np.int16)
     batch = Batch(
-        customer=np.ascontiguousarray(customer, np.int32), event_at=np.ascontiguousarray(event_at, np.int64),
+        customer=np.ascontiguousarray(customer, np.int32),
+        event_at=np.ascontiguousarray(event_at, np.int64),
         event_class=of[np.asarray(codes, np.int64)] if n else np.empty(0, np.int16),
-        measures=np.empty((n, 0)), channel=np.empty(0, np.int32), properties=np.empty((n, 0), np.uint64),
-        session=np.zeros(n if layout.has_sessions else 0, np.uint64), ids=IdTable(),
+        measures=np.empty((n, 0)),
+        channel=np.empty(0, np.int32),
+        properties=np.empty((n, 0), np.uint64),
+        session=np.zeros(n if layout.has_sessions else 0, np.uint64),
+        ids=IdTable(),
         n_customers=int(customer.max(initial=-1)) + 1,
-    )  # fmt: skip
+    )
     found = fold_events(layout, batch, n_threads=n_threads).completions
     if found is None:
         return np.empty((0, 2), np.int64)

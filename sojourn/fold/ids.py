@@ -136,9 +136,17 @@ class IdTable:
         begin = 0
         while True:
             begin = kernels.find_all(
-                data, offsets, begin, rows, self._table, self._arena, self._state,
-                np.uint64(self._seed), self._max_probes, is_adding,
-            )  # fmt: skip
+                data,
+                offsets,
+                begin,
+                rows,
+                self._table,
+                self._arena,
+                self._state,
+                np.uint64(self._seed),
+                self._max_probes,
+                is_adding,
+            )
             if self._state[2] == kernels.DONE:
                 return rows
             self._make_room(int(self._state[2]), int(offsets[-1] - offsets[0]) // 8)

@@ -206,12 +206,28 @@ _LATER = frozenset({c.OP_COUNT, c.OP_AT, c.OP_M_AT})
 """Ops that change what other ops of the same event still have to read as it was before."""
 
 _PLAIN = {
-    "count": c.OP_COUNT, "at": c.OP_AT, "start_at": c.OP_AT, "first_at": c.OP_FIRST_AT, "decay": c.OP_DECAY,
-    "latest": c.OP_LATEST, "ring": c.OP_RING, "rhythm": c.OP_RHYTHM, "channels": c.OP_CHANNELS, "channel": c.OP_CHANNEL,
-    "hours": c.OP_HOURS, "sketch": c.OP_SKETCH, "m_count": c.OP_M_COUNT, "m_at": c.OP_M_AT, "m_sum": c.OP_M_SUM,
-    "m_decay": c.OP_M_DECAY, "m_weight": c.OP_M_WEIGHT, "m_last": c.OP_M_LAST, "m_min": c.OP_M_MIN,
-    "m_max": c.OP_M_MAX, "m_ring": c.OP_M_RING,
-}  # fmt: skip
+    "count": c.OP_COUNT,
+    "at": c.OP_AT,
+    "start_at": c.OP_AT,
+    "first_at": c.OP_FIRST_AT,
+    "decay": c.OP_DECAY,
+    "latest": c.OP_LATEST,
+    "ring": c.OP_RING,
+    "rhythm": c.OP_RHYTHM,
+    "channels": c.OP_CHANNELS,
+    "channel": c.OP_CHANNEL,
+    "hours": c.OP_HOURS,
+    "sketch": c.OP_SKETCH,
+    "m_count": c.OP_M_COUNT,
+    "m_at": c.OP_M_AT,
+    "m_sum": c.OP_M_SUM,
+    "m_decay": c.OP_M_DECAY,
+    "m_weight": c.OP_M_WEIGHT,
+    "m_last": c.OP_M_LAST,
+    "m_min": c.OP_M_MIN,
+    "m_max": c.OP_M_MAX,
+    "m_ring": c.OP_M_RING,
+}
 
 
 def _list_ops(playbook: Playbook, slots: Mapping[Cell, int], columns: Mapping[str, tuple[str, ...]]) -> list[list[Op]]:
@@ -369,10 +385,21 @@ def _hash_layout(playbook: Playbook, slots: Iterable[Cell], measures: Sequence[s
         "events": events,
         "source": {
             name: getattr(source, name)
-            for name in ("format", "customer", "time", "time_format", "timezone", "event", "id", "session", "channel",
-                         "duplicates", "other")
+            for name in (
+                "format",
+                "customer",
+                "time",
+                "time_format",
+                "timezone",
+                "event",
+                "id",
+                "session",
+                "channel",
+                "duplicates",
+                "other",
+            )
         },
-    }  # fmt: skip
+    }
     text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -188,6 +188,7 @@ def _read(path: Path, kind: str) -> pa.Table:
                 column_types=dict.fromkeys(_TEXTS, pa.string()), strings_can_be_null=True
             ),
         )
+    # the name json is taken here
     from pyarrow import json
 
     return json.read_json(path)

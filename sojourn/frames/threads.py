@@ -18,6 +18,7 @@ def limit_libraries() -> Iterator[None]:
 
     Our own compiled loops keep their threads.
     """
+    # threadpoolctl: reads all loaded libraries
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(MOST_LIBRARY_THREADS):

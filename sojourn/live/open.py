@@ -23,9 +23,14 @@ LOG = logging.getLogger("sojourn.live")
 
 
 def open_live(
-    project: Path, settings: Settings, store: Store, *, clock: Callable[[], int] | None = None,
-    route: Route | None = None, wake: Callable[[], None] | None = None,
-) -> Live:  # fmt: skip
+    project: Path,
+    settings: Settings,
+    store: Store,
+    *,
+    clock: Callable[[], int] | None = None,
+    route: Route | None = None,
+    wake: Callable[[], None] | None = None,
+) -> Live:
     """The engine of a project, not started; on the first start the project's playbook becomes version 1.
 
     Raises SojournError where the project has no playbook, or one that is wrong.

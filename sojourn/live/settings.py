@@ -69,11 +69,39 @@ DESCRIPTIONS = {
 }
 """What each setting is for; the reference has a row for each."""
 
-_KEYS = ("server", "store", "models", "results", "commit_interval", "max_waiting", "snapshot_every",
-         "duplicates_within", "rate_limit", "stop_within", "archive_after", "retention", "read_beside",
-         "destinations")  # fmt: skip
-_DESTINATION = ("type", "url", "secret", "secret_from", "changes", "states", "moments", "audiences", "predictions",
-                "at_least", "purpose", "max_age", "private_addresses", "options", "timeout")  # fmt: skip
+_KEYS = (
+    "server",
+    "store",
+    "models",
+    "results",
+    "commit_interval",
+    "max_waiting",
+    "snapshot_every",
+    "duplicates_within",
+    "rate_limit",
+    "stop_within",
+    "archive_after",
+    "retention",
+    "read_beside",
+    "destinations",
+)
+_DESTINATION = (
+    "type",
+    "url",
+    "secret",
+    "secret_from",
+    "changes",
+    "states",
+    "moments",
+    "audiences",
+    "predictions",
+    "at_least",
+    "purpose",
+    "max_age",
+    "private_addresses",
+    "options",
+    "timeout",
+)
 _URL = re.compile(r"https?://[^\s/@?#]+(?:[/?][^\s#]*)?\Z")
 _SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{16,}={0,2}\Z")
 
@@ -209,7 +237,11 @@ def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Desti
     for kind in changes or ():
         reader.check_known(kind, line, owner, "kind of change", KINDS)
     return Destination(
-        name=name, url=url, secret=secret, secret_from=secret_from, changes=changes or KINDS,
+        name=name,
+        url=url,
+        secret=secret,
+        secret_from=secret_from,
+        changes=changes or KINDS,
         states=_read_names(reader, section.get("states"), f"{owner} states"),
         moments=_read_names(reader, section.get("moments"), f"{owner} moments"),
         audiences=_read_names(reader, section.get("audiences"), f"{owner} audiences"),
@@ -219,8 +251,9 @@ def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Desti
         max_age_s=_read_age(reader, section.get("max_age"), f"{owner} max_age", Destination.max_age_s),
         is_private_allowed=reader.read_bool(section.get("private_addresses"), f"{owner} private_addresses"),
         timeout_s=_read_short(reader, section.get("timeout"), f"{owner} timeout", Destination.timeout_s),
-        type=kind, options=_read_options(reader, section.get("options"), f"{owner} options"),
-    )  # fmt: skip
+        type=kind,
+        options=_read_options(reader, section.get("options"), f"{owner} options"),
+    )
 
 
 def _read_options(reader: Reader, node: Yaml | None, what: str) -> tuple[tuple[str, str], ...]:

@@ -75,8 +75,11 @@ def write_brief(
     is_fit = _guard(playbook.protected)
     written = next((s for s in playbook.states if s.name == state), None)
     said = _write_playbook(written, is_fit)
-    rows = {name: [r for r in table.to_pylist() if is_fit(_text_of(r))] for name, table in tables.items()
-            if name not in ("customers", "dwell", "fingerprints")}  # fmt: skip
+    rows = {
+        name: [r for r in table.to_pylist() if is_fit(_text_of(r))]
+        for name, table in tables.items()
+        if name not in ("customers", "dwell", "fingerprints")
+    }
     here = [r for r in rows["channels"] if r["state"] == state]
     n_left_out = said.pop("n_left_out")
     return {
@@ -299,9 +302,11 @@ def _tell_stay(run: Sequence[Row], before: Row | None, after: Row | None, is_fit
     shown = [name if n == 1 else f"{name} ×{n}" for name, n in steps[:MOST_STEPS]]
     more = [f"{say_count(len(steps) - MOST_STEPS, 'further step')}"] if len(steps) > MOST_STEPS else []
     came = f"came from {before['state']}: " if before is not None and before["state"] else ""
-    left = f", then {after['state']} after {say_duration((after['at'] - run[0]['at']).total_seconds())}" if (
-        after is not None and after["state"]
-    ) else ", still there"  # fmt: skip
+    left = (
+        f", then {after['state']} after {say_duration((after['at'] - run[0]['at']).total_seconds())}"
+        if (after is not None and after["state"])
+        else ", still there"
+    )
     n_own = sum(r["kind"] == "event" for r in seen)
     return {
         "text": f"{came}{' → '.join(shown + more)}{left}.",

@@ -53,11 +53,22 @@ def mark_sections(results: Results) -> dict[str, str]:
 def _make_empty(results: Results) -> dict[str, pa.Table]:
     states = [str(name) for name in results.model["states"]]
     moves = analyse_moves(
-        TRANSITIONS.empty_table(), customers_schema(states, []).empty_table(), HISTORY.empty_table(),
-        states=states, touches=[], now=datetime.fromisoformat(results.run["now"]), rng=np.random.default_rng(0),
-    )  # fmt: skip
+        TRANSITIONS.empty_table(),
+        customers_schema(states, []).empty_table(),
+        HISTORY.empty_table(),
+        states=states,
+        touches=[],
+        now=datetime.fromisoformat(results.run["now"]),
+        rng=np.random.default_rng(0),
+    )
     schemas = {
-        "triggers": TRIGGERS, "moments": measure.SCHEMA, "journeys": outcomes.SCHEMA, "paths": paths.SCHEMA,
-        "channels": channels.SCHEMA, "values": VALUES, "hybrid": HYBRID, "growth": GROWTH,
-    }  # fmt: skip
+        "triggers": TRIGGERS,
+        "moments": measure.SCHEMA,
+        "journeys": outcomes.SCHEMA,
+        "paths": paths.SCHEMA,
+        "channels": channels.SCHEMA,
+        "values": VALUES,
+        "hybrid": HYBRID,
+        "growth": GROWTH,
+    }
     return moves | {name: schema.empty_table() for name, schema in schemas.items()}

@@ -46,9 +46,12 @@ def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapp
     """
     folder = files("sojourn.pages") / "templates"
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-    )  # fmt: skip
+    )
     scripts = [] if figures is None else [_read_plotly(), LOADER]
     return environment.get_template(template).render(
         page=page, figures=figures or {}, scripts=scripts, policy=write_policy(scripts)
@@ -57,6 +60,7 @@ def fill_page(template: str, page: Mapping[str, Any], figures: Mapping[str, Mapp
 
 def _read_plotly() -> str:
     """plotly.js with the line ends that a browser reads: a script's hash is over that text."""
+    # plotly: its bundle is read only for a page with figures
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs()).replace("\r\n", "\n")
@@ -85,6 +89,7 @@ def embed_figure(figure: Figure) -> Mapping[str, Any]:
 
     The title becomes the page's heading; colours of text and grid are the page's, so that they follow light and dark.
     """
+    # plotly: its bundle is read only for a page with figures
     import plotly.io as pio
 
     spec = figure.to_plotly_json()

@@ -101,8 +101,9 @@ def write_words(facts: Mapping[str, Any], warning: str | None, drawn: list[str])
     }
 
 
-def _part(title: str, says: list[str], figures: list[str], facts: list[Words] | None = None,
-          doubts: list[str] | None = None) -> Words:  # fmt: skip
+def _part(
+    title: str, says: list[str], figures: list[str], facts: list[Words] | None = None, doubts: list[str] | None = None
+) -> Words:
     return {"title": title, "says": says, "figures": figures, "facts": facts or [], "doubts": doubts or []}
 
 

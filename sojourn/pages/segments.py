@@ -74,11 +74,18 @@ def _write_page(study: Study, figures: Mapping[str, Any]) -> dict[str, Any]:
     found = study.segments
     n = found.customers.num_rows
     standing = "" if study.relevance is None else f" {say_segment_standing(study.relevance)}"
-    parts = [{"title": title, "about": about + (standing if title == _WORTH else ""),
-              "figures": [f for f in names if f in figures]} for title, about, names in _PARTS]  # fmt: skip
+    parts = [
+        {
+            "title": title,
+            "about": about + (standing if title == _WORTH else ""),
+            "figures": [f for f in names if f in figures],
+        }
+        for title, about, names in _PARTS
+    ]
     doubts = [*study.doubts, *([study.why_not] if study.why_not else []), *say_audit(study)]
-    inputs = [(one.name, one.kind, one.why)
-              for one in (*found.space.preparation.inputs, *found.space.preparation.left_out)]  # fmt: skip
+    inputs = [
+        (one.name, one.kind, one.why) for one in (*found.space.preparation.inputs, *found.space.preparation.left_out)
+    ]
     return {
         "title": f"{say_count(len(found.segments), 'segment')} of {say_count(n, 'customer')}",
         "about": f"{study.recipe.name.capitalize()} segments as of {say_date(study.at, year=True)}.",

@@ -85,9 +85,15 @@ class Retrained:
 
 
 def retrain_outcome(
-    events: pa.Table, book: Playbook, name: str, states: StateModel, *, now: datetime | None = None,
-    champion: Mapping[str, Any] | None = None, asked: Asked = Asked(),
-) -> Retrained:  # fmt: skip
+    events: pa.Table,
+    book: Playbook,
+    name: str,
+    states: StateModel,
+    *,
+    now: datetime | None = None,
+    champion: Mapping[str, Any] | None = None,
+    asked: Asked = Asked(),
+) -> Retrained:
     """Train a challenger on what is known now, and decide whether it takes the place of ``champion``, a record.
 
     Nothing is trained while the champion knows the outcomes that the two would be compared on, nor, where drift is
@@ -153,10 +159,17 @@ def _train(
     x, at, until, group = rows_of(made)
     y = label_of(made, sample, outcome)
     found = learn_outcome(
-        name, x, y, Encoding(made.inputs, tuple(None for _ in made.inputs)),
-        time_folds(group, until, at, seed=asked.seed), cost=asked.cost, benefit=asked.benefit,
-        budget_s=asked.budget_s, seed=asked.seed, more_leaks=find_future_knowledge(x, y, made.inputs, group, at),
-    )  # fmt: skip
+        name,
+        x,
+        y,
+        Encoding(made.inputs, tuple(None for _ in made.inputs)),
+        time_folds(group, until, at, seed=asked.seed),
+        cost=asked.cost,
+        benefit=asked.benefit,
+        budget_s=asked.budget_s,
+        seed=asked.seed,
+        more_leaks=find_future_knowledge(x, y, made.inputs, group, at),
+    )
     tested = made.table.take(pa.array(found.choice.test))
     happened = found.choice.happened
     challenger_p = to_p(found.choice[found.choice.deployed].log_odds)
@@ -174,9 +187,14 @@ def _train(
 
 
 def _audit(
-    tested: pa.Table, champion_p: F8 | None, challenger_p: F8, happened: NDArray[np.bool_], found: Prediction,
-    used: InUse | None, asked: Asked,
-) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:  # fmt: skip
+    tested: pa.Table,
+    champion_p: F8 | None,
+    challenger_p: F8,
+    happened: NDArray[np.bool_],
+    found: Prediction,
+    used: InUse | None,
+    asked: Asked,
+) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
     """The gaps of the champion's choice and of the challenger's, each with its own threshold."""
     if asked.protected is None:
         return (), ()

@@ -223,9 +223,15 @@ def describe_values(values: NDArray[np.float64]) -> Row:
 def find_all(playbook: Playbook, facts: Mapping[str, Any], where: str) -> list[Row]:
     """What in the facts of a log deserves a look, in words, with the line of the playbook where there is one."""
     finders: Sequence[Callable[[Playbook, Mapping[str, Any]], list[Finding]]] = (
-        _find_rows, _find_classes, _find_unmapped, _find_values, _find_channels, _find_labels, _find_indicators,
+        _find_rows,
+        _find_classes,
+        _find_unmapped,
+        _find_values,
+        _find_channels,
+        _find_labels,
+        _find_indicators,
         _find_features,
-    )  # fmt: skip
+    )
     return [
         {"about": about, "line": line, "text": str(Problem(f"{where}:{line}" if line else "", what, near))}
         for finder in finders

@@ -32,9 +32,12 @@ def read_playbook(playbook: str | Path | Playbook) -> Playbook:
 def read_log(events: Any, book: Playbook, progress: Progress) -> EventLog:
     """The events and what became of every row. Raises SojournError where not one can be used."""
     log = read_events(
-        events, book, now=None, clock=datetime.now(UTC),
+        events,
+        book,
+        now=None,
+        clock=datetime.now(UTC),
         progress=lambda done, all_: progress("read events", done, all_),
-    )  # fmt: skip
+    )
     return need_events(log, book)
 
 

@@ -66,10 +66,17 @@ def moments(
     rng = np.random.default_rng(seed)
     log = read_log(events, book, tell)
     table, found = propose_moments(
-        _draw_streams(log, book, rng), book, goal, _find_completions, now=at or log.events["event_at"][-1].as_py(),
-        rng=rng, windows_s=within_s, min_share=min_share, most=most,
+        _draw_streams(log, book, rng),
+        book,
+        goal,
+        _find_completions,
+        now=at or log.events["event_at"][-1].as_py(),
+        rng=rng,
+        windows_s=within_s,
+        min_share=min_share,
+        most=most,
         progress=lambda done, all_: tell("try patterns", done, all_),
-    )  # fmt: skip
+    )
     if out is not None:
         write_alone(table, Path(out))
     about = [say_proposed(row) for row in table.to_pylist()]

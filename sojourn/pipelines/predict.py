@@ -14,11 +14,19 @@ from sojourn.errors import Problem, SojournError, nearest
 from sojourn.frames import DAY_S, Progress, plain
 from sojourn.pages import render_predictions
 from sojourn.pages.words import say_added, say_warning
-from sojourn.pipelines.ahead import Ahead, look_ahead
 from sojourn.pipelines.inputs import ignore, read_log, read_playbook, read_table
 from sojourn.pipelines.results import ResultsFolder
 from sojourn.playbook import Playbook
-from sojourn.predict import Foreseen, Prediction, describe_prediction, find_outcome, predict_outcomes, predict_table
+from sojourn.predict import (
+    Ahead,
+    Foreseen,
+    Prediction,
+    describe_prediction,
+    find_outcome,
+    look_ahead,
+    predict_outcomes,
+    predict_table,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +81,17 @@ def predict(
     horizon_s = None if horizon_days is None else horizon_days * DAY_S
     log = read_log(events, book, tell)
     found = predict_outcomes(
-        log.events, book, outcomes=outcomes, gap_s=gap_days * DAY_S, horizon_s=horizon_s, cost=cost, benefit=benefit,
-        budget_s=budget_s, seed=seed, progress=tell,
-    )  # fmt: skip
+        log.events,
+        book,
+        outcomes=outcomes,
+        gap_s=gap_days * DAY_S,
+        horizon_s=horizon_s,
+        cost=cost,
+        benefit=benefit,
+        budget_s=budget_s,
+        seed=seed,
+        progress=tell,
+    )
     ahead = look_ahead(log.events, book, horizon_s=horizon_s, seed=seed) if not outcomes else None
     facts: dict[str, Any] = {"source": list(log.sources), "playbook_hash": book.hash, "seed": seed}
     facts["outcomes"] = [_describe_foreseen(one) for one in found]
@@ -113,9 +129,16 @@ def predict_label(
         if name not in rows.column_names:
             raise SojournError(Problem("--without", f"there is no column '{name}'", nearest(name, rows.column_names)))
     found, predictions = predict_table(
-        rows, label, positive=positive, without=without, cost=cost, benefit=benefit, budget_s=budget_s, seed=seed,
+        rows,
+        label,
+        positive=positive,
+        without=without,
+        cost=cost,
+        benefit=benefit,
+        budget_s=budget_s,
+        seed=seed,
         progress=progress or ignore,
-    )  # fmt: skip
+    )
     source = str(table) if isinstance(table, (str, Path)) else "a table in memory"
     facts = {"source": source, "rows": rows.num_rows, "outcomes": [_describe(found)]}
     predicted = Predicted(facts, {"predictions": predictions}, label=found)

@@ -137,10 +137,13 @@ def retrain(
         asked = replace(asked, protected=read_plain(protected, ["customer_id"]))
     results = Path(states) if states is not None else None
     made_with = {
-        "cost": asked.cost, "benefit": asked.benefit, "budget_s": asked.budget_s, "seed": asked.seed,
+        "cost": asked.cost,
+        "benefit": asked.benefit,
+        "budget_s": asked.budget_s,
+        "seed": asked.seed,
         "protected": _digest(Path(protected) if protected is not None else None),
         "states": _digest(results / "model.json" if results is not None else None),
-    }  # fmt: skip
+    }
     with lock_models(home):
         task = _Task(book, home, _read_states(book, results), asked, made_with)
         log = read_log(events, book, tell)
@@ -201,10 +204,11 @@ def _find_done(events: pa.Table, name: str, task: _Task) -> Card | None:
     """The version that was made of just this: the same last event, playbook, code and settings. None: there is none."""
     last = events["event_at"][-1].as_py().isoformat()
     cards = [
-        card for card in list_cards(task.models, name)
+        card
+        for card in list_cards(task.models, name)
         if (card.data_to, card.playbook, card.code_version, dict(card.asked))
         == (last, task.book.hash, version("sojourn"), task.made_with)
-    ]  # fmt: skip
+    ]
     return cards[-1] if cards else None
 
 
@@ -225,9 +229,18 @@ def _make_card(found: Retrained, task: _Task, now: datetime) -> Card:
     record = found.record
     assert record is not None
     return Card(
-        name=found.outcome, kind=record["deployed"], created_at=now.isoformat(), data_from=record["data_from"],
-        data_to=record["data_to"], n_customers=record["n_customers"], code_version=version("sojourn"),
-        playbook=task.book.hash, inputs=tuple(record["model"]["columns"]), metrics=record["metrics"],
-        audit=dict(found.audit or {}), note=found.verdict.why,
-        asked=task.made_with, is_winner=found.verdict.is_promoted,
-    )  # fmt: skip
+        name=found.outcome,
+        kind=record["deployed"],
+        created_at=now.isoformat(),
+        data_from=record["data_from"],
+        data_to=record["data_to"],
+        n_customers=record["n_customers"],
+        code_version=version("sojourn"),
+        playbook=task.book.hash,
+        inputs=tuple(record["model"]["columns"]),
+        metrics=record["metrics"],
+        audit=dict(found.audit or {}),
+        note=found.verdict.why,
+        asked=task.made_with,
+        is_winner=found.verdict.is_promoted,
+    )

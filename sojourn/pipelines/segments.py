@@ -73,9 +73,20 @@ def segments(
     known = read_table(traits, ["customer_id"]) if traits is not None else None
     book, tell = read_playbook(playbook), progress or ignore
     study = study_segments(
-        read_log(events, book, tell).events, book, recipe, at=at, horizon_days=horizon_days, inputs=inputs,
-        traits=known, method=method, k=k, before=before, seed=seed, n_threads=n_threads, progress=tell,
-    )  # fmt: skip
+        read_log(events, book, tell).events,
+        book,
+        recipe,
+        at=at,
+        horizon_days=horizon_days,
+        inputs=inputs,
+        traits=known,
+        method=method,
+        k=k,
+        before=before,
+        seed=seed,
+        n_threads=n_threads,
+        progress=tell,
+    )
     cells = flows = None
     if run is not None:
         customers, transitions, now = run
@@ -99,20 +110,29 @@ def _check_choices(recipe: str, method: str, seed: int) -> None:
 
 
 def write_segments(
-    study: Study, out: str | Path, *, cells: pa.Table | None = None, flows: pa.Table | None = None,
-    past: Past | None = None, seed: int = 0,
-) -> None:  # fmt: skip
+    study: Study,
+    out: str | Path,
+    *,
+    cells: pa.Table | None = None,
+    flows: pa.Table | None = None,
+    past: Past | None = None,
+    seed: int = 0,
+) -> None:
     """All of a study as files in a folder; an error leaves the folder as it was.
 
     ``past``: what earlier studies of the same segments said; it is carried on, so that staleness can be seen.
     """
     with ResultsFolder(Path(out)).write() as draft:
         tables = {
-            "segments": study.segments.customers, "segment_profiles": study.segments.profiles,
-            "segment_choice": study.segments.choice, "segment_relevance": study.relevance,
-            "segment_audit": study.audit, "segment_states": cells, "segment_flows": flows,
+            "segments": study.segments.customers,
+            "segment_profiles": study.segments.profiles,
+            "segment_choice": study.segments.choice,
+            "segment_relevance": study.relevance,
+            "segment_audit": study.audit,
+            "segment_states": cells,
+            "segment_flows": flows,
             "segment_history": add_export(past.exports if past else None, study.segments.customers, study.at),
-        }  # fmt: skip
+        }
         for name, table in tables.items():
             if table is not None:
                 draft.add_table(name, table)
@@ -151,8 +171,12 @@ def tell_study(study: Study) -> dict[str, Any]:
         "relevance_by_number": study.numbers.to_pylist() if study.numbers is not None else None,
         "relevance": study.relevance.to_pylist() if study.relevance is not None else None,
         "audit": _list_associations(study.audit),
-        "before": None if match is None else {
-            "n_shared": match.n_shared, "moved_p": match.moved_p, "gone": list(match.gone),
+        "before": None
+        if match is None
+        else {
+            "n_shared": match.n_shared,
+            "moved_p": match.moved_p,
+            "gone": list(match.gone),
         },
         "inputs": [one.as_dict() for one in found.space.preparation.inputs],
         "left_out": {one.name: one.why for one in found.space.preparation.left_out},
@@ -164,7 +188,7 @@ def tell_study(study: Study) -> dict[str, Any]:
             "outlier_distance": found.space.fence,
         },
         "doubts": [*study.doubts, *([study.why_not] if study.why_not else [])],
-    }  # fmt: skip
+    }
 
 
 def _list_associations(audit: pa.Table | None) -> dict[str, float] | None:

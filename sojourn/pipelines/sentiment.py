@@ -76,9 +76,13 @@ def sentiment(
         learned = train_sentiment([said or "" for said in read.texts], read.labels, seed=seed)
         save_model(learned, Path(train))
         facts["trained"] = {
-            "file": str(train), "kind": learned.kind, "texts": learned.n_texts, "terms": len(learned.terms),
-            "languages": list(learned.languages), "evaluation": dict(learned.evaluation),
-        }  # fmt: skip
+            "file": str(train),
+            "kind": learned.kind,
+            "texts": learned.n_texts,
+            "terms": len(learned.terms),
+            "languages": list(learned.languages),
+            "evaluation": dict(learned.evaluation),
+        }
     table = _tabulate(scored)
     if out is not None:
         write_alone(table, Path(out))

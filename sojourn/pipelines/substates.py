@@ -80,9 +80,15 @@ def substates(
     weights = np.array([c.weight for c in old.fit.model.channels])
     boundaries = tuple(float(b) for b in old.fit.model.boundaries_s)
     trials = discover_substates(
-        book, old.fit.plan, weights, boundaries, old.rows.data, rng=rng, n_most=n_most,
+        book,
+        old.fit.plan,
+        weights,
+        boundaries,
+        old.rows.data,
+        rng=rng,
+        n_most=n_most,
         progress=lambda done, n: tell("try extra states", done, n),
-    )  # fmt: skip
+    )
     n_extra = next(t.n_extra for t in trials if t.is_chosen)
     if not n_extra:
         return Discovery(past.batch.n_customers, trials, ())

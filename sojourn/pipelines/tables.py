@@ -27,9 +27,19 @@ from sojourn.errors import Problem, SojournError, nearest
 from sojourn.frames import instant_us, show_instant
 
 COMMAND_TABLES = (
-    "predictions", "next_state", "next_time", "segments", "segment_profiles", "segment_choice", "segment_relevance",
-    "segment_audit", "segment_states", "segment_flows", "stability", "send_times",
-)  # fmt: skip
+    "predictions",
+    "next_state",
+    "next_time",
+    "segments",
+    "segment_profiles",
+    "segment_choice",
+    "segment_relevance",
+    "segment_audit",
+    "segment_states",
+    "segment_flows",
+    "stability",
+    "send_times",
+)
 """What other commands put beside the tables of a run."""
 HIDDEN = ("quarantine", "last_seen")
 _MOST_LOOKED_AT = 2_000_000  # rows, for one page
@@ -73,9 +83,7 @@ def list_tables(folder: Path) -> list[dict[str, Any]]:
         with _open_table(folder, name) as (parquet, written_at):
             columns = [{"column": field.name, "type": _say_type(field.type)} for field in parquet.schema_arrow]
             n_rows = parquet.metadata.num_rows
-        found.append(
-            {"table": name, "n_rows": n_rows, "columns": columns, "written_at": show_instant(written_at)}
-        )  # fmt: skip
+        found.append({"table": name, "n_rows": n_rows, "columns": columns, "written_at": show_instant(written_at)})
     return found
 
 
@@ -179,9 +187,12 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 def _say_type(kind: pa.DataType) -> str:
     kind = _value_type(kind)
     words = (
-        (pa.types.is_boolean, "boolean"), (pa.types.is_integer, "integer"), (pa.types.is_floating, "number"),
-        (pa.types.is_timestamp, "instant"), (pa.types.is_nested, "list"),
-    )  # fmt: skip
+        (pa.types.is_boolean, "boolean"),
+        (pa.types.is_integer, "integer"),
+        (pa.types.is_floating, "number"),
+        (pa.types.is_timestamp, "instant"),
+        (pa.types.is_nested, "list"),
+    )
     return next((word for is_it, word in words if is_it(kind)), "string")
 
 

@@ -113,10 +113,16 @@ def value(
     purchases = find_purchases(log.events, classes, worth)
     day = day_of(at or log.events["event_at"][-1].as_py())
     found = value_customers(
-        purchases, day, horizon_days=horizon_days, yearly_discount=yearly_discount, holdout_days=holdout_days,
-        n_bootstrap=n_draws, seed=seed, behaviour=None if is_plain else watch_behaviour(log.events, book),
+        purchases,
+        day,
+        horizon_days=horizon_days,
+        yearly_discount=yearly_discount,
+        holdout_days=holdout_days,
+        n_bootstrap=n_draws,
+        seed=seed,
+        behaviour=None if is_plain else watch_behaviour(log.events, book),
         progress=tell,
-    )  # fmt: skip
+    )
     growth = grow_in_run(log.events, book, purchases, day, run, seed) if run is not None else None
     if out is not None:
         write_alone(found.customers, Path(out))
@@ -143,9 +149,13 @@ def _revenue_facts(revenue: RevenueHoldout) -> dict[str, Any]:
 
 
 def grow_in_run(
-    events: pa.Table, book: Playbook, purchases: Purchases, day: int, run: tuple[pa.Table, pa.Table, tuple[str, ...]],
+    events: pa.Table,
+    book: Playbook,
+    purchases: Purchases,
+    day: int,
+    run: tuple[pa.Table, pa.Table, tuple[str, ...]],
     seed: int,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """Growth of value with each transition of a run, until the end of ``day``, over at most 5,000 customers."""
     customers, transitions, states = run
     rng = np.random.default_rng(seed)

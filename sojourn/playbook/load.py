@@ -130,8 +130,11 @@ def load_playbook(path_or_name: str | Path) -> Playbook:
         raise PlaybookError(Problem(f"{path}:{line}", "this is not UTF-8 text; save the playbook as UTF-8")) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise PlaybookError(Problem(str(path), f"the playbook cannot be read: {reason}",
-                                    command="sojourn init my-project --playbook shop")) from None  # fmt: skip
+        raise PlaybookError(
+            Problem(
+                str(path), f"the playbook cannot be read: {reason}", command="sojourn init my-project --playbook shop"
+            )
+        ) from None
     return replace(parse_playbook(text, str(path_or_name)), path=path)
 
 

@@ -14,12 +14,40 @@ T = TypeVar("T")
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": (
-        "playbook", "version", "about", "source", "events", "features", "fingerprint", "model", "states", "moments",
-        "outcomes", "segments", "audiences", "protected", "consent", "activations", "stability", "targets",
+        "playbook",
+        "version",
+        "about",
+        "source",
+        "events",
+        "features",
+        "fingerprint",
+        "model",
+        "states",
+        "moments",
+        "outcomes",
+        "segments",
+        "audiences",
+        "protected",
+        "consent",
+        "activations",
+        "stability",
+        "targets",
     ),
     "source": (
-        "format", "customer", "identifiers", "time", "time_format", "timezone", "event", "id", "session", "channel",
-        "label", "label_p", "duplicates", "other",
+        "format",
+        "customer",
+        "identifiers",
+        "time",
+        "time_format",
+        "timezone",
+        "event",
+        "id",
+        "session",
+        "channel",
+        "label",
+        "label_p",
+        "duplicates",
+        "other",
     ),
     "events": ("name", "where", "measures", "properties", "touch"),
     "model": ("silence", "extra_states"),
@@ -35,7 +63,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "activations": ("audience", "when", "channel", "destination", "holdout", "creative"),
     "stability": ("flaps_per_month", "enter", "margin", "exit", "min_dwell"),
     "targets": ("from", "to", "median", "at_least", "at_most", "within", "about"),
-}  # fmt: skip
+}
 """The keys of each section; ``""`` is the playbook itself."""
 
 STRENGTHS = ("strong", "medium", "weak")

@@ -1,3 +1,5 @@
+from .ahead import Ahead as Ahead
+from .ahead import look_ahead as look_ahead
 from .candidates import Candidate as Candidate
 from .choose import time_folds as time_folds
 from .compiled import Chance as Chance
@@ -78,6 +80,7 @@ __all__ = [
     "LEAST",
     "N_REASONS",
     "WINDOWS_DAYS",
+    "Ahead",
     "Candidate",
     "Card",
     "Chance",
@@ -121,6 +124,7 @@ __all__ = [
     "list_names",
     "load_reader",
     "lock_models",
+    "look_ahead",
     "make_learning_table",
     "measure_drift",
     "measure_foresight",

@@ -141,9 +141,16 @@ def judge(candidate: Candidate, raw: Sequence[F8], happened: Sequence[Bools], se
     whole = score_p(to_p(np.concatenate(said)), np.concatenate(happened))  # ten groups need all rows
     mean = table.mean(axis=0)
     return Tried(
-        candidate, Scores(float(mean[0]), float(mean[1]), float(mean[2]), whole.calibration_error, float(mean[4])),
-        float(error[0]), float(error[1]), seconds, None, tuple(scores), np.concatenate(said), np.concatenate(raw),
-    )  # fmt: skip
+        candidate,
+        Scores(float(mean[0]), float(mean[1]), float(mean[2]), whole.calibration_error, float(mean[4])),
+        float(error[0]),
+        float(error[1]),
+        seconds,
+        None,
+        tuple(scores),
+        np.concatenate(said),
+        np.concatenate(raw),
+    )
 
 
 def _check_folds(y: Bools, folds: Folds) -> None:

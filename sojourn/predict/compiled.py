@@ -144,11 +144,14 @@ def _compile_trees(model: Trees, columns: I8, where: str) -> Score:
         raise SojournError(Problem(where, "its trees do not belong together"))
     feature = np.where(is_inner, columns[np.maximum(model.feature, 0)], -1) if len(columns) else model.feature
     parts = (
-        np.ascontiguousarray(model.roots, np.int64), np.ascontiguousarray(feature, np.int64),
-        np.ascontiguousarray(model.threshold, np.float64), np.ascontiguousarray(model.left, np.int64),
-        np.ascontiguousarray(model.right, np.int64), np.ascontiguousarray(model.is_missing_left, np.bool_),
+        np.ascontiguousarray(model.roots, np.int64),
+        np.ascontiguousarray(feature, np.int64),
+        np.ascontiguousarray(model.threshold, np.float64),
+        np.ascontiguousarray(model.left, np.int64),
+        np.ascontiguousarray(model.right, np.int64),
+        np.ascontiguousarray(model.is_missing_left, np.bool_),
         np.ascontiguousarray(model.value, np.float64),
-    )  # fmt: skip
+    )
     intercept = float(model.intercept[0])
 
     def score(x: F8) -> F8:

@@ -146,7 +146,7 @@ def _replay(made: LearningTable, score: F8, half: dict[str, bool], silence_s: fl
         false,
         rule_false,
         signals,
-    )  # fmt: skip
+    )
 
 
 def _limit(score: F8, who: I8, stayed: I8) -> float:
@@ -186,7 +186,9 @@ def _declines(made: LearningTable, x: F8, who: I8, at: I8, kept: I8, alarm: F8, 
     order = np.argsort(-np.nan_to_num(np.abs(gap), nan=-1.0), kind="stable")
     return pa.table(
         {
-            "column": [made.inputs[c] for c in order], "lost": changes[True][order], "stayed": changes[False][order],
+            "column": [made.inputs[c] for c in order],
+            "lost": changes[True][order],
+            "stayed": changes[False][order],
             "difference": gap[order],
         }
-    )  # fmt: skip
+    )

@@ -81,9 +81,15 @@ def measure_foresight(
 
 
 def _foresee(
-    book: Playbook, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
-    posterior_at: Callable[[int], F8], outcome: Outcome, horizon: int, rng: np.random.Generator,
-) -> Foresight:  # fmt: skip
+    book: Playbook,
+    rows: Rows,
+    event_class: NDArray[np.int16],
+    features_at: Callable[[int], F8],
+    posterior_at: Callable[[int], F8],
+    outcome: Outcome,
+    horizon: int,
+    rng: np.random.Generator,
+) -> Foresight:
     blank = Foresight(outcome.name, horizon / DAY_US)
     early, late = rows.now - 2 * horizon, rows.now - horizon
     if early <= int(rows.at.min(initial=rows.now)):
@@ -113,9 +119,15 @@ def _foresee(
             gains.append(pair[0] - pair[1])
     low, high = np.quantile(gains, [0.025, 0.975])
     return replace(
-        blank, base_rate=float(test.happened.mean()), auc_features=plain, auc_states=states, auc_both=both,
-        gain=both - plain, low=float(low), high=float(high),
-    )  # fmt: skip
+        blank,
+        base_rate=float(test.happened.mean()),
+        auc_features=plain,
+        auc_states=states,
+        auc_both=both,
+        gain=both - plain,
+        low=float(low),
+        high=float(high),
+    )
 
 
 @dataclass(frozen=True)
@@ -128,9 +140,15 @@ class _Known:
 
 
 def _know(
-    book: Playbook, rows: Rows, event_class: NDArray[np.int16], features_at: Callable[[int], F8],
-    posterior_at: Callable[[int], F8], outcome: Outcome, at: int, horizon: int,
-) -> _Known:  # fmt: skip
+    book: Playbook,
+    rows: Rows,
+    event_class: NDArray[np.int16],
+    features_at: Callable[[int], F8],
+    posterior_at: Callable[[int], F8],
+    outcome: Outcome,
+    at: int,
+    horizon: int,
+) -> _Known:
     customer = np.repeat(np.arange(rows.n_customers), np.diff(rows.starts))
     is_own = rows.touch == 0
     habits, is_asked = count_habits(customer, rows.at, is_own, rows.n_customers, at)

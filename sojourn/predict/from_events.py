@@ -161,21 +161,45 @@ def predict_outcomes(
 
 
 def _predict_one(
-    events: pa.Table, sample: pa.Table, book: Playbook, outcome: Outcome, cuts: Cuts, states: StateModel, cost: float,
-    benefit: float, budget_s: float | None, seed: int, n_threads: int,
-) -> Foreseen:  # fmt: skip
+    events: pa.Table,
+    sample: pa.Table,
+    book: Playbook,
+    outcome: Outcome,
+    cuts: Cuts,
+    states: StateModel,
+    cost: float,
+    benefit: float,
+    budget_s: float | None,
+    seed: int,
+    n_threads: int,
+) -> Foreseen:
     made = make_learning_table(
-        sample, book, outcome, cuts.instants, gap_s=cuts.gap_s, horizon_s=cuts.horizon_s, now=cuts.now, states=states,
+        sample,
+        book,
+        outcome,
+        cuts.instants,
+        gap_s=cuts.gap_s,
+        horizon_s=cuts.horizon_s,
+        now=cuts.now,
+        states=states,
         n_threads=n_threads,
-    )  # fmt: skip
+    )
     x, at, until, group = rows_of(made)
     y = label_of(made, sample, outcome)
     folds = time_folds(group, until, at, seed=seed)
     encoding = Encoding(made.inputs, tuple(None for _ in made.inputs))
     found = learn_outcome(
-        outcome.name, x, y, encoding, folds, cost=cost, benefit=benefit, budget_s=budget_s, seed=seed,
+        outcome.name,
+        x,
+        y,
+        encoding,
+        folds,
+        cost=cost,
+        benefit=benefit,
+        budget_s=budget_s,
+        seed=seed,
         more_leaks=find_future_knowledge(x, y, made.inputs, group, at),
-    )  # fmt: skip
+    )
     added = compare_inputs(found, made, x, y, folds, seed)
     rows = _predict_now(events, book, outcome, cuts, states, found, n_threads)
     return Foreseen(outcome.name, cuts, found, added, rows)
@@ -232,9 +256,12 @@ def _try(candidate: Candidate, x: F8, y: Bools, folds: Folds, seed: int) -> Trie
 def _compare(name: str, tried: Tried, whole: Tried) -> dict[str, Any]:
     assert tried.scores is not None
     row: dict[str, Any] = {
-        "inputs": name, "log_loss": tried.scores.log_loss, "log_loss_se": tried.se_log_loss,
-        "auc": tried.scores.auc, "auc_se": tried.se_auc,
-    }  # fmt: skip
+        "inputs": name,
+        "log_loss": tried.scores.log_loss,
+        "log_loss_se": tried.se_log_loss,
+        "auc": tried.scores.auc,
+        "auc_se": tried.se_auc,
+    }
     for measure, sign in (("log_loss", 1), ("auc", -1)):
         gain = sign * np.array(
             [getattr(a, measure) - getattr(b, measure) for a, b in zip(tried.folds, whole.folds, strict=True)]

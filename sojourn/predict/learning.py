@@ -134,9 +134,16 @@ def count_habits(
 
 
 def tell_outcome(
-    outcome: Outcome, class_names: Sequence[str], customer: NDArray[np.signedinteger], at: I8,
-    event_class: NDArray[np.signedinteger], is_own: Bools, n_customers: int, after: int, until: int,
-) -> Bools:  # fmt: skip
+    outcome: Outcome,
+    class_names: Sequence[str],
+    customer: NDArray[np.signedinteger],
+    at: I8,
+    event_class: NDArray[np.signedinteger],
+    is_own: Bools,
+    n_customers: int,
+    after: int,
+    until: int,
+) -> Bools:
     """Whether each customer did the outcome's event after ``after`` and by ``until``, or was silent all that time."""
     is_in = (at > after) & (at <= until)
     if outcome.event is not None:
@@ -225,9 +232,16 @@ def make_learning_table(
             label: NDArray[Any] = np.bincount(batch.customer[is_in], values[is_in], batch.n_customers)
         else:
             label = tell_outcome(
-                what, book.class_names, batch.customer, batch.event_at, batch.event_class, is_own, batch.n_customers,
-                after, until,
-            )  # fmt: skip
+                what,
+                book.class_names,
+                batch.customer,
+                batch.event_at,
+                batch.event_class,
+                is_own,
+                batch.n_customers,
+                after,
+                until,
+            )
         if what.silence_s is not None:
             is_known &= habits[:, 0] * DAY_US < horizon_us
         known = np.flatnonzero(is_known)
@@ -237,9 +251,12 @@ def make_learning_table(
             for s, name in enumerate(states.model.states):
                 table = table.append_column(f"p_{name}", pa.array(posterior[:, s].copy()))
         for place, (name, column) in enumerate(
-            (("from_at", _instants(after, len(known))), ("until_at", _instants(until, len(known))),
-             ("label", pa.array(label[known])))
-        ):  # fmt: skip
+            (
+                ("from_at", _instants(after, len(known))),
+                ("until_at", _instants(until, len(known))),
+                ("label", pa.array(label[known])),
+            )
+        ):
             table = table.add_column(2 + place, name, column)
         parts.append(table)
     whole = pa.concat_tables(parts)
@@ -267,9 +284,14 @@ def _measure_values(events: pa.Table, outcome: Outcome) -> F8 | None:
 
 
 def _posteriors(
-    events: pa.Table, book: Playbook, batch: Batch, layout: Layout, states: StateModel | None, cuts: Sequence[int],
+    events: pa.Table,
+    book: Playbook,
+    batch: Batch,
+    layout: Layout,
+    states: StateModel | None,
+    cuts: Sequence[int],
     n_threads: int,
-) -> Iterator[F8]:  # fmt: skip
+) -> Iterator[F8]:
     """The filtered posterior [customers, S] at each instant."""
     if states is None:
         return
@@ -283,9 +305,16 @@ def _posteriors(
         label_p = events["label_p"].to_numpy(zero_copy_only=False).astype(np.float64)
         labels = label_symbols(known, label_p, len(model.states))
     rows = arrange_rows(
-        book, batch.customer, batch.event_at, batch.event_class, symbols, labels, tuple(model.boundaries_s),
-        batch.n_customers, int(batch.event_at[-1]),
-    )  # fmt: skip
+        book,
+        batch.customer,
+        batch.event_at,
+        batch.event_class,
+        symbols,
+        labels,
+        tuple(model.boundaries_s),
+        batch.n_customers,
+        int(batch.event_at[-1]),
+    )
     for at in cuts:
         chunks = infer_states(model, RAW, restart_rows(rows, at), n_threads=n_threads)
         yield np.concatenate([chunk.at_now for chunk in chunks])

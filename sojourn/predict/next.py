@@ -144,7 +144,8 @@ def _compare(said: dict[str, F8], y: I8) -> pa.Table:
     return pa.Table.from_pylist(
         [
             {
-                "inputs": name, "log_loss": float(loss[name].mean()),
+                "inputs": name,
+                "log_loss": float(loss[name].mean()),
                 "log_loss_se": float(loss[name].std() / np.sqrt(len(y))),
                 "right": float((p.argmax(axis=1) == y).mean()),
                 "log_loss_gain": float((loss[name] - best).mean()),
@@ -152,4 +153,4 @@ def _compare(said: dict[str, F8], y: I8) -> pa.Table:
             }
             for name, p in said.items()
         ]
-    )  # fmt: skip
+    )

@@ -77,9 +77,14 @@ def predict_next_time(
         columns[f"days_{round(100 * q)}"] = pa.array(when, mask=place >= _BINS)
     columns["p"] = come[:, -1]
     return NextPurchase(
-        event, cuts.horizon_s, float(loss.mean()), float(flat.mean()),
-        float((flat - loss).std() / np.sqrt(len(loss))), len(b), pa.table(columns),
-    )  # fmt: skip
+        event,
+        cuts.horizon_s,
+        float(loss.mean()),
+        float(flat.mean()),
+        float((flat - loss).std() / np.sqrt(len(loss))),
+        len(b),
+        pa.table(columns),
+    )
 
 
 def _time_bins(known: pa.Table, events: pa.Table, event: str, horizon_s: float) -> I8:

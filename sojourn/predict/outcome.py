@@ -80,11 +80,18 @@ def learn_outcome(
     reader = read_model(model, encoding, x, slope, shift)
     held_out = to_p(chosen.log_odds)
     return Prediction(
-        outcome, choice, reader, len(y), float(y.mean()), (*find_leaks(x, y, encoding, seed=seed), *more_leaks),
-        tabulate_gains(held_out, choice.happened), trace_curve(held_out, choice.happened, cost, benefit),
+        outcome,
+        choice,
+        reader,
+        len(y),
+        float(y.mean()),
+        (*find_leaks(x, y, encoding, seed=seed), *more_leaks),
+        tabulate_gains(held_out, choice.happened),
+        trace_curve(held_out, choice.happened, cost, benefit),
         set_threshold(held_out, choice.happened, cost, benefit),
-        weigh_columns(reader, x), (*encoding.left_out, *notes),
-    )  # fmt: skip
+        weigh_columns(reader, x),
+        (*encoding.left_out, *notes),
+    )
 
 
 def predict_table(
@@ -110,9 +117,17 @@ def predict_table(
     x = encoding.encode(table)
     report = None if progress is None else (lambda done, all_: progress("compare models", done, all_))
     found = learn_outcome(
-        f"{label} = {yes}", x, y, encoding, plain_folds(y.astype(np.int64), seed), cost=cost, benefit=benefit,
-        budget_s=budget_s, seed=seed, progress=report,
-    )  # fmt: skip
+        f"{label} = {yes}",
+        x,
+        y,
+        encoding,
+        plain_folds(y.astype(np.int64), seed),
+        cost=cost,
+        benefit=benefit,
+        budget_s=budget_s,
+        seed=seed,
+        progress=report,
+    )
     held_out = np.empty(len(y))
     held_out[found.choice.test] = to_p(found.choice[found.choice.deployed].log_odds)
     rows = found.predict(x).add_column(0, "row", pa.array(np.arange(len(y))))
@@ -129,8 +144,13 @@ def describe_prediction(found: Prediction) -> dict[str, Any]:
         "base_rate": found.base_rate,
         "candidates": [
             {
-                "name": t.name, "is_glass": t.candidate.is_glass, "rank": t.candidate.rank,
-                "seconds": round(t.seconds, 2), "why_not": t.why_not, "log_loss_se": t.se_log_loss, "auc_se": t.se_auc,
+                "name": t.name,
+                "is_glass": t.candidate.is_glass,
+                "rank": t.candidate.rank,
+                "seconds": round(t.seconds, 2),
+                "why_not": t.why_not,
+                "log_loss_se": t.se_log_loss,
+                "auc_se": t.se_auc,
                 **(t.scores.as_dict() if t.scores else {}),
             }
             for t in found.choice.tried
@@ -143,7 +163,7 @@ def describe_prediction(found: Prediction) -> dict[str, Any]:
         "weights": found.weights.to_pylist(),
         "notes": list(found.notes),
         "model": describe_reader(found.reader),
-    }  # fmt: skip
+    }
 
 
 def describe_reader(reader: Reader) -> dict[str, Any]:
@@ -171,6 +191,9 @@ def load_reader(described: dict[str, Any]) -> Reader:
     levels = tuple(tuple(ls) if ls is not None else None for ls in described["levels"])
     encoding = Encoding(tuple(described["columns"]), levels)
     return Reader(
-        model_from_json(described["arrays"]), encoding, float(described["slope"]), float(described["shift"]),
+        model_from_json(described["arrays"]),
+        encoding,
+        float(described["slope"]),
+        float(described["shift"]),
         np.array(described["centre"], np.float64),
-    )  # fmt: skip
+    )

@@ -62,6 +62,7 @@ class Decision:
 def lock_models(folder: Path) -> Iterator[None]:
     """Hold the folder of models alone; the lock goes with the process, however that ends. Raises SojournError where
     another holds it."""
+    # fcntl: not on Windows
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -108,10 +108,15 @@ def tabulate_gains(p: F8, happened: Bools, n_groups: int = 10) -> pa.Table:
         kept = float(happened[group].mean())
         rows.append(
             {
-                "group": k + 1, "share": seen / len(p), "n": len(group), "promised": float(p[group].mean()),
-                "kept": kept, "lift": kept / float(happened.mean()), "gain": found / float(total),
+                "group": k + 1,
+                "share": seen / len(p),
+                "n": len(group),
+                "promised": float(p[group].mean()),
+                "kept": kept,
+                "lift": kept / float(happened.mean()),
+                "gain": found / float(total),
             }
-        )  # fmt: skip
+        )
     return pa.Table.from_pylist(rows)
 
 
@@ -154,9 +159,15 @@ def set_threshold(p: F8, happened: Bools, cost: float, benefit: float) -> Thresh
     best = int(profits.argmax())
     acted = int((p >= limit).sum())
     return Threshold(
-        cost, benefit, limit, acted / len(p), float(profits[acted]), float(profits[-1]),
-        float(p[order[best - 1]]) if best else 1.0, float(profits[best]),
-    )  # fmt: skip
+        cost,
+        benefit,
+        limit,
+        acted / len(p),
+        float(profits[acted]),
+        float(profits[-1]),
+        float(p[order[best - 1]]) if best else 1.0,
+        float(profits[best]),
+    )
 
 
 def trace_curve(p: F8, happened: Bools, cost: float, benefit: float, most: int = 120) -> pa.Table:

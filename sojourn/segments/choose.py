@@ -106,6 +106,7 @@ class _Measures:
 
     def add(self, k: int) -> None:
         """Measure one number of groups; each criterion becomes [1 + draws] values."""
+        # threadpoolctl: reads all loaded libraries
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
@@ -194,7 +195,7 @@ def _decide(measured: _Measures, method: str, k_max: int, asked: int | None) -> 
     doubts = tuple(_list_doubts(k, float(silhouette[k - 1, 0]), float(again[0]), bic[:, 0]))
     return Choice(
         method, k, table, float(score[chosen, 0]), float(silhouette[k - 1, 0]), float(again[0]), spread, doubts
-    )  # fmt: skip
+    )
 
 
 def _find_jumps(inertia: F8, n_directions: int) -> F8:

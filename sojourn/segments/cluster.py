@@ -98,9 +98,15 @@ class Clusters:
 
 
 def cluster(
-    points: NDArray[np.floating], method: str, k: int, *, seed: int, n_starts: int = 10, start: F8 | None = None,
+    points: NDArray[np.floating],
+    method: str,
+    k: int,
+    *,
+    seed: int,
+    n_starts: int = 10,
+    start: F8 | None = None,
     shape: str | None = None,
-) -> Clusters:  # fmt: skip
+) -> Clusters:
     """Groups of points [N, D] by one of :data:`METHODS`; ``k`` counts for those that are told how many.
 
     ``start``: centres to begin from, with k-means; ``shape`` of covariances, with a mixture. Raises EventsError for
@@ -116,6 +122,7 @@ def cluster(
         raise EventsError(Problem("--method", what, nearest(method, METHODS)))
     if len(points) < max(2 * k, 10):
         raise EventsError(Problem("customers", f"{len(points)} customers are too few for {k} segments"))
+    # threadpoolctl: reads all loaded libraries
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # sums in one order: the same seed gives the same groups

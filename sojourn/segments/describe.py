@@ -150,7 +150,7 @@ def find_rules(table: pa.Table, preparation: Preparation, group: I8, k: int, *, 
         recall.append(float((says[own == g] == g).mean()) if (own == g).any() else float("nan"))
     return Rules(
         tuple(text), tuple(precision), tuple(recall), agreement, float(np.bincount(own, minlength=k).max() / len(own))
-    )  # fmt: skip
+    )
 
 
 def _list_paths(tree: Any, inputs: Sequence[tuple[str, str]]) -> dict[int, str]:

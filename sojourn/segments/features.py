@@ -113,9 +113,13 @@ def _expect(inputs: F8, values: F8, has: NDArray[np.bool_], target: F8, *, is_sa
     def expect(rows: NDArray[np.bool_], of: F8) -> F8:
         is_known = ~np.isnan(inputs[rows]).all(axis=0)  # a feature that nobody has yet cannot be learned from
         model = HistGradientBoostingRegressor(
-            max_iter=120, learning_rate=0.06, min_samples_leaf=max(20, int(rows.sum()) // 100),
-            interaction_cst="no_interactions", random_state=seed, early_stopping=False,
-        )  # fmt: skip
+            max_iter=120,
+            learning_rate=0.06,
+            min_samples_leaf=max(20, int(rows.sum()) // 100),
+            interaction_cst="no_interactions",
+            random_state=seed,
+            early_stopping=False,
+        )
         return np.asarray(model.fit(inputs[rows][:, is_known], values[rows]).predict(of[:, is_known]))
 
     if not is_same:
@@ -130,9 +134,14 @@ def _expect(inputs: F8, values: F8, has: NDArray[np.bool_], target: F8, *, is_sa
 def outcomes_after(events: pa.Table, ids: pa.ChunkedArray, at: datetime, days: float, meaning: Meaning) -> pa.Table:
     """What these customers did in the days after the instant (:func:`sojourn.segments.relevance.count_outcomes`)."""
     return count_outcomes(
-        events, pc.cast(ids, pa.string()).combine_chunks(), at, days,
-        touches=meaning.touches, purchases=meaning.purchases, measure=meaning.measure,
-    )  # fmt: skip
+        events,
+        pc.cast(ids, pa.string()).combine_chunks(),
+        at,
+        days,
+        touches=meaning.touches,
+        purchases=meaning.purchases,
+        measure=meaning.measure,
+    )
 
 
 def days_before(at: datetime, days: float) -> datetime:

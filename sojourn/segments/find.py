@@ -156,7 +156,7 @@ def segment_customers(
     table_of_choice = pa.concat_tables([one.table for one in choices]) if choices else None
     return _present(
         table, space, placed, clusters, group, p, None, method, why, table_of_choice, before, doubts, seed, tell
-    )  # fmt: skip
+    )
 
 
 def segment_by_rule(
@@ -184,9 +184,21 @@ def segment_by_rule(
     clusters = Clusters(method, centres, spread)
     numbered = [(int(i) + 1, names[i]) for i in present]
     return _present(
-        table, space, placed, clusters, np.searchsorted(present, group), np.ones(len(group)), numbered, method, why,
-        None, None, [], seed, progress or _ignore,
-    )  # fmt: skip
+        table,
+        space,
+        placed,
+        clusters,
+        np.searchsorted(present, group),
+        np.ones(len(group)),
+        numbered,
+        method,
+        why,
+        None,
+        None,
+        [],
+        seed,
+        progress or _ignore,
+    )
 
 
 def fit_clusters(points: NDArray[np.floating], method: str, k: int, *, seed: int) -> Clusters:
@@ -248,10 +260,21 @@ def _say_why(chosen: Choice | None, choices: Sequence[Choice], given: str | None
 
 
 def _present(
-    table: pa.Table, space: Space, placed: Placed, clusters: Clusters, group: I8, p: F8,
-    numbered: Sequence[tuple[int, str]] | None, method: str, why: str, choice: pa.Table | None, before: Before | None,
-    doubts: list[str], seed: int, tell: Progress,
-) -> Segments:  # fmt: skip
+    table: pa.Table,
+    space: Space,
+    placed: Placed,
+    clusters: Clusters,
+    group: I8,
+    p: F8,
+    numbered: Sequence[tuple[int, str]] | None,
+    method: str,
+    why: str,
+    choice: pa.Table | None,
+    before: Before | None,
+    doubts: list[str],
+    seed: int,
+    tell: Progress,
+) -> Segments:
     """Describe, name, number and map groups that are found."""
     k = len(clusters)
     tell("describe segments", 0, 1)
@@ -275,9 +298,20 @@ def _present(
             "the rules are a hint, not a definition."
         )
     return Segments(
-        _list_customers(table, group, p, placed, drawn, tree, segments), _number_profiles(described, counts, segments),
-        segments, method, why, choice, space, clusters, drawn, tree, rules, match, tuple(doubts),
-    )  # fmt: skip
+        _list_customers(table, group, p, placed, drawn, tree, segments),
+        _number_profiles(described, counts, segments),
+        segments,
+        method,
+        why,
+        choice,
+        space,
+        clusters,
+        drawn,
+        tree,
+        rules,
+        match,
+        tuple(doubts),
+    )
 
 
 def draw_rows(n: int, most: int, seed: int) -> I8 | None:
@@ -295,9 +329,13 @@ def _match(table: pa.Table, group: I8, k: int, before: Before | None) -> Match |
 
 
 def _number(
-    counts: I8, says: Sequence[str], rules: Rules, numbered: Sequence[tuple[int, str]] | None, match: Match | None,
+    counts: I8,
+    says: Sequence[str],
+    rules: Rules,
+    numbered: Sequence[tuple[int, str]] | None,
+    match: Match | None,
     before: Before | None,
-) -> tuple[Segment, ...]:  # fmt: skip
+) -> tuple[Segment, ...]:
     """The segments in the order of the groups: numbered by size, or as before, or as the rules have them."""
     by_size = np.argsort(np.argsort(-counts, kind="stable"), kind="stable") + 1
     found, taken = [], set[str]()
@@ -313,10 +351,17 @@ def _number(
         taken.add(name)
         found.append(
             Segment(
-                number, name, says[g], int(n), float(n / max(counts.sum(), 1)), rules.text[g], rules.precision_p[g],
-                rules.recall_p[g], overlap,
+                number,
+                name,
+                says[g],
+                int(n),
+                float(n / max(counts.sum(), 1)),
+                rules.text[g],
+                rules.precision_p[g],
+                rules.recall_p[g],
+                overlap,
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 

@@ -92,9 +92,13 @@ def cross_segments(
 
 
 def _cross(
-    segmentation: str, who: pa.ChunkedArray, names: pa.ChunkedArray, order: Sequence[str], customers: pa.Table,
+    segmentation: str,
+    who: pa.ChunkedArray,
+    names: pa.ChunkedArray,
+    order: Sequence[str],
+    customers: pa.Table,
     states: Sequence[str],
-) -> list[dict[str, object]]:  # fmt: skip
+) -> list[dict[str, object]]:
     """The rows of one segmentation; ``order`` lists its segments, from the second on: the first have not bought."""
     every = [NONE_YET, *order]
     number = pc.index_in(names.combine_chunks().cast(pa.string()), value_set=pa.array(every)).to_numpy()

@@ -35,9 +35,12 @@ def cross_states(segmented: pa.Table, customers: pa.Table) -> pa.Table:
     numbers = np.array([number for number, _ in segments])
     np.add.at(
         counts,
-        (np.searchsorted(numbers, both["segment"].to_numpy()),
-         pc.index_in(both["state"], value_set=pa.array(states)).to_numpy()), 1,
-    )  # fmt: skip
+        (
+            np.searchsorted(numbers, both["segment"].to_numpy()),
+            pc.index_in(both["state"], value_set=pa.array(states)).to_numpy(),
+        ),
+        1,
+    )
     share_all = counts.sum(axis=0) / counts.sum()
     share = counts / counts.sum(axis=1, keepdims=True)
     return pa.Table.from_pylist(

@@ -35,6 +35,7 @@ class Map:
 
 def learn_map(references: Placed, *, seed: int = 0) -> Map:
     """The map of the references of a space, themselves placed in it; t-SNE is fitted on at most 1,000 of them."""
+    # threadpoolctl: reads all loaded libraries
     from threadpoolctl import threadpool_limits
 
     points = references.coordinates.astype(float)

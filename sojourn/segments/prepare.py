@@ -155,9 +155,13 @@ def _check_inputs(names: Sequence[str], table: pa.Table, forbidden: set[str]) ->
 
 
 _NUMBERS = (
-    pa.types.is_temporal, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean,
+    pa.types.is_temporal,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_boolean,
     pa.types.is_null,
-)  # fmt: skip
+)
 
 
 def _learn_column(name: str, column: Any) -> list[Input]:

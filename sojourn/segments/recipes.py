@@ -31,8 +31,12 @@ from sojourn.segments.lifecycle import STAGES, list_rules, read_rhythm, stage_cu
 from sojourn.segments.rfm import score_rfm
 
 BEHAVIOURAL, DEMOGRAPHIC, PREDICTIVE, LIFECYCLE, VALUE = (
-    "behavioural", "demographic", "predictive", "lifecycle", "value",
-)  # fmt: skip
+    "behavioural",
+    "demographic",
+    "predictive",
+    "lifecycle",
+    "value",
+)
 RECIPES = (BEHAVIOURAL, DEMOGRAPHIC, PREDICTIVE, LIFECYCLE, VALUE)
 BY_RELEVANCE = (PREDICTIVE, VALUE)
 """Recipes whose purpose is later value: how many segments is asked of later value too."""

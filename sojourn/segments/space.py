@@ -69,9 +69,7 @@ def learn_space(table: pa.Table, preparation: Preparation, *, rng: np.random.Gen
     bare = Space(preparation, mean, directions, share[: directions.shape[1]], np.empty((0, 1)), rows, np.inf)
     references = _locate(bare, table.take(pa.array(rows)))[1]
     distance, _ = _find_near(references, references)
-    return Space(
-        preparation, mean, directions, bare.share, references, rows, _find_fence(distance[:, -1])
-    )  # fmt: skip
+    return Space(preparation, mean, directions, bare.share, references, rows, _find_fence(distance[:, -1]))
 
 
 def place_in_space(space: Space, table: pa.Table) -> Placed:

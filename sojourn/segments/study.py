@@ -94,7 +94,7 @@ def study_segments(
     def follow(instant: datetime) -> Recipe:
         made = make_recipe(
             recipe, events, book, instant, horizon_days=horizon, traits=traits, seed=seed, n_threads=n_threads
-        )  # fmt: skip
+        )
         return made if inputs is None else Recipe(made.name, made.table, tuple(inputs), doubts=made.doubts)
 
     tell("read features", 0, 1)
@@ -110,9 +110,16 @@ def study_segments(
     )
     found = _segment(made, book, method, k, why_k, before, seed, tell)
     relevance, why_not = _look_back(
-        follow, events, book, at, horizon, found.method if made.group is None else method,
-        len(found.segments), seed, tell,
-    )  # fmt: skip
+        follow,
+        events,
+        book,
+        at,
+        horizon,
+        found.method if made.group is None else method,
+        len(found.segments),
+        seed,
+        tell,
+    )
     audit = audit_segments(found.customers, traits, book.protected) if traits is not None and book.protected else None
     return Study(made, found, at, horizon, relevance, numbers, audit, why_not, (*doubts, *found.doubts))
 
@@ -129,19 +136,40 @@ def _segment(
 ) -> Segments:
     if made.group is not None:
         return segment_by_rule(
-            made.table, made.group, made.names, inputs=made.inputs, protected=book.protected, method=made.name,
-            why=made.why, seed=seed, progress=tell,
-        )  # fmt: skip
+            made.table,
+            made.group,
+            made.names,
+            inputs=made.inputs,
+            protected=book.protected,
+            method=made.name,
+            why=made.why,
+            seed=seed,
+            progress=tell,
+        )
     return segment_customers(
-        made.table, inputs=made.inputs, protected=book.protected, method=method, k=k, why_k=why_k,
-        before=before, seed=seed, progress=tell,
-    )  # fmt: skip
+        made.table,
+        inputs=made.inputs,
+        protected=book.protected,
+        method=method,
+        k=k,
+        why_k=why_k,
+        before=before,
+        seed=seed,
+        progress=tell,
+    )
 
 
 def _find_number(
-    follow: Callable[[datetime], Recipe], made: Recipe, events: pa.Table, book: Playbook, at: datetime, days: int,
-    seed: int, n_threads: int, tell: Progress,
-) -> tuple[int | None, pa.Table | None, str]:  # fmt: skip
+    follow: Callable[[datetime], Recipe],
+    made: Recipe,
+    events: pa.Table,
+    book: Playbook,
+    at: datetime,
+    days: int,
+    seed: int,
+    n_threads: int,
+    tell: Progress,
+) -> tuple[int | None, pa.Table | None, str]:
     """How many segments paid two horizons ago, over the horizon that followed."""
     tell("number of segments by relevance", 0, 1)
     meaning = read_meaning(book)
@@ -180,9 +208,16 @@ def find_paying_number(
 
 
 def _look_back(
-    follow: Callable[[datetime], Recipe], events: pa.Table, book: Playbook, at: datetime, days: int, method: str,
-    k: int, seed: int, tell: Progress,
-) -> tuple[pa.Table | None, str]:  # fmt: skip
+    follow: Callable[[datetime], Recipe],
+    events: pa.Table,
+    book: Playbook,
+    at: datetime,
+    days: int,
+    method: str,
+    k: int,
+    seed: int,
+    tell: Progress,
+) -> tuple[pa.Table | None, str]:
     """The recipe as of a horizon ago, with the same method and number, and what its segments knew of the time since."""
     tell("relevance", 0, 1)
     past, meaning = cut_events(events, at), read_meaning(book)
@@ -222,9 +257,10 @@ def rfm_groups(events: pa.Table, book: Playbook, at: datetime, ids: pa.ChunkedAr
     except SojournError:
         return {}
     scored = join_columns(
-        pa.table({"customer_id": ids}), score_rfm(trace_histories(purchases, day_of(at))),
+        pa.table({"customer_id": ids}),
+        score_rfm(trace_histories(purchases, day_of(at))),
         ("recency", "frequency", "money", "rfm", "rfm_segment"),
-    )  # fmt: skip
+    )
     total = pc.add(pc.add(scored["recency"], scored["frequency"]), scored["money"])
     found = {RFM_CELLS: scored["rfm"], RFM_TOTAL: total, RFM_SEGMENTS: scored["rfm_segment"]}
     return {name: _number(column) for name, column in found.items()}

@@ -18,10 +18,18 @@ from sojourn.live.engine import Overloaded
 
 LOG = logging.getLogger("sojourn.server")
 CODES = {
-    400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found",
-    405: "bad_method", 409: "conflict", 413: "too_large", 422: "bad_parameters", 429: "too_many",
-    500: "server_error", 503: "unavailable",
-}  # fmt: skip
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "bad_method",
+    409: "conflict",
+    413: "too_large",
+    422: "bad_parameters",
+    429: "too_many",
+    500: "server_error",
+    503: "unavailable",
+}
 
 
 def answer(found: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -51,9 +51,12 @@ _LOOK_EVERY = 20  # ticks of a tenth of a second
 
 
 def build_app(
-    service: Service, store: Store, settings: Settings, *,
+    service: Service,
+    store: Store,
+    settings: Settings,
+    *,
     delivery_status: Callable[[], Mapping[str, Any]] | None = None,
-) -> FastAPI:  # fmt: skip
+) -> FastAPI:
     """The whole server as an ASGI application. ``app.state.streams`` ends the open streams."""
     access = Access(store, n_events_per_s=settings.rate_limit)
     streams = Streams(service, store)
@@ -61,8 +64,12 @@ def build_app(
     parts = Parts(service, store, access, streams, delivery_status or dict, settings.results)
 
     app = _App(
-        title="Sojourn", version=version("sojourn"), docs_url=None, redoc_url=None, redirect_slashes=False,
-    )  # fmt: skip
+        title="Sojourn",
+        version=version("sojourn"),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.streams = streams
     app.take = _Counted(make_taker(service, access), metrics)
     app.read_customer = _Counted(make_customer_reader(parts), metrics)
@@ -156,18 +163,30 @@ class _Counted:
 
 
 def run_server(
-    app: FastAPI, host: str, port: int, *, stop_within_s: float,
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    stop_within_s: float,
     announce: Callable[[Callable[[], None]], None] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Serve until SIGTERM, SIGINT, or until the function that ``announce`` gets is called; then finish requests.
 
     Raises SojournError when the address cannot be had.
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
-        app, loop="uvloop", http=GuardedProtocol, ws="none", lifespan="off", access_log=False, server_header=False,
-        log_config=None, timeout_graceful_shutdown=max(round(stop_within_s), 1), backlog=2_048,
-    )  # fmt: skip
+        app,
+        loop="uvloop",
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=max(round(stop_within_s), 1),
+        backlog=2_048,
+    )
     server = _make_server(config, app.state.streams)
     if announce is not None:
         announce(lambda: setattr(server, "should_exit", True))

@@ -34,9 +34,12 @@ def serve(project: Path, host: str | None = None, port: int | None = None) -> No
 
         try:
             run_server(
-                app, host or settings.host, settings.port if port is None else port,
-                stop_within_s=settings.stop_within_s, announce=live.on_failure,
-            )  # fmt: skip
+                app,
+                host or settings.host,
+                settings.port if port is None else port,
+                stop_within_s=settings.stop_within_s,
+                announce=live.on_failure,
+            )
         finally:
             delivery.stop(settings.stop_within_s)
             live.stop(settings.stop_within_s)
@@ -63,8 +66,12 @@ def _route_to(settings: Settings) -> Route | None:
     def route(changes: Sequence[Change], now: int, version: Version) -> list[OutboxRow]:
         purposes = {audience.name: audience.purpose for audience in version.playbook.audiences}
         return route_changes(
-            changes, destinations, now=now, consent_of=version.consent_of, purpose_of_audience=purposes,
+            changes,
+            destinations,
+            now=now,
+            consent_of=version.consent_of,
+            purpose_of_audience=purposes,
             predict=lambda ids: predict_customers(version, ids, now),
-        )  # fmt: skip
+        )
 
     return route

@@ -32,8 +32,7 @@ from sojourn.simulation.rows import RAW, make_batch
 from sojourn.simulation.tables import identity_table, pairs_of, people_table, truth_table
 from sojourn.simulation.world import DAY, EFFECTS, STATES, TOUCHES, Effect, describe_world
 
-__all__ = ["EFFECTS", "STATES", "Effect", "Simulation", "simulate", "simulate_to", "true_state_at",
-           "write_simulation"]  # fmt: skip
+__all__ = ["EFFECTS", "STATES", "Effect", "Simulation", "simulate", "simulate_to", "true_state_at", "write_simulation"]
 
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -123,9 +122,13 @@ def write_simulation(simulation: Simulation, folder: str | Path) -> dict[str, Pa
     Each file appears whole or not at all. The bytes are those that ``simulate_to`` writes.
     """
     return _write(
-        Path(folder), simulation.events.to_batches(), simulation.truth, simulation.customers,
-        simulation.identities, simulation.effects,
-    )  # fmt: skip
+        Path(folder),
+        simulation.events.to_batches(),
+        simulation.truth,
+        simulation.customers,
+        simulation.identities,
+        simulation.effects,
+    )
 
 
 def simulate_to(

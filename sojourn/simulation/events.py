@@ -46,18 +46,31 @@ NO_SENTIMENT = -1000
 _PRODUCT_EVENTS = tuple(
     CODE[name]
     for name in (
-        "Product Viewed", "Wishlist Product Added", "Products Compared", "Review Read", "Price Checked",
-        "Product Added", "Product Removed", "Order Completed", "Product Reviewed", "Returns Policy Viewed",
+        "Product Viewed",
+        "Wishlist Product Added",
+        "Products Compared",
+        "Review Read",
+        "Price Checked",
+        "Product Added",
+        "Product Removed",
+        "Order Completed",
+        "Product Reviewed",
+        "Returns Policy Viewed",
     )
-)  # fmt: skip
+)
 _CATEGORY_EVENTS = (*_PRODUCT_EVENTS, CODE["Products Searched"], CODE["Product List Viewed"])
 _LOGIN_EVENTS = tuple(
     CODE[name]
     for name in (
-        "Order Completed", "Order Tracked", "Order Refunded", "Product Reviewed", "Support Ticket Created",
-        "Loyalty Page Viewed", "Referral Sent",
+        "Order Completed",
+        "Order Tracked",
+        "Order Refunded",
+        "Product Reviewed",
+        "Support Ticket Created",
+        "Loyalty Page Viewed",
+        "Referral Sent",
     )
-)  # fmt: skip
+)
 _ORDER, _CHECKOUT, _TRACKED = CODE["Order Completed"], CODE["Checkout Started"], CODE["Order Tracked"]
 _REFUNDED, _REVIEWED, _TICKET = CODE["Order Refunded"], CODE["Product Reviewed"], CODE["Support Ticket Created"]
 

@@ -196,9 +196,17 @@ def _round(
         t_at[is_due],
         state[t_row[is_due]],
         is_lost[t_row[is_due]],
-        _draw_replies(rng, people, now.who[t_row[is_due]], state[t_row[is_due]], kind[is_due],
-                      t_at[is_due], is_lost[t_row[is_due]], unsubscribe),
-    )  # fmt: skip
+        _draw_replies(
+            rng,
+            people,
+            now.who[t_row[is_due]],
+            state[t_row[is_due]],
+            kind[is_due],
+            t_at[is_due],
+            is_lost[t_row[is_due]],
+            unsubscribe,
+        ),
+    )
     np.minimum.at(marketing[:, 1], touches.who, unsubscribe)
 
     last = now.last_visit_s.copy()

@@ -15,9 +15,15 @@ N_MOODS = 5
 """Moods run from 0 (angry) to 4 (delighted)."""
 
 _TOPIC = {
-    "electronics": "the headphones", "home": "the lamp", "fashion": "the jacket", "beauty": "the cream",
-    "sports": "the running shoes", "toys": "the building set", "books": "the book", "garden": "the planter",
-}  # fmt: skip
+    "electronics": "the headphones",
+    "home": "the lamp",
+    "fashion": "the jacket",
+    "beauty": "the cream",
+    "sports": "the running shoes",
+    "toys": "the building set",
+    "books": "the book",
+    "garden": "the planter",
+}
 
 _OPENERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "review": (
@@ -41,7 +47,7 @@ _OPENERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("Good choice and clear pages", "I found what I need", "Friendly and fast"),
         ("My favourite shop", "I tell all my friends about you", "Everything works, great job"),
     ),
-}  # fmt: skip
+}
 
 _CLOSERS: tuple[tuple[str, ...], ...] = (
     ("Never again.", "I am angry.", "Avoid.", "A waste of money and time."),

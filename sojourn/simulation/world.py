@@ -56,8 +56,17 @@ EMAIL, PUSH, AD, VOUCHER = range(4)
 FIRST_TOUCH = CODE["Email Sent"]
 
 CHANNELS: tuple[str, ...] = (
-    "web", "app", "search", "social", "ad", "email", "push", "post", "store", "support",
-)  # fmt: skip
+    "web",
+    "app",
+    "search",
+    "social",
+    "ad",
+    "email",
+    "push",
+    "post",
+    "store",
+    "support",
+)
 CHANNEL_OF_TOUCH = tuple(CHANNELS.index(name) for name in ("email", "push", "ad", "post"))
 VISIT_CHANNELS = np.array([0.34, 0.22, 0.24, 0.12, 0.08])  # web, app, search, social, ad
 CHANNEL_TILT = np.array(  # how a state changes the way people come
@@ -78,8 +87,15 @@ GENDERS: tuple[str, ...] = ("female", "male", "diverse")
 AGE_BANDS: tuple[str, ...] = ("18-29", "30-44", "45-59", "60+")
 REGIONS: tuple[str, ...] = ("north", "south", "east", "west")
 CATEGORIES: tuple[str, ...] = (
-    "electronics", "home", "fashion", "beauty", "sports", "toys", "books", "garden",
-)  # fmt: skip
+    "electronics",
+    "home",
+    "fashion",
+    "beauty",
+    "sports",
+    "toys",
+    "books",
+    "garden",
+)
 N_PRODUCTS_PER_CATEGORY = 50
 CATEGORY_PRICE = np.array([180.0, 60.0, 45.0, 22.0, 50.0, 25.0, 14.0, 35.0])
 

@@ -80,9 +80,17 @@ class FitUntil:
 
 
 def fit_until(
-    book: Playbook, layout: Layout, batch: Batch, labels: NDArray[np.uint8] | None, at: int, end: int,
-    rng: np.random.Generator, *, max_events: int | None = None, n_threads: int = 1,
-) -> FitUntil:  # fmt: skip
+    book: Playbook,
+    layout: Layout,
+    batch: Batch,
+    labels: NDArray[np.uint8] | None,
+    at: int,
+    end: int,
+    rng: np.random.Generator,
+    *,
+    max_events: int | None = None,
+    n_threads: int = 1,
+) -> FitUntil:
     """The state model and its cuts from what was known at ``at`` and nothing later, in microseconds since 1970.
 
     ``labels`` of the batch's events, which are those up to ``end``. With ``max_events`` the model is fitted on
@@ -127,9 +135,15 @@ class Past:
 
 
 def read_past(
-    events: Any, book: Playbook, at: datetime | None, max_customers: int, rng: np.random.Generator, clock: datetime,
-    tell: Progress, span_us: int = WEEK_US,
-) -> Past:  # fmt: skip
+    events: Any,
+    book: Playbook,
+    at: datetime | None,
+    max_customers: int,
+    rng: np.random.Generator,
+    clock: datetime,
+    tell: Progress,
+    span_us: int = WEEK_US,
+) -> Past:
     """The events of at most so many customers up to ``span_us`` after T, ``at`` (by default, the latest T possible).
 
     Raises SojournError when nothing can be used, when T is before the first event or too late, and for too few people.
@@ -208,10 +222,30 @@ _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 
 
 CANDIDATES_S = (
-    5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 2 * _HOUR, 4 * _HOUR, 8 * _HOUR, 12 * _HOUR,
-    _DAY, 2 * _DAY, 3 * _DAY, 5 * _DAY, 7 * _DAY, 10 * _DAY, 14 * _DAY, 21 * _DAY, 30 * _DAY,
-    45 * _DAY, 60 * _DAY, 90 * _DAY, 120 * _DAY, 180 * _DAY, 365 * _DAY,
-)  # fmt: skip
+    5 * _MINUTE,
+    15 * _MINUTE,
+    30 * _MINUTE,
+    _HOUR,
+    2 * _HOUR,
+    4 * _HOUR,
+    8 * _HOUR,
+    12 * _HOUR,
+    _DAY,
+    2 * _DAY,
+    3 * _DAY,
+    5 * _DAY,
+    7 * _DAY,
+    10 * _DAY,
+    14 * _DAY,
+    21 * _DAY,
+    30 * _DAY,
+    45 * _DAY,
+    60 * _DAY,
+    90 * _DAY,
+    120 * _DAY,
+    180 * _DAY,
+    365 * _DAY,
+)
 """Round durations that a person can read; learned boundaries are chosen among them."""
 
 

@@ -114,9 +114,18 @@ def fit_states(
     test = take_customers(data, split.test)
     scores = compare_models(model, sample, test, len(plan.symbols[0]), rng, n_threads)
     return StateFit(
-        plan, model, prior, written, best, alignment, scores, weighed.derived_scale, len(split.train),
-        0 if split.test is split.train else len(split.test), n_starts,
-    )  # fmt: skip
+        plan,
+        model,
+        prior,
+        written,
+        best,
+        alignment,
+        scores,
+        weighed.derived_scale,
+        len(split.train),
+        0 if split.test is split.train else len(split.test),
+        n_starts,
+    )
 
 
 @dataclass(frozen=True)
@@ -128,9 +137,12 @@ class Weighed:
 
 
 def weigh_evidence(
-    plan: ChannelPlan, draft: Callable[[F8, Sequences], tuple[Model, Prior]], data: Sequences, split: Split,
+    plan: ChannelPlan,
+    draft: Callable[[F8, Sequences], tuple[Model, Prior]],
+    data: Sequences,
+    split: Split,
     n_threads: int = 1,
-) -> Weighed:  # fmt: skip
+) -> Weighed:
     """How much each channel counts.
 
     First, each channel at one over its dispersion (:func:`sojourn.states.fit.measure_dispersion`). Second, the

@@ -30,9 +30,17 @@ def predict_classes(model: Model, data: Sequences, *, with_silence: bool = False
     log_p = np.empty(data.n_events)
     symbol = data.combos[:, 0][data.code]
     hmm.predict_symbols(len(model.states))(
-        data.starts, data.code, data.step, symbol, emissions, step_matrices(model), model.initial,
-        np.ascontiguousarray(model.channels[0].theta), with_silence, log_p,
-    )  # fmt: skip
+        data.starts,
+        data.code,
+        data.step,
+        symbol,
+        emissions,
+        step_matrices(model),
+        model.initial,
+        np.ascontiguousarray(model.channels[0].theta),
+        with_silence,
+        log_p,
+    )
     return log_p
 
 

@@ -117,10 +117,16 @@ def _tabulate(model: Model, data: Sequences) -> _Tables:
 
 
 def _walk(
-    tables: _Tables, rows: Rows, code: NDArray[np.int32], first: int, last: int, thresholds: Thresholds,
+    tables: _Tables,
+    rows: Rows,
+    code: NDArray[np.int32],
+    first: int,
+    last: int,
+    thresholds: Thresholds,
     path: NDArray[np.int8],
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     """The compiled walk over customers ``first … last - 1`` with room for its answers."""
+    # Numba: compiles when imported
     from sojourn.states.hmm import hysteresis as publish
 
     n_states = len(tables.model.states)
@@ -138,11 +144,31 @@ def _walk(
     while True:
         stats = np.zeros(len(publish.STATS))
         found = publish.walk(n_states)(
-            rows.starts[first : last + 1] - lo, 0, n_customers, rows.at[lo:hi], rows.touch[lo:hi], code[lo:hi],
-            tables.boundaries, tables.tick, tables.event, tables.emissions, tables.model.initial, rows.now,
-            thresholds.enter, thresholds.margin, thresholds.exit, round(thresholds.min_dwell_s * 1e6),
-            path, filtered, published, at_now, carried, facts, moves, stats,
-        )  # fmt: skip
+            rows.starts[first : last + 1] - lo,
+            0,
+            n_customers,
+            rows.at[lo:hi],
+            rows.touch[lo:hi],
+            code[lo:hi],
+            tables.boundaries,
+            tables.tick,
+            tables.event,
+            tables.emissions,
+            tables.model.initial,
+            rows.now,
+            thresholds.enter,
+            thresholds.margin,
+            thresholds.exit,
+            round(thresholds.min_dwell_s * 1e6),
+            path,
+            filtered,
+            published,
+            at_now,
+            carried,
+            facts,
+            moves,
+            stats,
+        )
         if found >= 0:
             return filtered, published, at_now, carried, facts, moves[:found].copy(), stats
         moves = np.empty((min(room, 4 * len(moves)), len(publish.MOVE)), np.int64)
@@ -205,10 +231,21 @@ def _smooth_rows(tables: _Tables, rows: Rows, first: int, last: int) -> F8:
     starts = data.starts[first : last + 1] - a
     filtered, smoothed, after = (np.empty((b - a, n_states)) for _ in range(3))
     hmm.smooth(n_states)(
-        starts, data.code[a:b], data.step[a:b], data.end[first:last], 0, last - first, tables.emissions,
-        tables.steps, np.ascontiguousarray(tables.silence.sum(axis=2)), tables.model.initial,
-        filtered, smoothed, after, np.empty(last - first),
-    )  # fmt: skip
+        starts,
+        data.code[a:b],
+        data.step[a:b],
+        data.end[first:last],
+        0,
+        last - first,
+        tables.emissions,
+        tables.steps,
+        np.ascontiguousarray(tables.silence.sum(axis=2)),
+        tables.model.initial,
+        filtered,
+        smoothed,
+        after,
+        np.empty(last - first),
+    )
     out = np.full((hi - lo, n_states), np.nan)
     own = rows.own_row[a:b] - lo
     out[own] = smoothed
@@ -219,9 +256,16 @@ def _smooth_rows(tables: _Tables, rows: Rows, first: int, last: int) -> F8:
 
 
 def _smooth_touches(
-    tables: _Tables, rows: Rows, first: int, last: int, touched: NDArray[np.int64], own: NDArray[np.int64],
-    filtered: F8, after: F8, out: F8,
-) -> None:  # fmt: skip
+    tables: _Tables,
+    rows: Rows,
+    first: int,
+    last: int,
+    touched: NDArray[np.int64],
+    own: NDArray[np.int64],
+    filtered: F8,
+    after: F8,
+    out: F8,
+) -> None:
     """Fill ``out`` at touches: what came before, carried through the ticks so far, times what came after."""
     data, n_bins = rows.data, len(tables.boundaries) + 1
     lo, a = int(rows.starts[first]), int(data.starts[first])
@@ -256,6 +300,7 @@ def measure_calm(model: Model, thresholds: Sequence[Thresholds], rows: Rows, n_t
     Delay is the mean time from the start of a stay of the Viterbi path until the published state agrees
     (a stay that is never detected counts whole). Rates are per customer and month since the first event.
     """
+    # Numba: compiles when imported
     from sojourn.states.hmm import hysteresis as publish
 
     tables, code = _tabulate(model, rows.data), row_codes(rows)

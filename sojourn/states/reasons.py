@@ -59,9 +59,13 @@ def make_tables(model: Model) -> OddsTables:
     logs = np.array([channel_logs(channel) for channel in model.channels])
     ending = np.concatenate([model.hazards.T, np.ones((1, len(model.states)))])
     return OddsTables(
-        np.asarray(model.initial, np.float64), ending, silence_matrices(model), event_matrices(model),
-        tick_matrices(model), logs,
-    )  # fmt: skip
+        np.asarray(model.initial, np.float64),
+        ending,
+        silence_matrices(model),
+        event_matrices(model),
+        tick_matrices(model),
+        logs,
+    )
 
 
 def find_runner_up(posterior: F8, state: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,9 +93,20 @@ def split_odds(
     tables = tables or make_tables(model)
     weights = np.empty((len(state), 4 + len(model.channels)))
     hmm.split(
-        combos, carried, facts, last_code, state, against, tables.initial, tables.ending, tables.silence, tables.events,
-        tables.ticks, tables.logs, weights,
-    )  # fmt: skip
+        combos,
+        carried,
+        facts,
+        last_code,
+        state,
+        against,
+        tables.initial,
+        tables.ending,
+        tables.silence,
+        tables.events,
+        tables.ticks,
+        tables.logs,
+        weights,
+    )
     touch = facts[:, publish.STEP_TOUCH]
     symbols = np.full(weights.shape, -1)
     symbols[:, 0] = np.where(facts[:, publish.N_OWN] == 1, -2, -1)

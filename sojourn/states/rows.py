@@ -114,8 +114,9 @@ def restart_rows(rows: Rows, now: int) -> Rows:
     last[has_own] = rows.at[kept][own_row[data_starts[1:][has_own] - 1]]
     end = np.searchsorted(rows.boundaries, np.where(has_own, now - last, 0), side="right")
     data = Sequences(data_starts, rows.data.code[own], rows.data.step[own], end * has_own, rows.data.combos)
-    return replace(rows, starts=starts, order=rows.order[kept], at=rows.at[kept], touch=touch, own_row=own_row,
-                   data=data, now=now)  # fmt: skip
+    return replace(
+        rows, starts=starts, order=rows.order[kept], at=rows.at[kept], touch=touch, own_row=own_row, data=data, now=now
+    )
 
 
 def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
@@ -127,10 +128,19 @@ def decode_paths(model: Model, data: Sequences) -> NDArray[np.int8]:
     longest = int(np.diff(data.starts).max(initial=1))
     with np.errstate(divide="ignore"):
         hmm.decode(len(model.states))(
-            data.starts, data.code, data.step, data.end, 0, len(data.end), logs, np.log(step_matrices(model)),
-            np.log(silence_matrices(model).sum(axis=2)), np.log(model.initial),
-            np.empty((longest, len(model.states)), np.int8), path,
-        )  # fmt: skip
+            data.starts,
+            data.code,
+            data.step,
+            data.end,
+            0,
+            len(data.end),
+            logs,
+            np.log(step_matrices(model)),
+            np.log(silence_matrices(model).sum(axis=2)),
+            np.log(model.initial),
+            np.empty((longest, len(model.states)), np.int8),
+            path,
+        )
     return path
 
 
@@ -147,6 +157,12 @@ def take_rows(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
     picked = np.repeat(rows.starts[chosen] - starts[:-1], lengths) + np.arange(starts[-1])
     touch = rows.touch[picked]
     return Rows(
-        starts, rows.order[picked], rows.at[picked], touch, np.flatnonzero(touch == 0),
-        take_customers(rows.data, chosen), rows.boundaries, rows.now,
-    )  # fmt: skip
+        starts,
+        rows.order[picked],
+        rows.at[picked],
+        touch,
+        np.flatnonzero(touch == 0),
+        take_customers(rows.data, chosen),
+        rows.boundaries,
+        rows.now,
+    )

@@ -105,9 +105,14 @@ def _choose(scores: Sequence[F8], n_events: int) -> tuple[Trial, ...]:
 
 
 def _fit_extra(
-    playbook: Playbook, plan: ChannelPlan, weights: F8, boundaries_s: Sequence[float], train: Sequences, n_extra: int,
+    playbook: Playbook,
+    plan: ChannelPlan,
+    weights: F8,
+    boundaries_s: Sequence[float],
+    train: Sequences,
+    n_extra: int,
     rng: np.random.Generator,
-) -> Model:  # fmt: skip
+) -> Model:
     book = replace(playbook, model=replace(playbook.model, extra_states=n_extra))
     labels = label_kinds(len(book.states) + n_extra)
     draft = draft_model(book, plan.names, plan.kinds, plan.symbols, weights, labels, boundaries_s, train)
@@ -264,11 +269,14 @@ def describe_substates(model: Model, names: Mapping[str, str]) -> tuple[Substate
         proposed = f"{model.states[near]}, with more {marks[0][0]}" if marks else f"like {model.states[near]}"
         found.append(
             Substate(
-                state, names.get(state), model.states[near], measure_distance(mine, read_emission(model, near)),
+                state,
+                names.get(state),
+                model.states[near],
+                measure_distance(mine, read_emission(model, near)),
                 proposed,
                 tuple(f"{what}: {100 * p:.0f} %, in {model.states[near]} {100 * q:.0f} %" for what, p, q in marks),
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 

@@ -62,7 +62,10 @@ def fit_logistic(x: F8, happened: Bools, *, max_iter: int) -> Logistic:
         return float(loss.sum() / n) + float(0.5 * penalty * (weights @ weights)), gradient
 
     found = minimize(
-        judge, np.zeros(n_columns + 1), method="L-BFGS-B", jac=True,
+        judge,
+        np.zeros(n_columns + 1),
+        method="L-BFGS-B",
+        jac=True,
         options={"maxiter": max_iter, "maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps},
-    )  # fmt: skip
+    )
     return Logistic(found.x[:-1], float(found.x[-1]))

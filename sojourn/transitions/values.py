@@ -188,9 +188,15 @@ def _find_rows(stays: Stays, a: int, b: int, first: int, last: int) -> _Rows:
 
 
 def _value_pair(
-    stays: Stays, past: _Past, counted: Sequence[_Counted], a: int, b: int, now: int, n_before: int,
+    stays: Stays,
+    past: _Past,
+    counted: Sequence[_Counted],
+    a: int,
+    b: int,
+    now: int,
+    n_before: int,
     rng: np.random.Generator,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """A row per outcome of one move. Outcomes of equal length are estimated together."""
     rows: list[dict[str, Any]] = []
     first = int(weeks_of(np.array([past.at.min(initial=now)]))[0]) + 1
@@ -235,11 +241,17 @@ def _fill(blank: dict[str, Any], outcome: str, effect: Any, placebo: Any, why_no
         return row | {"is_credible": False}
     is_like = placebo.low <= 0 <= placebo.high
     return row | {
-        "value": effect.value, "low": effect.low, "high": effect.high, "naive": effect.naive,
-        "placebo": placebo.value, "placebo_low": placebo.low, "placebo_high": placebo.high,
-        "overlap_p": effect.overlap_p, "worth_1pct": blank["n_before_now"] * 0.01 * effect.value,
+        "value": effect.value,
+        "low": effect.low,
+        "high": effect.high,
+        "naive": effect.naive,
+        "placebo": placebo.value,
+        "placebo_low": placebo.low,
+        "placebo_high": placebo.high,
+        "overlap_p": effect.overlap_p,
+        "worth_1pct": blank["n_before_now"] * 0.01 * effect.value,
         "is_credible": bool(is_like and effect.overlap_p >= 0.8),
-    }  # fmt: skip
+    }
 
 
 class _Counter:
@@ -274,9 +286,11 @@ def _describe(past: _Past, counted: Sequence[_Counted], rows: _Rows, at: I8) -> 
     place = (begins + count - 1).astype(np.int64)
     last = np.where(count > 0, times[np.clip(place, 0, max(len(times) - 1, 0))], at - 365 * DAY_US)
     columns = [
-        np.log1p(np.maximum(at - rows.since, 0) / DAY_US), np.log1p(np.maximum(at - last, 0) / DAY_US), np.log1p(count),
+        np.log1p(np.maximum(at - rows.since, 0) / DAY_US),
+        np.log1p(np.maximum(at - last, 0) / DAY_US),
+        np.log1p(count),
         at / (90 * DAY_US),
-    ]  # fmt: skip
+    ]
     columns += [np.log1p(own(rows.customer, at - days * DAY_US, at)) for days in _WINDOWS_DAYS]
     sizes = np.bincount(past.event_class, minlength=len(past.classes))
     for code in np.argsort(-sizes, kind="stable")[:_MOST_CLASSES]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.pipelines import compile_ahead
+from sojourn.pipelines.stages import compile_ahead
 
 
 def test_every_stage_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

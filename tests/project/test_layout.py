@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = ROOT / "sojourn"
 MOST_ENTRIES, MOST_FILES, MOST_LINES, MOST_HIDDEN, MOST_UNFORMATTED = 20, 26, 500, 40, 50
-FACE = re.compile(r"import lazy_loader\n\n__getattr__, __dir__, __all__ = lazy_loader\.attach_stub\(__name__, __file__\)\n")
+FACE = re.compile(
+    r"import lazy_loader\n\n__getattr__, __dir__, __all__ = lazy_loader\.attach_stub\(__name__, __file__\)\n"
+)
 MODULES = sorted(HOUSE.rglob("*.py"))
 PACKAGES = sorted(p.parent for p in MODULES if p.name == "__init__.py" and p.parent != HOUSE)
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -107,7 +109,9 @@ def test_a_package_has_a_face(package: Path) -> None:
     tree = tree_of(package / "__init__.py")
     assert ast.get_docstring(tree), "the face says what comes in and what goes out"
     rest = text[len(ast.get_source_segment(text, tree.body[0]) or "") :].strip() + "\n"
-    assert FACE.fullmatch(rest) or rest == "__all__: list[str] = []\n", "a face has a docstring and __all__, nothing else"
+    assert FACE.fullmatch(rest) or rest == "__all__: list[str] = []\n", (
+        "a face has a docstring and __all__, nothing else"
+    )
 
 
 def test_what_a_face_names_is_there() -> None:
@@ -214,6 +218,10 @@ def test_the_contract_fits_on_a_screen() -> None:
     assert layers["exhaustive"]
     assert "ignore_imports" not in layers
     done = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

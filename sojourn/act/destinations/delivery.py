@@ -61,8 +61,12 @@ class Delivery:
     """Delivers in a thread of its own, from :meth:`start` to :meth:`stop`. ``clock`` is in seconds."""
 
     def __init__(
-        self, store: Outbox, destinations: Sequence[Destination], *, clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+        self,
+        store: Outbox,
+        destinations: Sequence[Destination],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Raises SojournError for a destination of an unknown kind, or without what its kind needs, as a secret."""
         self._store, self._clock = store, clock
         self._workers = [_Worker(one, build_sender(one), asyncio.Event()) for one in destinations]
@@ -185,8 +189,10 @@ class Delivery:
             worker.last_error = one.error
             if one.what == "gone" and not worker.is_gone:
                 worker.is_gone = True
-                LOG.error("destination '%s' wants no more (410); nothing is sent to it until the next start",
-                          worker.destination.name)  # fmt: skip
+                LOG.error(
+                    "destination '%s' wants no more (410); nothing is sent to it until the next start",
+                    worker.destination.name,
+                )
 
     def _judge(self, item: OutboxItem, sent: Sent) -> Mark:
         attempts, now = item.attempts + 1, round(self._clock() * 1e6)

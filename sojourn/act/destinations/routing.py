@@ -20,9 +20,14 @@ _REVOKED = "_revoked"
 
 
 def route_changes(
-    changes: Sequence[Change], destinations: Sequence[Destination], *, now: int, consent_of: ConsentOf,
-    purpose_of_audience: Mapping[str, str | None], predict: Predict | None = None,
-) -> list[OutboxRow]:  # fmt: skip
+    changes: Sequence[Change],
+    destinations: Sequence[Destination],
+    *,
+    now: int,
+    consent_of: ConsentOf,
+    purpose_of_audience: Mapping[str, str | None],
+    predict: Predict | None = None,
+) -> list[OutboxRow]:
     """A row for every destination that wants a change: to be sent, or refused, with the reason.
 
     A message about an audience needs consent to the audience's purpose, any message that to its destination's.
@@ -78,8 +83,9 @@ def _wants(destination: Destination, change: Change) -> bool:
     if kind not in destination.changes:
         return False
     wanted = {
-        "transition": destination.states, "moment": destination.moments,
-    }.get(kind, destination.audiences)  # fmt: skip
+        "transition": destination.states,
+        "moment": destination.moments,
+    }.get(kind, destination.audiences)
     return wanted is None or change.name in wanted
 
 

@@ -59,10 +59,12 @@ def read_secret(destination: Destination) -> str:
 def open_client(destination: Destination) -> httpx.AsyncClient:
     """A client for a destination. It follows no redirects, and trusts no proxy of the environment."""
     client = httpx.AsyncClient(
-        timeout=destination.timeout_s, follow_redirects=False, trust_env=False,
+        timeout=destination.timeout_s,
+        follow_redirects=False,
+        trust_env=False,
         limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
         headers={"User-Agent": "Sojourn", "Content-Type": "application/json"},
-    )  # fmt: skip
+    )
     if destination.is_private_allowed:
         return client
     return httpx_ssrf_protection(client, dns_cache_ttl=30, custom_validator=_is_plain)

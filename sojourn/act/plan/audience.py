@@ -117,9 +117,24 @@ def _is_in(value: Any, *items: Any) -> Any:
 
 
 _OPERATIONS: dict[str, Any] = {
-    "<": _compare("less"), "<=": _compare("less_equal"), ">": _compare("greater"), ">=": _compare("greater_equal"),
-    "==": _compare("equal"), "!=": _compare("not_equal"), "and": np.logical_and, "or": np.logical_or,
-    "not": np.logical_not, "+": np.add, "-": np.subtract, "*": np.multiply, "/": _divide, "neg": np.negative,
-    "abs": np.abs, "min": np.fmin, "max": np.fmax, "is_missing": np.isnan, "in": _is_in,
+    "<": _compare("less"),
+    "<=": _compare("less_equal"),
+    ">": _compare("greater"),
+    ">=": _compare("greater_equal"),
+    "==": _compare("equal"),
+    "!=": _compare("not_equal"),
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": _divide,
+    "neg": np.negative,
+    "abs": np.abs,
+    "min": np.fmin,
+    "max": np.fmax,
+    "is_missing": np.isnan,
+    "in": _is_in,
     "not in": lambda value, *items: ~_is_in(value, *items),
-}  # fmt: skip
+}

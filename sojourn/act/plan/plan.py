@@ -127,28 +127,49 @@ def make_plan(
     signed = -effect if is_loss else effect
     tests, more = _plan_tests(state_p, signed, activation, n_audience or 0, n_per_week, window_s / 86400)
     return Plan(
-        goal=goal, now=now, outcome=chosen.name, outcome_about=chosen.about, is_loss=is_loss,
-        window_days=window_s / 86400, base_p=base_p, n_known=len(then), states=shares, state=state, moves=moves,
-        precedes=_list_precedes(tables["precedes"], moves), rule=rule, n_audience=n_audience,
-        purpose=audience.purpose if audience else None, audience=audience.name if audience else None,
-        audience_rule=audience.when.text if audience else None, activation=activation.name if activation else None,
+        goal=goal,
+        now=now,
+        outcome=chosen.name,
+        outcome_about=chosen.about,
+        is_loss=is_loss,
+        window_days=window_s / 86400,
+        base_p=base_p,
+        n_known=len(then),
+        states=shares,
+        state=state,
+        moves=moves,
+        precedes=_list_precedes(tables["precedes"], moves),
+        rule=rule,
+        n_audience=n_audience,
+        purpose=audience.purpose if audience else None,
+        audience=audience.name if audience else None,
+        audience_rule=audience.when.text if audience else None,
+        activation=activation.name if activation else None,
         channel=activation.channel if activation else (about.channels[0] if about and about.channels else None),
         destination=activation.destination if activation else None,
-        creative=activation.creative if activation else (about.creative if about else ""), effect=signed,
-        n_per_week=n_per_week, tests=tests, protected=playbook.protected,
+        creative=activation.creative if activation else (about.creative if about else ""),
+        effect=signed,
+        n_per_week=n_per_week,
+        tests=tests,
+        protected=playbook.protected,
         foresight=next((f for f in run.get("foresight") or () if f.get("outcome") == chosen.name), None),
         also=_read_others(tables, state, chosen.name, customers, playbook, rule, now),
         doubts=(*doubts, *more, *(() if activation else (_say_no_activation(state),))),
-    )  # fmt: skip
+    )
 
 
 # -- parts of the walk ----------------------------------------------------------------------------------------
 
 
 def _watch(
-    goal: str, outcome: Outcome, playbook: Playbook, tables: Mapping[str, pa.Table], cut: int, window_s: float,
+    goal: str,
+    outcome: Outcome,
+    playbook: Playbook,
+    tables: Mapping[str, pa.Table],
+    cut: int,
+    window_s: float,
     new_days: float,
-) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:  # fmt: skip
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
     """The states of the customers that a goal is about, and whether they then had the outcome.
 
     New customers are few at any instant, so those of some earlier ones count too; nobody is new at two of them.
@@ -248,9 +269,14 @@ def _is_sure(q: float | None) -> bool:
 
 
 def _read_others(
-    tables: Mapping[str, pa.Table], state: str, outcome: str, customers: pa.Table, playbook: Playbook, rule: str,
+    tables: Mapping[str, pa.Table],
+    state: str,
+    outcome: str,
+    customers: pa.Table,
+    playbook: Playbook,
+    rule: str,
     now: datetime,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What other tables of the folder say of the audience, where they are there and have the columns for it."""
     words = read_vocabulary(playbook)
     members = find_members(compile_audience(rule, words), words, customers, instant_us(now))

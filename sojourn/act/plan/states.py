@@ -93,16 +93,20 @@ def find_states(transitions: pa.Table, history: pa.Table, known: pa.Array, cut: 
     early = history.filter(pc.less_equal(at, cut))
     latest: dict[str, int] = {}
     for who, when, state in zip(
-        early["customer_id"].to_pylist(), early["event_at"].cast(pa.int64()).to_pylist(),
-        early["state"].cast(pa.string()).to_pylist(), strict=True,
-    ):  # fmt: skip
+        early["customer_id"].to_pylist(),
+        early["event_at"].cast(pa.int64()).to_pylist(),
+        early["state"].cast(pa.string()).to_pylist(),
+        strict=True,
+    ):
         if when >= latest.get(who, when):
             latest[who], found[who] = when, state
     moved = transitions.filter(pc.less_equal(transitions["at"].cast(pa.int64()), cut))
     for who, when, state in zip(
-        moved["customer_id"].to_pylist(), moved["at"].cast(pa.int64()).to_pylist(),
-        moved["to_state"].cast(pa.string()).to_pylist(), strict=True,
-    ):  # fmt: skip
+        moved["customer_id"].to_pylist(),
+        moved["at"].cast(pa.int64()).to_pylist(),
+        moved["to_state"].cast(pa.string()).to_pylist(),
+        strict=True,
+    ):
         if when >= latest.get(who, when):
             latest[who], found[who] = when, state
     return np.array([found.get(who) for who in known.to_pylist()], object)

@@ -124,10 +124,17 @@ def _time_channel(
     best = _best_time(model)
     levels = {name: getattr(model, name) for name in ("hours", "weekdays", "customers", "parts", "days")}
     check = ChannelCheck(
-        channel, n, len(later), open_p, *best, losses,
+        channel,
+        n,
+        len(later),
+        open_p,
+        *best,
+        losses,
         {name: level.strength if level.has_effect else None for name, level in levels.items()},
-        own, population, _doubt(model, losses, best),
-    )  # fmt: skip
+        own,
+        population,
+        _doubt(model, losses, best),
+    )
     return table, check
 
 

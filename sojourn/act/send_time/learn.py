@@ -104,10 +104,15 @@ def fit_sends(sends: Sends, n_customers: int, rng: np.random.Generator) -> SendM
     parts = _fit_level(sends.customer * _N_PARTS + sends.hour // PART_HOURS, n_customers * _N_PARTS, y, told, rng)
     days = _fit_level(sends.customer * 7 + sends.weekday, n_customers * 7, y, told, rng)
     return SendModel(
-        float(base[0]), hours, weekdays, customers, _reshape(parts, n_customers), _reshape(days, n_customers),
+        float(base[0]),
+        hours,
+        weekdays,
+        customers,
+        _reshape(parts, n_customers),
+        _reshape(days, n_customers),
         np.bincount(sends.hour, minlength=24) >= LEAST_OF_HOUR,
         np.bincount(sends.weekday, minlength=7) >= LEAST_OF_HOUR,
-    )  # fmt: skip
+    )
 
 
 def _fit_level(cell: I8, n_cells: int, y: F8, told: F8, rng: np.random.Generator) -> Level:
@@ -185,9 +190,18 @@ def choose_times(model: SendModel, sends: Sends, channel: str) -> pa.Table:
     )
     observed = np.bincount(sends.customer, past, minlength=who[-1] + 1)[who] / n
     columns = (
-        sends.customers.take(pa.array(who)), [channel] * len(who), here, day, sends.zones.take(pa.array(who)),
-        p, _expit(odds - spread), _expit(odds + spread), n, p - usual, p - observed,
-    )  # fmt: skip
+        sends.customers.take(pa.array(who)),
+        [channel] * len(who),
+        here,
+        day,
+        sends.zones.take(pa.array(who)),
+        p,
+        _expit(odds - spread),
+        _expit(odds + spread),
+        n,
+        p - usual,
+        p - observed,
+    )
     return pa.table([pa.array(c).cast(f.type) for c, f in zip(columns, SEND_TIMES, strict=True)], schema=SEND_TIMES)
 
 

@@ -50,9 +50,14 @@ class Sends:
     def take(self, rows: NDArray[np.bool_] | Integers) -> Sends:
         """Some of the messages."""
         return replace(
-            self, customer=self.customer[rows], channel=self.channel[rows], sent_at=self.sent_at[rows],
-            hour=self.hour[rows], weekday=self.weekday[rows], is_answered=self.is_answered[rows],
-        )  # fmt: skip
+            self,
+            customer=self.customer[rows],
+            channel=self.channel[rows],
+            sent_at=self.sent_at[rows],
+            hour=self.hour[rows],
+            weekday=self.weekday[rows],
+            is_answered=self.is_answered[rows],
+        )
 
 
 def list_answers(playbook: Playbook) -> tuple[Answers, ...]:

@@ -55,9 +55,17 @@ def command(
     windows = tuple(_parse_duration(text) for text in within) if within else WINDOWS_S
     with output.progress_bars(is_silent=as_json) as progress:
         found = job.moments(
-            events, playbook, outcome, within_s=windows, min_share=min_share, most=most, at=now, out=out, seed=seed,
+            events,
+            playbook,
+            outcome,
+            within_s=windows,
+            min_share=min_share,
+            most=most,
+            at=now,
+            out=out,
+            seed=seed,
             progress=progress,
-        )  # fmt: skip
+        )
     if as_json:
         output.print_json(found.as_dict())
         return
@@ -83,14 +91,21 @@ def _print(found: job.Proposed) -> None:
         return
     output.say(f"{say_count(len(rows), 'moment')} that announce {outcome}, judged on held-out customers")
     table = output.make_grid(
-        ("moment", "left"), ("followed", "right"), ("else", "right"), ("ratio (95 %)", "right"), ("lead", "right"),
-    )  # fmt: skip
+        ("moment", "left"),
+        ("followed", "right"),
+        ("else", "right"),
+        ("ratio (95 %)", "right"),
+        ("lead", "right"),
+    )
     for row in rows:
         lead = say_or_dash(row["lead_days"], say_days)
         table.add_row(
-            row["moment"], say_share(row["precision_p"]), say_share(row["base_p"]),
-            say_estimate(row["lift"], row["low"], row["high"]), lead,
-        )  # fmt: skip
+            row["moment"],
+            say_share(row["precision_p"]),
+            say_share(row["base_p"]),
+            say_estimate(row["lift"], row["low"], row["high"]),
+            lead,
+        )
     output.open_console().print(table)
     output.say("\nFor the playbook (rename them, and leave out what means nothing):\n")
     output.say(found.yaml)

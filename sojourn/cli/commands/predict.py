@@ -27,9 +27,8 @@ from sojourn.pages.words import (
     say_warning,
     say_window,
 )
-from sojourn.pipelines import Ahead
 from sojourn.pipelines import predict as job
-from sojourn.predict import Foreseen, Prediction
+from sojourn.predict import Ahead, Foreseen, Prediction
 
 SHORT_HELP = "What customers will do next, and why."
 
@@ -98,14 +97,31 @@ def command(
     with output.progress_bars(is_silent=as_json) as progress:
         if table is not None:
             found = job.predict_label(
-                table, label or "", positive=positive, without=without or (), cost=cost, benefit=benefit,
-                budget_s=budget, out=out, seed=seed, progress=progress,
-            )  # fmt: skip
+                table,
+                label or "",
+                positive=positive,
+                without=without or (),
+                cost=cost,
+                benefit=benefit,
+                budget_s=budget,
+                out=out,
+                seed=seed,
+                progress=progress,
+            )
         else:
             found = job.predict(
-                events, playbook or "", outcomes=outcome or (), horizon_days=horizon, gap_days=gap, cost=cost,
-                benefit=benefit, budget_s=budget, out=out, seed=seed, progress=progress,
-            )  # fmt: skip
+                events,
+                playbook or "",
+                outcomes=outcome or (),
+                horizon_days=horizon,
+                gap_days=gap,
+                cost=cost,
+                benefit=benefit,
+                budget_s=budget,
+                out=out,
+                seed=seed,
+                progress=progress,
+            )
     if as_json:
         output.print_json(found.as_dict())
         return
@@ -166,9 +182,14 @@ def _print_foreseen(found: Foreseen) -> None:
 def _print_prediction(found: Prediction) -> None:
     output.say(f"{found.outcome}: {say_share(found.base_rate)} of {say_integer(found.n_rows)} rows")
     table = output.make_grid(
-        ("model", "left"), ("log loss", "right"), ("AUC", "right"), ("Brier", "right"), ("calibration", "right"),
-        ("right", "right"), ("", "left"),
-    )  # fmt: skip
+        ("model", "left"),
+        ("log loss", "right"),
+        ("AUC", "right"),
+        ("Brier", "right"),
+        ("calibration", "right"),
+        ("right", "right"),
+        ("", "left"),
+    )
     for t in sorted(found.choice.tried, key=lambda t: t.candidate.rank):
         if t.scores is None:
             continue
@@ -177,9 +198,14 @@ def _print_prediction(found: Prediction) -> None:
             word for word, name in (("deployed", found.choice.deployed), ("best", found.choice.best)) if name == t.name
         )
         table.add_row(
-            t.name, say_error(s.log_loss, t.se_log_loss, say_loss), say_error(s.auc, t.se_auc), say_loss(s.brier),
-            say_score(s.calibration_error), say_share(s.accuracy), note,
-        )  # fmt: skip
+            t.name,
+            say_error(s.log_loss, t.se_log_loss, say_loss),
+            say_error(s.auc, t.se_auc),
+            say_loss(s.brier),
+            say_score(s.calibration_error),
+            say_share(s.accuracy),
+            note,
+        )
     output.open_console().print(table)
     left = [t for t in found.choice.tried if t.why_not is not None]
     if left:

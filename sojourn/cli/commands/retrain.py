@@ -89,10 +89,17 @@ def command(
         """One round; whether a segment is stale."""
         with output.progress_bars(is_silent=as_json) as progress:
             found = job.retrain(
-                events, playbook, models=models, outcomes=outcome or (), states=states, protected=protected,
-                is_unaudited=unaudited, segments=segments,
-                asked=Asked(cost, benefit, budget, seed, is_drift_needed=if_drift), progress=progress,
-            )  # fmt: skip
+                events,
+                playbook,
+                models=models,
+                outcomes=outcome or (),
+                states=states,
+                protected=protected,
+                is_unaudited=unaudited,
+                segments=segments,
+                asked=Asked(cost, benefit, budget, seed, is_drift_needed=if_drift),
+                progress=progress,
+            )
         _print(found, as_json=as_json)
         return bool(found.stale_segments)
 

@@ -31,8 +31,9 @@ from sojourn.pages.words import (
     say_score,
     say_standing,
 )
-from sojourn.pipelines import count_states, find_median_stays, list_top_moves, show_names, summarise_run
 from sojourn.pipelines import run as job
+from sojourn.pipelines import show_names
+from sojourn.pipelines.stages import count_states, find_median_stays, list_top_moves, summarise_run
 from sojourn.transitions.velocity import find_standings
 
 SHORT_HELP = "From an event file to states, transitions and a report."
@@ -184,9 +185,16 @@ def command(
     refuse_file(out)
     with output.progress_bars(is_silent=as_json) as progress:
         results = job.run(
-            events, playbook, out=out, now=at, seed=seed, n_threads=threads, only=_split(only), skip=_split(skip),
+            events,
+            playbook,
+            out=out,
+            now=at,
+            seed=seed,
+            n_threads=threads,
+            only=_split(only),
+            skip=_split(skip),
             progress=progress,
-        )  # fmt: skip
+        )
     if as_json:
         output.print_json(summarise_run(fill_gaps(results), out))
     else:

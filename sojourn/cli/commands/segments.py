@@ -91,10 +91,22 @@ def command(
     instant = parse_instant("--at", at)
     with output.progress_bars(is_silent=as_json) as progress:
         found = job.segments(
-            events, playbook, out=out, recipe=recipe, method=method, k=number, inputs=inputs, traits=traits,
-            at=instant, horizon_days=days, previous=previous, results=results, seed=seed, n_threads=threads,
+            events,
+            playbook,
+            out=out,
+            recipe=recipe,
+            method=method,
+            k=number,
+            inputs=inputs,
+            traits=traits,
+            at=instant,
+            horizon_days=days,
+            previous=previous,
+            results=results,
+            seed=seed,
+            n_threads=threads,
             progress=progress,
-        )  # fmt: skip
+        )
     if as_json:
         output.print_json({**found.as_dict(), "out": str(out)})
         return

@@ -57,9 +57,16 @@ def command(
     moment = parse_instant("--at", at)
     with output.progress_bars(is_silent=as_json) as progress:
         found = job.stability(
-            events, playbook, segments=segments, at=moment, max_customers=customers, n_rounds=rounds, out=out,
-            seed=seed, progress=progress,
-        )  # fmt: skip
+            events,
+            playbook,
+            segments=segments,
+            at=moment,
+            max_customers=customers,
+            n_rounds=rounds,
+            out=out,
+            seed=seed,
+            progress=progress,
+        )
     if as_json:
         output.print_json(found.as_dict())
         return
@@ -85,9 +92,13 @@ def _print(found: job.Audited) -> None:
 
 def _print_methods(rows: Sequence[Row]) -> None:
     table = output.make_grid(
-        ("method", "left"), ("reassigned", "right"), ("behaviour changed", "right"), ("model wobbled", "right"),
-        ("adj. Rand", "right"), ("on same data", "right"),
-    )  # fmt: skip
+        ("method", "left"),
+        ("reassigned", "right"),
+        ("behaviour changed", "right"),
+        ("model wobbled", "right"),
+        ("adj. Rand", "right"),
+        ("on same data", "right"),
+    )
     for row in rows:
         if row["segment"] is None:
             shares = (say_share(row[f"{k}_share"]) for k in ("reassigned", "behaviour", "wobble"))

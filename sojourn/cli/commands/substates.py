@@ -37,9 +37,12 @@ def command(
         output.print_json(found.as_dict())
         return
     table = output.make_grid(
-        ("extra states", "right"), ("foresight, nats per event", "right"), ("worse than the best by", "right"),
-        ("std. error", "right"), ("", "left"),
-    )  # fmt: skip
+        ("extra states", "right"),
+        ("foresight, nats per event", "right"),
+        ("worse than the best by", "right"),
+        ("std. error", "right"),
+        ("", "left"),
+    )
     for t in found.trials:
         numbers = (say_loss(t.mean), say_loss(t.loss), say_loss(t.loss_se))
         table.add_row(str(t.n_extra), *numbers, "chosen" if t.is_chosen else "")

@@ -110,10 +110,23 @@ def command(
     last = parse_instant("--at", at)
     with output.progress_bars(is_silent=as_json) as progress:
         valued = job.value(
-            events, playbook, at=last, horizon_days=days, yearly_discount=discount, holdout_days=holdout,
-            purchase=purchase or (), measure=measure, by=by, group=group, results=moves, is_plain=is_plain, out=out,
-            n_draws=draws, seed=seed, progress=progress,
-        )  # fmt: skip
+            events,
+            playbook,
+            at=last,
+            horizon_days=days,
+            yearly_discount=discount,
+            holdout_days=holdout,
+            purchase=purchase or (),
+            measure=measure,
+            by=by,
+            group=group,
+            results=moves,
+            is_plain=is_plain,
+            out=out,
+            n_draws=draws,
+            seed=seed,
+            progress=progress,
+        )
     if as_json:
         output.print_json(valued.as_dict())
         return
@@ -170,14 +183,26 @@ def _print_revenue(found: Values, revenue: RevenueHoldout) -> None:
     what = "what was spent" if found.spend is not None else "purchases"
     output.say(f"\nForesight of {what} in the last {found.holdout.days} days, models of buying times gamma-gamma")
     table = output.make_grid(
-        ("model", "left"), ("abs. error", "right"), ("error", "right"), ("expected/spent", "right"), ("rank", "right"),
-        ("gini", "right"), ("tenths off", "right"), ("deviance", "right"), ("", "left"),
-    )  # fmt: skip
+        ("model", "left"),
+        ("abs. error", "right"),
+        ("error", "right"),
+        ("expected/spent", "right"),
+        ("rank", "right"),
+        ("gini", "right"),
+        ("tenths off", "right"),
+        ("deviance", "right"),
+        ("", "left"),
+    )
     for score in revenue.scores:
         shown = (
-            (score.mae, say_amount), (score.rmse, say_amount), (score.bias, say_score), (score.spearman, say_score),
-            (score.gini, say_score), (score.calibration, say_score), (score.deviance, say_score),
-        )  # fmt: skip
+            (score.mae, say_amount),
+            (score.rmse, say_amount),
+            (score.bias, say_score),
+            (score.spearman, say_score),
+            (score.gini, say_score),
+            (score.calibration, say_score),
+            (score.deviance, say_score),
+        )
         note = "chosen" if score.name == revenue.chosen else "not usable" if score.why_not else ""
         note = "reference" if score.why_not == "a reference only" else note
         numbers = (say_or_dash(number, how) for number, how in shown)
@@ -218,19 +243,28 @@ def _print_groups(by_group: pa.Table, column: str) -> None:
 def _print_growth(growth: pa.Table) -> None:
     output.say("\nExpected value just before and after a move (Mondays; describes, proves no cause)")
     table = output.make_grid(
-        ("move", "left"), ("customers", "right"), ("before", "right"), ("after", "right"), ("growth", "right"),
-        ("95 %", "right"), ("of those who stayed", "right"),
-    )  # fmt: skip
+        ("move", "left"),
+        ("customers", "right"),
+        ("before", "right"),
+        ("after", "right"),
+        ("growth", "right"),
+        ("95 %", "right"),
+        ("of those who stayed", "right"),
+    )
     for row in growth.to_pylist():
         if row["growth"] is None:
             continue
         stayed = say_or_dash(row["growth_stayed"], say_gain)
         between = say_range(row["growth_low"], row["growth_high"], say_gain)
         table.add_row(
-            f"{row['from_state']} → {row['to_state']}", say_integer(row["n_customers"]),
+            f"{row['from_state']} → {row['to_state']}",
+            say_integer(row["n_customers"]),
             say_amount(row["value_before"]),
-            say_amount(row["value_after"]), say_gain(row["growth"]), between, stayed,
-        )  # fmt: skip
+            say_amount(row["value_after"]),
+            say_gain(row["growth"]),
+            between,
+            stayed,
+        )
     output.open_console().print(table)
     for why in growth["why_not"].unique().drop_null().to_pylist()[:3]:
         output.say(f"Note: some moves have no number: {why}.")

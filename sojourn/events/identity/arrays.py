@@ -114,9 +114,15 @@ class IdStore:
     def links(self) -> tuple[NDArray[Any], ...]:
         """How ids hang together, as :mod:`sojourn.fold.kernels.members` reads it; valid until ids or pairs come in."""
         return (
-            self.level.room, self.root.room, self.owner.room, self.up.room, self.down.room, self.end.room,
-            self.next.room, self._merged,
-        )  # fmt: skip
+            self.level.room,
+            self.root.room,
+            self.owner.room,
+            self.up.room,
+            self.down.room,
+            self.end.room,
+            self.next.room,
+            self._merged,
+        )
 
     def merge(self, a: int, b: int) -> None:
         """People say that two known users are one."""

@@ -268,8 +268,13 @@ def _fit(
 ) -> Linker:
     """The model, fitted without labels."""
     try:
+        # splink: an extra
         from splink import Linker, SettingsCreator, block_on
+
+        # splink: an extra
         from splink.backends.duckdb import DuckDBAPI
+
+        # splink: an extra
         from splink.blocking_rule_library import CustomRule
     except ImportError as error:
         raise SojournError(Problem("link", "splink is not installed", command="pip install 'sojourn[link]'")) from error
@@ -314,6 +319,7 @@ def _group_columns(kinds: Mapping[str, str]) -> list[tuple[str, tuple[str, ...]]
 
 def _make_comparison(kind: str, names: tuple[str, ...]) -> Any:
     """How alike two values may be, in a few levels."""
+    # splink: an extra
     import splink.comparison_library as library
 
     if kind == "names":

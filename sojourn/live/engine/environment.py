@@ -54,6 +54,10 @@ def open_version(env: Environment, number: int) -> Version:
         else draft_state_model(playbook)
     )
     return Version(
-        number, playbook, model, env.folder / "past" / f"v{number}",
-        duplicates_within_us=round(env.limits.duplicates_within_s * 1e6), stored=env.store,
-    )  # fmt: skip
+        number,
+        playbook,
+        model,
+        env.folder / "past" / f"v{number}",
+        duplicates_within_us=round(env.limits.duplicates_within_s * 1e6),
+        stored=env.store,
+    )

@@ -110,9 +110,12 @@ class Past:
         class: as :func:`sojourn.fold.kernels.past.count_recent` reads them, with the room after the last one."""
         columns = self._columns
         return (
-            self._head, columns["previous"].room, columns["reach"].room, columns["event_at"].room,
+            self._head,
+            columns["previous"].room,
+            columns["reach"].room,
+            columns["event_at"].room,
             columns["event_class"].room,
-        )  # fmt: skip
+        )
 
     def latest(self, nodes: Sequence[int], n: int, before: int | None = None) -> PastEvents:
         """The last ``n`` events of these ids before an instant, in order, and all of the first one's instant."""
@@ -205,11 +208,19 @@ def example_events(rows: Sequence[tuple[int, int]], *, n_measures: int = 1, n_pr
 
 def _list_columns(n_measures: int, n_properties: int) -> list[tuple[str, Any, int]]:
     return [
-        ("node", np.int32, 1), ("event_at", np.int64, 1), ("seq", np.int64, 1), ("event_class", np.int16, 1),
-        ("label", np.uint8, 1), ("measures", np.float64, n_measures), ("channel", np.int32, 1),
-        ("properties", np.uint64, n_properties), ("session", np.uint64, 1), ("previous", np.int64, 1),
-        ("reach", np.int64, 1), ("id_end", np.int64, 1),
-    ]  # fmt: skip
+        ("node", np.int32, 1),
+        ("event_at", np.int64, 1),
+        ("seq", np.int64, 1),
+        ("event_class", np.int16, 1),
+        ("label", np.uint8, 1),
+        ("measures", np.float64, n_measures),
+        ("channel", np.int32, 1),
+        ("properties", np.uint64, n_properties),
+        ("session", np.uint64, 1),
+        ("previous", np.int64, 1),
+        ("reach", np.int64, 1),
+        ("id_end", np.int64, 1),
+    ]
 
 
 class _Column:

@@ -31,9 +31,7 @@ class Live:
     ``route`` returns the messages to destinations for some changes, ``wake`` is called when the outbox has new rows.
     """
 
-    def __init__(
-        self, env: Environment, *, route: Route | None = None, wake: Callable[[], None] | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, env: Environment, *, route: Route | None = None, wake: Callable[[], None] | None = None) -> None:
         """Not started."""
         self.env, self.turns = env, Turns()
         self.inbox = Inbox(env.limits.max_waiting)

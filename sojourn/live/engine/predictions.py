@@ -89,9 +89,18 @@ def _fit(version: Version, card: Card, record: Mapping[str, Any]) -> Deployed:
     if not is_same:
         raise fail("it gives no number where everything is missing")
     return Deployed(
-        card.name, card.version, card.kind, threshold, data_to, reader, compiled,
-        compile_chance(reader, silence_us), split, columns, silence_us,
-    )  # fmt: skip
+        card.name,
+        card.version,
+        card.kind,
+        threshold,
+        data_to,
+        reader,
+        compiled,
+        compile_chance(reader, silence_us),
+        split,
+        columns,
+        silence_us,
+    )
 
 
 def read_inputs(version: Version, rows: Rows, now: int) -> Inputs:
@@ -163,8 +172,13 @@ def list_models(version: Version) -> list[dict[str, Any]]:
         {"outcome": one.outcome, "version": one.version, "why_not": str(one.problem)}
         if isinstance(one, Refused)
         else {
-            "outcome": one.outcome, "version": one.version, "model": one.kind, "threshold": one.threshold,
-            "data_to": one.data_to, "inputs": list(one.reader.encoding.columns), "why_not": None,
+            "outcome": one.outcome,
+            "version": one.version,
+            "model": one.kind,
+            "threshold": one.threshold,
+            "data_to": one.data_to,
+            "inputs": list(one.reader.encoding.columns),
+            "why_not": None,
         }
         for one in version.models
-    ]  # fmt: skip
+    ]

@@ -33,9 +33,12 @@ class Recovered:
 
 
 def recover(
-    store: Store, folder: Path, make_version: Callable[[int], Version],
-    derive: Callable[[Version, Outcome, int], Derived], report: Callable[[float], None],
-) -> Recovered:  # fmt: skip
+    store: Store,
+    folder: Path,
+    make_version: Callable[[int], Version],
+    derive: Callable[[Version, Outcome, int], Derived],
+    report: Callable[[float], None],
+) -> Recovered:
     """The version in use, brought to the end of the log. Raises SojournError where the log cannot be applied.
 
     What was derived from a record is written with the next one, so only that of the last one may be missing.

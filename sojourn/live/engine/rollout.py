@@ -255,10 +255,8 @@ def compare(old: Version, new: Version) -> dict[str, Any]:
     return {
         "n_compared": len(rows),
         "n_in_other_state": sum(pairs.values()),
-        "in_other_state": [
-            {"state": x, "shadow_state": y, "n_customers": n} for (x, y), n in pairs.most_common(10)
-        ],
-    }  # fmt: skip
+        "in_other_state": [{"state": x, "shadow_state": y, "n_customers": n} for (x, y), n in pairs.most_common(10)],
+    }
 
 
 def list_differences(old: Version, new: Version, now: int) -> list[DatedFact]:
@@ -284,6 +282,4 @@ def _list_members(version: Version, rows: Rows) -> list[frozenset[str]]:
     rules = version.steps.rules
     bits = np.unpackbits(version.customers.members[rows], axis=1, bitorder="little")[:, : len(rules.names)]
     names = rules.names
-    return [
-        frozenset(names[k] for k in np.flatnonzero(row).tolist() if k >= rules.n_segments) for row in bits
-    ]  # fmt: skip
+    return [frozenset(names[k] for k in np.flatnonzero(row).tolist() if k >= rules.n_segments) for row in bits]

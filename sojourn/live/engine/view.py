@@ -18,9 +18,19 @@ from sojourn.states.hmm import FIRST_OWN, LAST_OWN, N_OWN, SEEN_SINCE, SEEN_STAT
 from sojourn.states.hmm import hysteresis as publish
 
 FIELDS = (
-    "ids", "state", "posterior", "reasons", "features", "segments", "audiences", "moments", "consent", "traits",
-    "activity", "predictions",
-)  # fmt: skip
+    "ids",
+    "state",
+    "posterior",
+    "reasons",
+    "features",
+    "segments",
+    "audiences",
+    "moments",
+    "consent",
+    "traits",
+    "activity",
+    "predictions",
+)
 """The fields of a customer; ``state`` brings since_at, state_p and runner_up with it."""
 
 
@@ -83,14 +93,22 @@ def _explain_state(
     kept = customers.kept[rows]
     facts = np.zeros((1, len(publish.FACTS)), np.int64)
     for into, column in (
-        (publish.N_OWN, N_OWN), (publish.STEP_TICKS, STEP_TICKS), (publish.STEP_TOUCH, STEP_TOUCH),
-    ):  # fmt: skip
+        (publish.N_OWN, N_OWN),
+        (publish.STEP_TICKS, STEP_TICKS),
+        (publish.STEP_TOUCH, STEP_TOUCH),
+    ):
         facts[:, into] = kept[:, column]
     facts[:, publish.TICKS_NOW] = states.seen[:, SEEN_TICKS]
     parts = split_odds(
-        model, customers.seen[rows], customers.before[rows], facts, np.zeros(1, np.int32), np.array([state]),
-        np.array([other]), version.steps.odds,
-    )  # fmt: skip
+        model,
+        customers.seen[rows],
+        customers.before[rows],
+        facts,
+        np.zeros(1, np.int32),
+        np.array([state]),
+        np.array([other]),
+        version.steps.odds,
+    )
     return list_reasons(model, parts)
 
 

@@ -118,9 +118,14 @@ def replay(
     finally:
         sender.close()
     return Replayed(
-        calls.n_read, calls.n_unusable, len(calls), sender.n_requests, sender.n_retries, at.now() - started,
+        calls.n_read,
+        calls.n_unusable,
+        len(calls),
+        sender.n_requests,
+        sender.n_retries,
+        at.now() - started,
         calls.problems,
-    )  # fmt: skip
+    )
 
 
 def _find_shift(calls: Calls, speed: float, started: float) -> int:

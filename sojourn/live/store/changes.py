@@ -97,9 +97,7 @@ class Derived:
 NOTHING = Derived()
 """Nothing derived."""
 
-_REVOKE = (
-    sa.update(changes).where(changes.c.seq == sa.bindparam("revoked")).values(revoked_by=sa.bindparam("by"))
-)  # fmt: skip
+_REVOKE = sa.update(changes).where(changes.c.seq == sa.bindparam("revoked")).values(revoked_by=sa.bindparam("by"))
 
 
 def write_derived(connection: sa.Connection, derived: Derived, position: int) -> None:

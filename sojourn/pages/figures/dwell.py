@@ -49,11 +49,22 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
         x = [max(r["after_s"], low) for r in curve]
         for column, fill in (("low_p", None), ("high_p", "tonexty")):
             figure.add_scatter(
-                x=x, y=[100 * r[column] for r in curve], mode="lines", line={"width": 0, "shape": "hv"},
-                fill=fill, fillcolor=fade(color, 0.14), hoverinfo="skip", showlegend=False, legendgroup=shown,
-            )  # fmt: skip
+                x=x,
+                y=[100 * r[column] for r in curve],
+                mode="lines",
+                line={"width": 0, "shape": "hv"},
+                fill=fill,
+                fillcolor=fade(color, 0.14),
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=shown,
+            )
         figure.add_scatter(
-            x=x, y=[100 * r["survival_p"] for r in curve], mode="lines", name=shown, legendgroup=shown,
+            x=x,
+            y=[100 * r["survival_p"] for r in curve],
+            mode="lines",
+            name=shown,
+            legendgroup=shown,
             line={"color": color, "width": 2.4, "shape": "hv"},
             customdata=[
                 f"After {say_duration(r['after_s'])}, {say_share(r['survival_p'])} of stays in {shown} still last<br>"
@@ -62,7 +73,7 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
                 for r in curve
             ],
             hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_hline(y=50, line={"color": "rgba(120,130,145,0.7)", "width": 1, "dash": "dot"})
     figure.update_xaxes(**duration_axis(low, high), title_text="time since entering the state")
     figure.update_yaxes(range=[0, 102], ticksuffix=" %", title_text="stays that still last")
@@ -75,8 +86,14 @@ def draw_dwell(dwell: pa.Table, states: Sequence[str], colors: Colors) -> Figure
         )
         for name in curves
     ]
-    return finish(figure, title=say_dwell_finding(medians), about=DWELL_ABOUT, height=430, min_width=420,
-                  table=(("state", "half leave within", "stays"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=say_dwell_finding(medians),
+        about=DWELL_ABOUT,
+        height=430,
+        min_width=420,
+        table=(("state", "half leave within", "stays"), table),
+    )
 
 
 def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> Figure:
@@ -104,16 +121,23 @@ def draw_velocity(velocity: pa.Table, states: Sequence[str], colors: Colors) -> 
         choose_by_menu(figure, labels, [[g == kind for g in groups] for kind in kinds], **{"yaxis.range": reach})
     weeks = sorted({r["week_at"] for r in rows})
     every = max(1, math.ceil(((weeks[-1] - weeks[0]).days / 7 + 1) / 7))
-    figure.update_xaxes(title_text="week in which the stay began", tickformat="%-d %b\n%Y", tick0=weeks[0],
-                        dtick=every * 7 * 86_400_000)  # fmt: skip
+    figure.update_xaxes(
+        title_text="week in which the stay began", tickformat="%-d %b\n%Y", tick0=weeks[0], dtick=every * 7 * 86_400_000
+    )
     figure.update_layout(legend={"y": -0.22, "yanchor": "top"}, showlegend=True)
     leaving = [r for r in rows if r["to_state"] is None]
     table = [
         (say_date(r["week_at"], year=True), r["from_state"], say_integer(r["n"]), say_duration(r["median_s"]))
         for r in leaving
     ]
-    return finish(figure, title=say_velocity_finding(leaving or rows), about=VELOCITY_ABOUT, height=430, min_width=560,
-                  table=(("week of", "state", "stays", "half left within"), table[-60:]))  # fmt: skip
+    return finish(
+        figure,
+        title=say_velocity_finding(leaving or rows),
+        about=VELOCITY_ABOUT,
+        height=430,
+        min_width=560,
+        table=(("week of", "state", "stays", "half left within"), table[-60:]),
+    )
 
 
 def _reach(rows: list[Row]) -> tuple[float, float]:
@@ -145,9 +169,12 @@ def _velocity_line(line: list[Row], origin: str, target: str | None, colors: Col
             f"Stays {what} begun in the week of {say_date(r['week_at'])}: half were over within "
             f"{say_duration(r['median_s'])}<br>95\u00a0% interval {say_duration(r['low_s'])} to "
             f"{say_duration(r['high_s']) if r['high_s'] is not None else 'not known yet'}; "
-            + (f"{say_count(r['n'], 'stay')}" if target is None
-               else f"{say_count(r['n'], 'move')} within {say_duration(r['horizon_s'])}")
+            + (
+                f"{say_count(r['n'], 'stay')}"
+                if target is None
+                else f"{say_count(r['n'], 'move')} within {say_duration(r['horizon_s'])}"
+            )
             for r in line
         ],
         hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+    )

@@ -48,8 +48,9 @@ def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: dateti
         dates.append(columns)
     labels = [f"{say_date(w[0], year=True)} to {say_date(_week_end(w[-1], now), year=True)}" for w in windows]
     if len(windows) > 1:
-        choose_by_menu(figure, labels, [[i == k for i in range(len(windows))] for k in range(len(windows))],
-                       annotations=dates)  # fmt: skip
+        choose_by_menu(
+            figure, labels, [[i == k for i in range(len(windows))] for k in range(len(windows))], annotations=dates
+        )
     figure.update_layout(annotations=dates[0])
     full = [w for w in weeks if w + timedelta(days=7) <= now] or weeks
     latest = [r for r in rows if r["week_at"] == full[-1]]
@@ -58,8 +59,14 @@ def draw_flow(flow: pa.Table, states: Sequence[str], colors: Colors, now: dateti
         for r in rows
         if r["week_at"] in windows[0][-2:] and r["from_state"] != r["to_state"]
     ]
-    finish(figure, title=say_flow_finding(latest, full[-1]), about=FLOW_ABOUT, height=470, min_width=640,
-           table=(("week of", "from", "to", "customers"), table))  # fmt: skip
+    finish(
+        figure,
+        title=say_flow_finding(latest, full[-1]),
+        about=FLOW_ABOUT,
+        height=470,
+        min_width=640,
+        table=(("week of", "from", "to", "customers"), table),
+    )
     figure.update_layout(margin={"l": 4, "r": 4, "t": 84 if len(windows) > 1 else 40, "b": 12})
     if len(windows) > 1:
         figure.layout.updatemenus[0].y = 1.1
@@ -203,5 +210,11 @@ def draw_matrix(matrix: pa.Table, states: Sequence[str]) -> Figure:
         (r["from_state"], r["to_state"], say_integer(r["n"]), say_share(r["p"]), say_duration(r["median_dwell_s"]))
         for r in rows
     ]
-    return finish(figure, title=title, about=MATRIX_ABOUT, height=110 + 46 * n, min_width=130 + 58 * n,
-                  table=(("from", "to", "moves", "share of moves out", "half within"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=MATRIX_ABOUT,
+        height=110 + 46 * n,
+        min_width=130 + 58 * n,
+        table=(("from", "to", "moves", "share of moves out", "half within"), table),
+    )

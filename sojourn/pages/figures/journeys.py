@@ -53,20 +53,34 @@ def draw_journeys(journeys: pa.Table) -> Figure:
     if not rows:
         why = next((r["why_not"] for r in journeys.to_pylist() if r["why_not"]), "the playbook has no outcome")
         return draw_nothing(say_no_journeys(why), JOURNEYS_ABOUT)
-    groups = {name: find_telling([r for r in rows if r["outcome"] == name]) for name in dict.fromkeys(
-        r["outcome"] for r in rows)}  # fmt: skip
+    groups = {
+        name: find_telling([r for r in rows if r["outcome"] == name])
+        for name in dict.fromkeys(r["outcome"] for r in rows)
+    }
     dots = [(name, [_dot(r) for r in group[::-1]]) for name, group in groups.items()]
     axis = "how often, compared with customers as active (1× = as often)"
     figure, height = draw_forest(dots, axis, row_height=30)
     drawn = [r for group in groups.values() for r in group]
     table = [
-        (r["outcome"], r["text"], say_share(r["with_p"]), say_share(r["without_p"]),
-         say_estimate(r["lift"], r["low"], r["high"]))
-        for r in drawn if is_sure(r)
-    ]  # fmt: skip
+        (
+            r["outcome"],
+            r["text"],
+            say_share(r["with_p"]),
+            say_share(r["without_p"]),
+            say_estimate(r["lift"], r["low"], r["high"]),
+        )
+        for r in drawn
+        if is_sure(r)
+    ]
     columns = ("outcome", "journey", "before it", "others", "ratio (95\u00a0%)")
-    return finish(figure, title=say_journeys_finding(drawn), about=JOURNEYS_ABOUT, height=height, min_width=460,
-                  table=(columns, table))  # fmt: skip
+    return finish(
+        figure,
+        title=say_journeys_finding(drawn),
+        about=JOURNEYS_ABOUT,
+        height=height,
+        min_width=460,
+        table=(columns, table),
+    )
 
 
 def _dot(r: Row) -> Dot:
@@ -107,10 +121,16 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
     ends = [(len(r["steps"]) + 0.05, y, r) for y, r in enumerate(rows[::-1])]
     figure.add_trace(
         go.Scatter(
-            x=[x for x, _, _ in ends], y=[y for _, y, _ in ends], mode="text", textposition="middle right",
-            text=[say_share(r["share_p"]) for _, _, r in ends], hoverinfo="skip", showlegend=False, cliponaxis=False,
+            x=[x for x, _, _ in ends],
+            y=[y for _, y, _ in ends],
+            mode="text",
+            textposition="middle right",
+            text=[say_share(r["share_p"]) for _, _, r in ends],
+            hoverinfo="skip",
+            showlegend=False,
+            cliponaxis=False,
         )
-    )  # fmt: skip
+    )
     most = max(len(r["steps"]) for r in rows)
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(visible=False, range=[0, most + 0.7])
@@ -119,8 +139,14 @@ def draw_paths(paths: pa.Table, colors: Colors) -> Figure:
         (r["kind"], r["text"], say_integer(r["n"]), say_share(r["share_p"]), say_duration(r["median_s"]))
         for r in [*rows, *[r for r in every if r["kind"] == "loop"][:10]]
     ]
-    return finish(figure, title=say_paths_finding(every, rows[0]), about=PATHS_ABOUT, height=80 + 30 * len(rows),
-                  min_width=420, table=(("kind", "states", "times", "share", "median time"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=say_paths_finding(every, rows[0]),
+        about=PATHS_ABOUT,
+        height=80 + 30 * len(rows),
+        min_width=420,
+        table=(("kind", "states", "times", "share", "median time"), table),
+    )
 
 
 # --- channels -----------------------------------------------------------------------------------------------------
@@ -140,28 +166,63 @@ def draw_channels(channels: pa.Table, states: Sequence[str]) -> Figure:
     words = [[say_cell(r) if r else "" for r in row] for row in grid]
     figure = go.Figure(
         go.Heatmap(
-            z=heat, x=list(range(len(states))), y=list(range(len(names))), text=shown, texttemplate="%{text}",
-            customdata=words, hovertemplate="%{customdata}<extra></extra>", zmin=-2, zmax=2, xgap=3, ygap=2,
+            z=heat,
+            x=list(range(len(states))),
+            y=list(range(len(names))),
+            text=shown,
+            texttemplate="%{text}",
+            customdata=words,
+            hovertemplate="%{customdata}<extra></extra>",
+            zmin=-2,
+            zmax=2,
+            xgap=3,
+            ygap=2,
             colorscale=[
-                [0, f"rgba({LESS},0.8)"], [0.499, f"rgba({LESS},0.02)"], [0.501, f"rgba({MORE},0.02)"],
+                [0, f"rgba({LESS},0.8)"],
+                [0.499, f"rgba({LESS},0.02)"],
+                [0.501, f"rgba({MORE},0.02)"],
                 [1, f"rgba({MORE},0.9)"],
             ],
             colorbar={
-                "orientation": "h", "thickness": 8, "len": 0.5, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
-                "ypad": 12, "outlinewidth": 0, "tickvals": [-2, 0, 2],
-                "ticktext": ["a quarter", "as overall", "4 times"], "tickfont": {"size": 11},
+                "orientation": "h",
+                "thickness": 8,
+                "len": 0.5,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "ypad": 12,
+                "outlinewidth": 0,
+                "tickvals": [-2, 0, 2],
+                "ticktext": ["a quarter", "as overall", "4 times"],
+                "tickfont": {"size": 11},
             },
         )
-    )  # fmt: skip
-    figure.update_xaxes(tickvals=list(range(len(states))), ticktext=[plain(s, 18) for s in states], side="top",
-                        showgrid=False)  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[plain(c, 24) for c in names], autorange="reversed",
-                        showgrid=False)  # fmt: skip
+    )
+    figure.update_xaxes(
+        tickvals=list(range(len(states))), ticktext=[plain(s, 18) for s in states], side="top", showgrid=False
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=[plain(c, 24) for c in names], autorange="reversed", showgrid=False
+    )
     table = [
-        (r["state"], r["what"], say_share(r["share_p"]), say_share(r["overall_p"]), say_number(r["index"]),
-         r["gap"] or "")
-        for r in every if r["what"] in names
-    ]  # fmt: skip
+        (
+            r["state"],
+            r["what"],
+            say_share(r["share_p"]),
+            say_share(r["overall_p"]),
+            say_number(r["index"]),
+            r["gap"] or "",
+        )
+        for r in every
+        if r["what"] in names
+    ]
     columns = ("state", "channel", "here", "overall", "index", "not covered")
-    return finish(figure, title=say_channels_finding(every), about=CHANNELS_ABOUT, height=120 + 34 * len(names),
-                  min_width=200 + 90 * len(states), table=(columns, table))  # fmt: skip
+    return finish(
+        figure,
+        title=say_channels_finding(every),
+        about=CHANNELS_ABOUT,
+        height=120 + 34 * len(names),
+        min_width=200 + 90 * len(states),
+        table=(columns, table),
+    )

@@ -46,14 +46,26 @@ def draw_moments(moments: pa.Table) -> Figure:
     dots = [(name, [_dot(r) for r in group]) for name, group in zip(outcomes, groups, strict=True)]
     figure, height = draw_forest(dots, axis)
     table = [
-        (r["moment"], r["outcome"], say_integer(r['n_completions']), say_number(100 * (r["per_week"] or 0)),
-         say_share(r["precision_p"]), say_share(r["base_p"]),
-         say_estimate(r["lift"], r["low"], r["high"]))
+        (
+            r["moment"],
+            r["outcome"],
+            say_integer(r["n_completions"]),
+            say_number(100 * (r["per_week"] or 0)),
+            say_share(r["precision_p"]),
+            say_share(r["base_p"]),
+            say_estimate(r["lift"], r["low"], r["high"]),
+        )
         for r in rows[:60]
-    ]  # fmt: skip
+    ]
     columns = (
-        "moment", "outcome", "times", "per 100 weeks of a customer", "followed", "other times", "ratio (95\u00a0%)",
-    )  # fmt: skip
+        "moment",
+        "outcome",
+        "times",
+        "per 100 weeks of a customer",
+        "followed",
+        "other times",
+        "ratio (95\u00a0%)",
+    )
     sure = find_sure_moments(moments)
     title = say_surest_moment(sure)
     return finish(figure, title=title, about=MOMENTS_ABOUT, height=height, min_width=430, table=(columns, table))

@@ -76,14 +76,22 @@ def draw_states_now(now: Mapping[str, int], week_ago: Mapping[str, int], colors:
     )
     figure.update_xaxes(visible=False, range=[0, max(now.values()) * 1.42])
     figure.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=[plain(name, 22) for name in names], autorange="reversed",
-        showgrid=False, tickfont={"size": 13, "color": INK},
-    )  # fmt: skip
+        tickvals=list(range(len(names))),
+        ticktext=[plain(name, 22) for name in names],
+        autorange="reversed",
+        showgrid=False,
+        tickfont={"size": 13, "color": INK},
+    )
     title = say_states(now)
     change = {name: now[name] - week_ago.get(name, 0) for name in names}
     table = [(name, say_integer(now[name]), say_share(share[name]), f"{change[name]:+,}") for name in names]
-    return finish(figure, title=title, about=STATES_ABOUT, height=50 + 38 * len(names),
-                  table=(("state", "customers", "share", "change in a week"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=STATES_ABOUT,
+        height=50 + 38 * len(names),
+        table=(("state", "customers", "share", "change in a week"), table),
+    )
 
 
 # --- fingerprints -----------------------------------------------------------------------------------------------
@@ -122,12 +130,21 @@ def draw_fingerprints(fingerprints: pa.Table, states: Sequence[str], colors: Col
             xgap=3,
             ygap=2,
             colorbar={
-                "orientation": "h", "thickness": 8, "len": 0.5, "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
-                "ypad": 12, "outlinewidth": 0, "tickvals": [-1, 0, 1],
-                "ticktext": ["less", "as everywhere", "more"], "tickfont": {"size": 11},
+                "orientation": "h",
+                "thickness": 8,
+                "len": 0.5,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "ypad": 12,
+                "outlinewidth": 0,
+                "tickvals": [-1, 0, 1],
+                "ticktext": ["less", "as everywhere", "more"],
+                "tickfont": {"size": 11},
             },
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(
         tickvals=list(range(len(states))),
         ticktext=[plain(s, 18) for s in states],
@@ -175,8 +192,14 @@ def draw_example(trace: pa.Table, states: Sequence[str], colors: Colors, now: da
     _add_events(figure, rows, lanes)
     figure.update_yaxes(range=[0, 1], tickformat=".0%", tickvals=[0, 0.5, 1], showgrid=False, row=1, col=1)
     figure.update_yaxes(visible=False, range=[-0.5, 0.5], row=2, col=1)
-    figure.update_yaxes(tickvals=list(range(len(lanes))), ticktext=[plain(lane, 20) for lane in lanes],
-                        range=[len(lanes) - 0.4, -0.6], tickfont={"size": 11}, row=3, col=1)  # fmt: skip
+    figure.update_yaxes(
+        tickvals=list(range(len(lanes))),
+        ticktext=[plain(lane, 20) for lane in lanes],
+        range=[len(lanes) - 0.4, -0.6],
+        tickfont={"size": 11},
+        row=3,
+        col=1,
+    )
     figure.update_xaxes(type="date", range=[rows[0]["at"], now], showgrid=False)
     for row in (1, 2):
         figure.update_xaxes(showticklabels=False, row=row, col=1)
@@ -200,11 +223,18 @@ def _add_ribbon(figure: Figure, rows: list[Row], states: Sequence[str], colors: 
     for name in states:
         p = [r.get(f"p_{name}") or 0.0 for r in [*rows, rows[-1]]]
         figure.add_scatter(
-            x=x, y=np.round(p, 4), mode="lines", line={"width": 0, "shape": "hv"}, stackgroup="p",
-            fillcolor=fade(palette_of(colors, name), 0.78), name=plain(name, 24),
+            x=x,
+            y=np.round(p, 4),
+            mode="lines",
+            line={"width": 0, "shape": "hv"},
+            stackgroup="p",
+            fillcolor=fade(palette_of(colors, name), 0.78),
+            name=plain(name, 24),
             customdata=[f"{say_instant(at)}<br>{plain(name)}: {say_share(v)}" for at, v in zip(x, p, strict=True)],
-            hovertemplate="%{customdata}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
+            hovertemplate="%{customdata}<extra></extra>",
+            row=1,
+            col=1,
+        )
 
 
 def _add_published(figure: Figure, rows: list[Row], colors: Colors, now: datetime) -> None:
@@ -213,14 +243,21 @@ def _add_published(figure: Figure, rows: list[Row], colors: Colors, now: datetim
     for i, end in zip(starts, ends, strict=True):
         name, begin = str(rows[i]["state"]), rows[i]["at"]
         figure.add_bar(
-            x=[(end - begin).total_seconds() * 1000], base=[begin], y=[0], orientation="h", width=0.8,
-            marker={"color": palette_of(colors, name), "line": {"width": 0}}, showlegend=False,
+            x=[(end - begin).total_seconds() * 1000],
+            base=[begin],
+            y=[0],
+            orientation="h",
+            width=0.8,
+            marker={"color": palette_of(colors, name), "line": {"width": 0}},
+            showlegend=False,
             customdata=[
                 f"published: {plain(name)} for {say_duration((end - begin).total_seconds())}<br>"
                 f"from {say_instant(begin)}"
             ],
-            hovertemplate="%{customdata}<extra></extra>", row=2, col=1,
-        )  # fmt: skip
+            hovertemplate="%{customdata}<extra></extra>",
+            row=2,
+            col=1,
+        )
 
 
 def _add_events(figure: Figure, rows: list[Row], lanes: list[str]) -> None:

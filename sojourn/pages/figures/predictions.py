@@ -63,31 +63,55 @@ def draw_ranking(card: Card) -> Figure:
     line = {"color": COLORS[0], "width": 2.5}
     dashed = {"color": SOFT, "width": 1, "dash": "dash"}
     figure = go.Figure()
-    figure.add_scatter(x=reached, y=found, mode="lines", line=line, hovertemplate="%{y:.0%} of them among the first "
-                       "%{x:.0%}<extra></extra>")  # fmt: skip
+    figure.add_scatter(
+        x=reached,
+        y=found,
+        mode="lines",
+        line=line,
+        hovertemplate="%{y:.0%} of them among the first %{x:.0%}<extra></extra>",
+    )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dashed, hoverinfo="skip")
-    figure.add_bar(x=[r["group"] for r in gains], y=[r["lift"] for r in gains],
-                   marker={"color": COLORS[0], "cornerradius": 4},
-                   hovertemplate="group %{x}: %{y:.2f} times<extra></extra>")  # fmt: skip
+    figure.add_bar(
+        x=[r["group"] for r in gains],
+        y=[r["lift"] for r in gains],
+        marker={"color": COLORS[0], "cornerradius": 4},
+        hovertemplate="group %{x}: %{y:.2f} times<extra></extra>",
+    )
     figure.add_scatter(x=[0.5, len(gains) + 0.5], y=[1, 1], mode="lines", line=dashed, hoverinfo="skip")
-    figure.add_scatter(x=[r["false_p"] for r in curve], y=found, mode="lines", line=line,
-                       hovertemplate="%{y:.0%} of them, with %{x:.0%} of the others<extra></extra>")  # fmt: skip
+    figure.add_scatter(
+        x=[r["false_p"] for r in curve],
+        y=found,
+        mode="lines",
+        line=line,
+        hovertemplate="%{y:.0%} of them, with %{x:.0%} of the others<extra></extra>",
+    )
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=dashed, hoverinfo="skip")
     top = 1.12 * max([1.0, *(r["lift"] for r in gains)])
     choose_by_menu(
-        figure, ["Gain", "Lift", "ROC"],
-        [[True, True, False, False, False, False], [False, False, True, True, False, False],
-         [False, False, False, False, True, True]],
+        figure,
+        ["Gain", "Lift", "ROC"],
+        [
+            [True, True, False, False, False, False],
+            [False, False, True, True, False, False],
+            [False, False, False, False, True, True],
+        ],
         **{
-            "xaxis.title.text": ["share of customers, the likeliest first", "group of ten, the likeliest first",
-                                 "share of the others reached too"],
-            "yaxis.title.text": ["share of those to whom it happens", "times as many as in all",
-                                 "share of those to whom it happens"],
-            "xaxis.tickformat": [".0%", "", ".0%"], "yaxis.tickformat": [".0%", "", ".0%"],
+            "xaxis.title.text": [
+                "share of customers, the likeliest first",
+                "group of ten, the likeliest first",
+                "share of the others reached too",
+            ],
+            "yaxis.title.text": [
+                "share of those to whom it happens",
+                "times as many as in all",
+                "share of those to whom it happens",
+            ],
+            "xaxis.tickformat": [".0%", "", ".0%"],
+            "yaxis.tickformat": [".0%", "", ".0%"],
             "xaxis.range": [[-0.015, 1.015], [0.4, len(gains) + 0.6], [-0.015, 1.015]],
             "yaxis.range": [[-0.03, 1.03], [0, top], [-0.03, 1.03]],
         },
-    )  # fmt: skip
+    )
     figure.update_xaxes(range=[-0.015, 1.015], tickformat=".0%", title="share of customers, the likeliest first")
     figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", title="share of those to whom it happens")
     figure.update_layout(showlegend=False)
@@ -103,8 +127,14 @@ def draw_ranking(card: Card) -> Figure:
         )
         for r in gains
     ]
-    return finish(figure, title=title, about=RANKING_ABOUT, height=430, min_width=320,
-                  table=(("group", "customers", "promised", "happened", "lift", "found so far"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=RANKING_ABOUT,
+        height=430,
+        min_width=320,
+        table=(("group", "customers", "promised", "happened", "lift", "found so far"), table),
+    )
 
 
 def draw_calibration(card: Card) -> Figure:
@@ -113,15 +143,21 @@ def draw_calibration(card: Card) -> Figure:
     bounds = [wilson_interval(r["kept"], r["n"]) for r in gains]
     top = 1.08 * max([r["promised"] for r in gains] + [high for _, high in bounds])
     figure = go.Figure()
-    figure.add_scatter(x=[0, top], y=[0, top], mode="lines", hoverinfo="skip",
-                       line={"color": SOFT, "width": 1, "dash": "dash"})  # fmt: skip
     figure.add_scatter(
-        x=[r["promised"] for r in gains], y=[r["kept"] for r in gains], mode="markers",
+        x=[0, top], y=[0, top], mode="lines", hoverinfo="skip", line={"color": SOFT, "width": 1, "dash": "dash"}
+    )
+    figure.add_scatter(
+        x=[r["promised"] for r in gains],
+        y=[r["kept"] for r in gains],
+        mode="markers",
         marker={"size": 10, "color": COLORS[0]},
-        error_y={"array": [high - r["kept"] for r, (_, high) in zip(gains, bounds, strict=True)],
-                 "arrayminus": [r["kept"] - low for r, (low, _) in zip(gains, bounds, strict=True)], **_ERROR},
+        error_y={
+            "array": [high - r["kept"] for r, (_, high) in zip(gains, bounds, strict=True)],
+            "arrayminus": [r["kept"] - low for r, (low, _) in zip(gains, bounds, strict=True)],
+            **_ERROR,
+        },
         hovertemplate="promised %{x:.1%}, happened %{y:.1%}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(tickformat=".0%", range=[-0.02 * top, top], title="promised")
     figure.update_yaxes(tickformat=".0%", range=[-0.04 * top, top], title="happened")
     figure.update_layout(showlegend=False)
@@ -131,8 +167,14 @@ def draw_calibration(card: Card) -> Figure:
         (str(r["group"]), say_share(r["promised"]), say_estimate(r["kept"], low, high, say_share))
         for r, (low, high) in zip(gains, bounds, strict=True)
     ]
-    return finish(figure, title=title, about=CALIBRATION_ABOUT, height=380, min_width=320,
-                  table=(("group", "promised", "happened (95\u00a0%)"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=CALIBRATION_ABOUT,
+        height=380,
+        min_width=320,
+        table=(("group", "promised", "happened (95\u00a0%)"), table),
+    )
 
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
@@ -171,24 +213,30 @@ def draw_candidates(card: Card) -> Figure:
     ]
     table += [(c["name"], "yes" if c["is_glass"] else "no", c["why_not"], "–", "–", "–", "–") for c in left]
     columns = ("model", "can be read", "AUC", "log loss", "Brier", "calibration error", "right")
-    return finish(figure, title=title, about=CANDIDATES_ABOUT, height=110 + 34 * len(tried), min_width=420,
-                  table=(columns, table))  # fmt: skip
+    return finish(
+        figure, title=title, about=CANDIDATES_ABOUT, height=110 + 34 * len(tried), min_width=420, table=(columns, table)
+    )
 
 
-def _draw_dots(labels: Sequence[str], values: Sequence[float], se: Sequence[float], colors: Sequence[str],
-               title: str) -> Figure:  # fmt: skip
+def _draw_dots(
+    labels: Sequence[str], values: Sequence[float], se: Sequence[float], colors: Sequence[str], title: str
+) -> Figure:
     """A dot with its standard error per line, the first line at the top."""
     places = list(range(len(labels)))
     figure = go.Figure(
         go.Scatter(
-            x=list(values), y=places, mode="markers", marker={"size": 11, "color": list(colors)},
+            x=list(values),
+            y=places,
+            mode="markers",
+            marker={"size": 11, "color": list(colors)},
             error_x={"array": [error if isfinite(error) else 0.0 for error in se], **_ERROR},
             text=[say_error(value, error) for value, error in zip(values, se, strict=True)],
             hovertemplate="%{text}<extra></extra>",
         )
-    )  # fmt: skip
-    figure.update_yaxes(tickvals=places, ticktext=list(labels), range=[len(labels) - 0.4, -0.6],
-                        tickfont={"color": INK})  # fmt: skip
+    )
+    figure.update_yaxes(
+        tickvals=places, ticktext=list(labels), range=[len(labels) - 0.4, -0.6], tickfont={"color": INK}
+    )
     figure.update_xaxes(title=title)
     return figure
 
@@ -198,11 +246,14 @@ def draw_profit(card: Card) -> Figure:
     curve, limit = card["curve"], card["threshold"]
     figure = go.Figure(
         go.Scatter(
-            x=[r["p"] for r in curve], y=[r["profit"] for r in curve], mode="lines",
-            line={"color": COLORS[0], "width": 2.5, "shape": "vh"}, customdata=[r["share"] for r in curve],
+            x=[r["p"] for r in curve],
+            y=[r["profit"] for r in curve],
+            mode="lines",
+            line={"color": COLORS[0], "width": 2.5, "shape": "vh"},
+            customdata=[r["share"] for r in curve],
             hovertemplate="from %{x:.2f} on: %{y:.3f} each, acting on %{customdata:.0%}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.add_hline(y=0, line={"color": "rgba(120,130,145,0.8)", "width": 1})
     figure.add_vline(x=limit["p"], line={"color": SOFT, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="acting from this probability on", rangemode="tozero")
@@ -213,9 +264,14 @@ def draw_profit(card: Card) -> Figure:
         ("on everybody", say_probability(0.0), say_share(1.0), say_amount(limit["profit_all"])),
         ("best in hindsight", say_probability(limit["p_best"]), "–", say_amount(limit["profit_best"])),
     ]
-    return finish(figure, title=title, about=f"{PROFIT_ABOUT} Here {say_number(limit['cost'])} against "
-                  f"{say_number(limit['benefit'])}.", height=340, min_width=320,
-                  table=(("acting", "from", "share acted on", "per customer"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=f"{PROFIT_ABOUT} Here {say_number(limit['cost'])} against {say_number(limit['benefit'])}.",
+        height=340,
+        min_width=320,
+        table=(("acting", "from", "share acted on", "per customer"), table),
+    )
 
 
 def draw_weights(card: Card) -> Figure:
@@ -226,29 +282,56 @@ def draw_weights(card: Card) -> Figure:
     shown = rows[:_MOST_WEIGHTS]
     figure = go.Figure(
         go.Bar(
-            x=[r["weight"] for r in shown], y=list(range(len(shown))), orientation="h",
-            marker={"color": COLORS[0], "cornerradius": 4}, text=[say_number(r["weight"]) for r in shown],
-            textposition="outside", cliponaxis=False, hoverinfo="skip",
+            x=[r["weight"] for r in shown],
+            y=list(range(len(shown))),
+            orientation="h",
+            marker={"color": COLORS[0], "cornerradius": 4},
+            text=[say_number(r["weight"]) for r in shown],
+            textposition="outside",
+            cliponaxis=False,
+            hoverinfo="skip",
         )
-    )  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(r["column"], 40) for r in shown],
-                        autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(shown))),
+        ticktext=[plain(r["column"], 40) for r in shown],
+        autorange="reversed",
+        showgrid=False,
+        tickfont={"color": INK},
+    )
     figure.update_xaxes(visible=False, range=[0, 1.15 * shown[0]["weight"]])
     title = say_weights(rows)
     table = [(r["column"], say_number(r["weight"])) for r in rows]
-    return finish(figure, title=title, about=WEIGHTS_ABOUT, height=70 + 30 * len(shown), min_width=360,
-                  table=(("input", "mean size of its part, log-odds"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=WEIGHTS_ABOUT,
+        height=70 + 30 * len(shown),
+        min_width=360,
+        table=(("input", "mean size of its part, log-odds"), table),
+    )
 
 
 def draw_inputs(card: Card) -> Figure:
     """The same learner on features and states, on either alone, and on RFM."""
     rows = card["inputs"]
     colors = [COLORS[0], *[NEW_COLOR] * (len(rows) - 1)]
-    figure = _draw_dots([plain(r["inputs"], 34) for r in rows], [r["auc"] for r in rows], [r["auc_se"] for r in rows],
-                        colors, "area under the curve")  # fmt: skip
+    figure = _draw_dots(
+        [plain(r["inputs"], 34) for r in rows],
+        [r["auc"] for r in rows],
+        [r["auc_se"] for r in rows],
+        colors,
+        "area under the curve",
+    )
     table = [(r["inputs"], say_loss(r["log_loss"]), say_error(r["auc"], r["auc_se"])) for r in rows]
-    return finish(figure, title=card["inputs_in_words"], about=INPUTS_ABOUT, height=110 + 34 * len(rows), min_width=420,
-                  table=(("inputs", "log loss", "AUC"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=card["inputs_in_words"],
+        about=INPUTS_ABOUT,
+        height=110 + 34 * len(rows),
+        min_width=420,
+        table=(("inputs", "log loss", "AUC"), table),
+    )
 
 
 def draw_warning(warning: Row) -> Figure:
@@ -260,13 +343,24 @@ def draw_warning(warning: Row) -> Figure:
     leads = [lead if isfinite(lead) else 0.0 for _, lead, _, _ in rows]
     figure = go.Figure(
         go.Bar(
-            x=leads, y=[0, 1], orientation="h", marker={"color": [r[3] for r in rows], "cornerradius": 4}, width=0.5,
+            x=leads,
+            y=[0, 1],
+            orientation="h",
+            marker={"color": [r[3] for r in rows], "cornerradius": 4},
+            width=0.5,
             text=[f"{say_days(lead)}, for {say_share(r[2])} of them" for lead, r in zip(leads, rows, strict=True)],
-            textposition="outside", cliponaxis=False, hoverinfo="skip",
+            textposition="outside",
+            cliponaxis=False,
+            hoverinfo="skip",
         )
-    )  # fmt: skip
-    figure.update_yaxes(tickvals=[0, 1], ticktext=[plain(r[0], 30) for r in rows], autorange="reversed", showgrid=False,
-                        tickfont={"color": INK})  # fmt: skip
+    )
+    figure.update_yaxes(
+        tickvals=[0, 1],
+        ticktext=[plain(r[0], 30) for r in rows],
+        autorange="reversed",
+        showgrid=False,
+        tickfont={"color": INK},
+    )
     figure.update_xaxes(visible=False, range=[0, 1.9 * max([1.0, *leads])])
     title = say_early(warning, leads)
     return finish(
@@ -310,8 +404,13 @@ def draw_signals(warning: Row) -> Figure:
         )
     )
     figure.add_vline(x=0, line={"color": "rgba(120,130,145,0.8)", "width": 1})
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=[plain(r["column"], 40) for r in rows],
-                        autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[plain(r["column"], 40) for r in rows],
+        autorange="reversed",
+        showgrid=False,
+        tickfont={"color": INK},
+    )
     figure.update_xaxes(visible=False, range=[-1.35 * far, 1.35 * far])
     first = max(rows, key=lambda r: abs(r["difference"]))
     title = say_first_sign(first)
@@ -319,8 +418,14 @@ def draw_signals(warning: Row) -> Figure:
         (r["column"], say_difference(r["lost"]), say_difference(r["stayed"]), say_difference(r["difference"]))
         for r in rows
     ]
-    return finish(figure, title=title, about=SIGNALS_ABOUT, height=70 + 30 * len(rows), min_width=420,
-                  table=(("input", "of the lost", "of those who stayed", "difference"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=SIGNALS_ABOUT,
+        height=70 + 30 * len(rows),
+        min_width=420,
+        table=(("input", "of the lost", "of those who stayed", "difference"), table),
+    )
 
 
 def draw_state_inputs(facts: Mapping[str, Any]) -> Figure:
@@ -328,9 +433,20 @@ def draw_state_inputs(facts: Mapping[str, Any]) -> Figure:
     rows = facts["compared"]
     best = min(rows, key=lambda r: r["log_loss"])
     colors = [COLORS[0] if r is best else NEW_COLOR for r in rows]
-    figure = _draw_dots([plain(r["inputs"], 40) for r in rows], [r["log_loss"] for r in rows],
-                        [r["log_loss_se"] for r in rows], colors, "log loss (less is better)")  # fmt: skip
+    figure = _draw_dots(
+        [plain(r["inputs"], 40) for r in rows],
+        [r["log_loss"] for r in rows],
+        [r["log_loss_se"] for r in rows],
+        colors,
+        "log loss (less is better)",
+    )
     title = say_state_ahead(facts["horizon_s"], best)
     table = [(r["inputs"], say_error(r["log_loss"], r["log_loss_se"], say_loss), say_share(r["right"])) for r in rows]
-    return finish(figure, title=title, about=STATE_ABOUT, height=110 + 34 * len(rows), min_width=420,
-                  table=(("inputs", "log loss", "right"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=STATE_ABOUT,
+        height=110 + 34 * len(rows),
+        min_width=420,
+        table=(("inputs", "log loss", "right"), table),
+    )

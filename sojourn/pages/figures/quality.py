@@ -53,21 +53,38 @@ def draw_tradeoff(points: Sequence[Row], budget: float) -> Figure:
     chosen = [p for p in points if p.get("is_chosen")]
     figure = go.Figure()
     figure.add_scatter(
-        x=[x(p) for p in ordered], y=[p["flaps_per_month"] for p in ordered], mode="markers",
-        marker={"size": 7, "color": NEW_COLOR, "opacity": 0.7}, customdata=[say_point(p) for p in ordered],
-        hovertemplate="%{customdata}<extra></extra>", name="thresholds tried",
-    )  # fmt: skip
+        x=[x(p) for p in ordered],
+        y=[p["flaps_per_month"] for p in ordered],
+        mode="markers",
+        marker={"size": 7, "color": NEW_COLOR, "opacity": 0.7},
+        customdata=[say_point(p) for p in ordered],
+        hovertemplate="%{customdata}<extra></extra>",
+        name="thresholds tried",
+    )
     figure.add_scatter(
-        x=[x(p) for p in frontier], y=[p["flaps_per_month"] for p in frontier], mode="lines",
-        line={"color": COLORS[0], "width": 2, "shape": "hv"}, hoverinfo="skip", name="best that can be had",
-    )  # fmt: skip
+        x=[x(p) for p in frontier],
+        y=[p["flaps_per_month"] for p in frontier],
+        mode="lines",
+        line={"color": COLORS[0], "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+        name="best that can be had",
+    )
     figure.add_scatter(
-        x=[x(p) for p in chosen], y=[p["flaps_per_month"] for p in chosen], mode="markers", name="chosen",
+        x=[x(p) for p in chosen],
+        y=[p["flaps_per_month"] for p in chosen],
+        mode="markers",
+        name="chosen",
         marker={"size": 16, "color": COLORS[1], "line": {"width": 2, "color": COLORS[5]}},
-        customdata=[say_point(p) for p in chosen], hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
-    figure.add_hline(y=budget, line={"color": COLORS[2], "width": 1, "dash": "dot"}, annotation_text="budget",
-                     annotation_position="top right", annotation_font_size=12)  # fmt: skip
+        customdata=[say_point(p) for p in chosen],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    figure.add_hline(
+        y=budget,
+        line={"color": COLORS[2], "width": 1, "dash": "dot"},
+        annotation_text="budget",
+        annotation_position="top right",
+        annotation_font_size=12,
+    )
     figure.update_xaxes(
         **duration_axis(floor * 0.8, max(x(p) for p in points) * 1.3), title_text="delay until a change is published"
     )
@@ -83,12 +100,15 @@ def draw_likelihood(likelihood: Sequence[float]) -> Figure:
     rounds = list(range(len(likelihood)))
     figure = go.Figure(
         go.Scatter(
-            x=rounds, y=list(likelihood), mode="lines+markers",
-            line={"color": COLORS[0], "width": 2}, marker={"size": 5},
+            x=rounds,
+            y=list(likelihood),
+            mode="lines+markers",
+            line={"color": COLORS[0], "width": 2},
+            marker={"size": 5},
             customdata=[f"after round {i}: {say_amount(value)}" for i, value in zip(rounds, likelihood, strict=True)],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="round")
     figure.update_yaxes(title_text="log-likelihood", tickformat="~s")
     return finish(figure, title=say_fit(likelihood), about=FIT_ABOUT, height=300)
@@ -100,8 +120,11 @@ def draw_rows(run: Row) -> Figure:
     read = rows["read"]
     if not read:
         return draw_nothing(ROWS_MISSING, ROWS_ABOUT)
-    parts = [("accepted", rows["accepted"], COLORS[0]), ("duplicate", rows["duplicate"], COLORS[6]),
-             ("quarantined", rows["quarantined"], COLORS[2])]  # fmt: skip
+    parts = [
+        ("accepted", rows["accepted"], COLORS[0]),
+        ("duplicate", rows["duplicate"], COLORS[6]),
+        ("quarantined", rows["quarantined"], COLORS[2]),
+    ]
     parts += [(f"  quarantined: {rule}", n, COLORS[11]) for rule, n in sorted(rules.items(), key=lambda item: -item[1])]
     names = [plain(name, 34) for name, *_ in parts]
     figure = go.Figure(
@@ -121,8 +144,9 @@ def draw_rows(run: Row) -> Figure:
     figure.update_yaxes(tickvals=list(range(len(parts))), ticktext=names, autorange="reversed", showgrid=False)
     title = say_rows(rows["accepted"], read)
     table = [(name.strip(), say_integer(n), say_share(n / read)) for name, n, _ in parts]
-    return finish(figure, title=title, about=ROWS_ABOUT, height=60 + 32 * len(parts),
-                  table=(("rows", "number", "share"), table))  # fmt: skip
+    return finish(
+        figure, title=title, about=ROWS_ABOUT, height=60 + 32 * len(parts), table=(("rows", "number", "share"), table)
+    )
 
 
 def draw_event_classes(classes: Sequence[Row]) -> Figure:
@@ -135,9 +159,13 @@ def draw_event_classes(classes: Sequence[Row]) -> Figure:
     names = [plain(c["event_class"], 26) for c in shown]
     figure = go.Figure(
         go.Bar(
-            x=[c["n_rows"] for c in shown], y=list(range(len(shown))), orientation="h",
+            x=[c["n_rows"] for c in shown],
+            y=list(range(len(shown))),
+            orientation="h",
             marker={"color": [NEW_COLOR if c["event_class"] == OTHER else COLORS[0] for c in shown], "cornerradius": 3},
-            text=[say_integer(c['n_rows']) for c in shown], textposition="outside", cliponaxis=False,
+            text=[say_integer(c["n_rows"]) for c in shown],
+            textposition="outside",
+            cliponaxis=False,
             customdata=[
                 f"{plain(c['event_class'])}: {say_count(c['n_rows'], 'row')} ({say_share(c['n_rows'] / total)})<br>"
                 f"{say_count(c.get('n_customers') or 0, 'customer')}, {say_count(c.get('n_sessions') or 0, 'session')}"
@@ -145,7 +173,7 @@ def draw_event_classes(classes: Sequence[Row]) -> Figure:
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(visible=False, range=[0, shown[0]["n_rows"] * 1.25])
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=names, autorange="reversed", showgrid=False)
     title = say_classes(shown[0], total, len(rest))

@@ -91,17 +91,26 @@ def draw_map(customers: pa.Table, names: Mapping[int, str], *, seed: int = 0) ->
             if not own.any():
                 continue
             figure.add_scatter(
-                x=x[own].round(3), y=y[own].round(3), mode="markers",
+                x=x[own].round(3),
+                y=y[own].round(3),
+                mode="markers",
                 name=plain(names.get(number, "in no segment"), 40),
-                marker={"size": 5, "opacity": 0.75, "color": colors[number],
-                        "symbol": ["circle-open" if out else "circle" for out in is_outlier[own]]},
+                marker={
+                    "size": 5,
+                    "opacity": 0.75,
+                    "color": colors[number],
+                    "symbol": ["circle-open" if out else "circle" for out in is_outlier[own]],
+                },
                 hovertemplate=f"{plain(names.get(number, 'in no segment'))}<extra></extra>",
-            )  # fmt: skip
+            )
             on_map.append(axes[0] == "map_x")
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_layout(legend={"y": -0.02, "yanchor": "top"})
-    choose_by_menu(figure, ["Neighbours together (t-SNE)", "Exact (principal components)"],
-                   [on_map, [not shown for shown in on_map]])  # fmt: skip
+    choose_by_menu(
+        figure,
+        ["Neighbours together (t-SNE)", "Exact (principal components)"],
+        [on_map, [not shown for shown in on_map]],
+    )
     n_out = int(customers["is_outlier"].to_numpy(zero_copy_only=False).sum())
     title = say_map(n, len(names), n_out)
     return finish(figure, title=title, about=MAP_ABOUT, height=620)
@@ -119,12 +128,18 @@ def draw_tree(merges: Any, sizes: Any, levels: Sequence[int]) -> Figure:
     heights = np.asarray(merges)[:, 2]
     for level in levels:
         cut = float(heights[-level] + heights[-level + 1]) / 2
-        figure.add_hline(y=cut, line={"dash": "dash", "width": 1, "color": SOFT},
-                         annotation={"text": f"{level} groups", "font": {"size": 11, "color": SOFT}})  # fmt: skip
+        figure.add_hline(
+            y=cut,
+            line={"dash": "dash", "width": 1, "color": SOFT},
+            annotation={"text": f"{level} groups", "font": {"size": 11, "color": SOFT}},
+        )
     figure.update_xaxes(
-        tickvals=[5 + 10 * i for i in range(len(sizes))], ticktext=drawn["ivl"], showgrid=False, tickangle=-60,
+        tickvals=[5 + 10 * i for i in range(len(sizes))],
+        ticktext=drawn["ivl"],
+        showgrid=False,
+        tickangle=-60,
         title="customers in each of the finest groups (of the sample that the tree was grown on)",
-    )  # fmt: skip
+    )
     figure.update_yaxes(title="how different", showticklabels=False)
     top = heights[-1] / max(float(heights[-2]), 1e-12)
     title = say_tree(top)
@@ -149,12 +164,20 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
             y=[plain(mark, 34) for mark in marks],
             customdata=[[say_profile(cells[mark, number]) for number in names] for mark in marks],
             hovertemplate="%{customdata}<extra></extra>",
-            zmin=-2, zmax=2, xgap=3, ygap=2,
+            zmin=-2,
+            zmax=2,
+            xgap=3,
+            ygap=2,
             colorscale=[[0, f"rgba({LESS},0.85)"], [0.5, f"rgba({MORE},0.02)"], [1, f"rgba({MORE},0.95)"]],
-            colorbar={"thickness": 8, "len": 0.6, "outlinewidth": 0, "tickvals": [-2, 0, 2],
-                      "ticktext": ["far below", "as the others", "far above"]},
+            colorbar={
+                "thickness": 8,
+                "len": 0.6,
+                "outlinewidth": 0,
+                "tickvals": [-2, 0, 2],
+                "ticktext": ["far below", "as the others", "far above"],
+            },
         )
-    )  # fmt: skip
+    )
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"color": INK})
     figure.update_xaxes(side="top", showgrid=False)
     title = say_strongest(rows)
@@ -169,9 +192,14 @@ def draw_profiles(profiles: pa.Table, names: Mapping[int, str]) -> Figure:
         for mark in marks
         for r in (cells[mark, number] for number in names)
     ]
-    return finish(figure, title=title, about=PROFILE_ABOUT, height=140 + 24 * len(marks),
-                  min_width=120 * len(names) + 220,
-                  table=(("segment", "input", "difference", "median", "of the others"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=PROFILE_ABOUT,
+        height=140 + 24 * len(marks),
+        min_width=120 * len(names) + 220,
+        table=(("segment", "input", "difference", "median", "of the others"), table),
+    )
 
 
 def draw_relevance(relevance: pa.Table, days: int) -> Figure:
@@ -183,21 +211,41 @@ def draw_relevance(relevance: pa.Table, days: int) -> Figure:
     for i, way in enumerate(ways):
         own = [r for r in rows if r["grouping"] == way]
         figure.add_bar(
-            x=[r["outcome"] for r in own], y=[r["explained_p"] for r in own], name=plain(way),
+            x=[r["outcome"] for r in own],
+            y=[r["explained_p"] for r in own],
+            name=plain(way),
             marker={"color": COLORS[i % len(COLORS)] if way != "random" else "#9aa3ae"},
-            error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": SOFT,
-                     "array": [r["high"] - r["explained_p"] for r in own],
-                     "arrayminus": [r["explained_p"] - r["low"] for r in own]},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1,
+                "width": 3,
+                "color": SOFT,
+                "array": [r["high"] - r["explained_p"] for r in own],
+                "arrayminus": [r["explained_p"] - r["low"] for r in own],
+            },
             customdata=[f"{plain(way)}, {r['n_groups']} groups: {say_share(r['explained_p'])}" for r in own],
             hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(barmode="group", bargap=0.25)
     figure.update_yaxes(tickformat=".0%", title="explained")
-    table = [(r["outcome"], r["grouping"], str(r["n_groups"]), say_share(r["explained_p"]),
-              say_estimate(r["more_p"], r["more_low"], r["more_high"], say_points))
-             for r in rows]  # fmt: skip
-    return finish(figure, title=say_relevance(rows, outcomes[0], days), about=WORTH_ABOUT, height=380,
-                  table=(("outcome", "grouping", "groups", "explained", "segments explain more"), table))  # fmt: skip
+    table = [
+        (
+            r["outcome"],
+            r["grouping"],
+            str(r["n_groups"]),
+            say_share(r["explained_p"]),
+            say_estimate(r["more_p"], r["more_low"], r["more_high"], say_points),
+        )
+        for r in rows
+    ]
+    return finish(
+        figure,
+        title=say_relevance(rows, outcomes[0], days),
+        about=WORTH_ABOUT,
+        height=380,
+        table=(("outcome", "grouping", "groups", "explained", "segments explain more"), table),
+    )
 
 
 def draw_cells(cells: pa.Table) -> Figure:
@@ -216,9 +264,11 @@ def draw_cells(cells: pa.Table) -> Figure:
             customdata=[[say_crossing(at[number, state]) for state in states] for number, _ in segments],
             hovertemplate="%{customdata}<extra></extra>",
             colorscale=[[0, f"rgba({LESS},0.03)"], [1, f"rgba({LESS},0.75)"]],
-            xgap=3, ygap=2, showscale=False,
+            xgap=3,
+            ygap=2,
+            showscale=False,
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(side="top", showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"color": INK})
     title = say_crossings(rows)
@@ -226,9 +276,14 @@ def draw_cells(cells: pa.Table) -> Figure:
         (r["name"], r["state"], say_integer(r["n_customers"]), say_share(r["share_p"]), say_number(r["ratio"]))
         for r in rows
     ]
-    return finish(figure, title=title, about=CELLS_ABOUT, height=90 + 34 * len(segments),
-                  min_width=110 * len(states) + 240,
-                  table=(("segment", "state", "customers", "share", "times as among all"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=CELLS_ABOUT,
+        height=90 + 34 * len(segments),
+        min_width=110 * len(states) + 240,
+        table=(("segment", "state", "customers", "share", "times as among all"), table),
+    )
 
 
 def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
@@ -249,19 +304,34 @@ def draw_flows(flows: pa.Table, names: Mapping[int, str]) -> Figure:
     colors = color_segments([r["from_segment"] for r in shown])
     figure = go.Figure(
         go.Bar(
-            x=[r["n_customers"] for r in shown], y=list(range(len(shown))), orientation="h",
+            x=[r["n_customers"] for r in shown],
+            y=list(range(len(shown))),
+            orientation="h",
             marker={"color": [colors[r["from_segment"]] for r in shown], "cornerradius": 4},
-            text=[say_integer(r['n_customers']) for r in shown], textposition="outside", cliponaxis=False,
+            text=[say_integer(r["n_customers"]) for r in shown],
+            textposition="outside",
+            cliponaxis=False,
             hovertemplate="%{say_integer(x)} customers<extra></extra>",
         )
-    )  # fmt: skip
-    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=[plain(f"{a} → {b}", 120) for a, b in pairs],
-                        autorange="reversed", showgrid=False, tickfont={"color": INK})  # fmt: skip
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(shown))),
+        ticktext=[plain(f"{a} → {b}", 120) for a, b in pairs],
+        autorange="reversed",
+        showgrid=False,
+        tickfont={"color": INK},
+    )
     figure.update_xaxes(visible=False)
     title = say_changed(n_moved / n_all, pairs[0][1])
     table = [(a, b, say_integer(r["n_customers"])) for (a, b), r in zip(pairs, shown, strict=True)]
-    return finish(figure, title=title, about=FLOWS_ABOUT, height=80 + 30 * len(shown), min_width=640,
-                  table=(("from", "to", "customers"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=FLOWS_ABOUT,
+        height=80 + 30 * len(shown),
+        min_width=640,
+        table=(("from", "to", "customers"), table),
+    )
 
 
 def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
@@ -280,12 +350,19 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
         sizes = [sum(r["n_customers"] for r in line if r) for line in grid]
         figure.add_heatmap(
             z=[[r["share_p"] if r else 0.0 for r in line] for line in grid],
-            x=[plain(state, 18) for state in shown], y=list(range(len(segments))),
-            text=[[say_share(r["share_p"]) if r else "" for r in line] for line in grid], texttemplate="%{text}",
+            x=[plain(state, 18) for state in shown],
+            y=list(range(len(segments))),
+            text=[[say_share(r["share_p"]) if r else "" for r in line] for line in grid],
+            texttemplate="%{text}",
             customdata=[[say_hover(r) if r else "" for r in line] for line in grid],
-            hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=1, xgap=3, ygap=2, showscale=False,
+            hovertemplate="%{customdata}<extra></extra>",
+            zmin=0,
+            zmax=1,
+            xgap=3,
+            ygap=2,
+            showscale=False,
             colorscale=[[0, f"rgba({LESS},0.03)"], [1, f"rgba({LESS},0.75)"]],
-        )  # fmt: skip
+        )
         most = max(most, len(segments))
         labels = [f"{plain(name, 24)} ({say_integer(n)})" for name, n in zip(segments, sizes, strict=True)]
         axes.append({"tickvals": list(range(len(segments))), "ticktext": labels, "range": [len(segments) - 0.5, -0.5]})
@@ -299,14 +376,21 @@ def draw_hybrid(hybrid: pa.Table, states: Sequence[str]) -> Figure:
     telling = [r for kind in kinds for r in find_telling_cells(hybrid, kind)[:1]]
     title = say_cell(telling[0]) if telling else NOTHING
     table = [
-        (MENU[r["segmentation"]], r["segment"], r["state"], say_integer(r['n_customers']), say_share(r["share_p"]),
-         say_number(r["ratio"]))
+        (
+            MENU[r["segmentation"]],
+            r["segment"],
+            r["state"],
+            say_integer(r["n_customers"]),
+            say_share(r["share_p"]),
+            say_number(r["ratio"]),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     columns = ("segmentation", "segment", "state", "customers", "share of the segment", "times as among all")
     height = 130 + 34 * most
-    return finish(figure, title=title, about=HYBRID_ABOUT, height=height, min_width=92 * len(shown) + 210,
-                  table=(columns, table))  # fmt: skip
+    return finish(
+        figure, title=title, about=HYBRID_ABOUT, height=height, min_width=92 * len(shown) + 210, table=(columns, table)
+    )
 
 
 _CRITERIA = ("silhouette", "elbow", "bic", "stability")
@@ -332,12 +416,15 @@ def draw_choice(choice: pa.Table) -> Figure:
                 hovertemplate="%{x} segments: %{text}<extra></extra>",
             )
         figure.add_scatter(
-            x=k, y=[r["score"] for r in own], mode="lines+markers", name="mean of the four",
+            x=k,
+            y=[r["score"] for r in own],
+            mode="lines+markers",
+            name="mean of the four",
             line={"color": COLORS[0], "width": 3},
             marker={"size": [15 if r["is_chosen"] else 6 for r in own], "color": COLORS[0]},
             error_y={"array": [r["score_se"] for r in own], "thickness": 1, "width": 0, "color": SOFT},
             hovertemplate="%{x} segments: mean %{y:.2f}<extra></extra>",
-        )  # fmt: skip
+        )
         owners += [method] * (len(_CRITERIA) + 1)
     if len(methods) > 1:
         choose_by_menu(figure, methods, [[owner == method for owner in owners] for method in methods])
@@ -358,8 +445,14 @@ def draw_choice(choice: pa.Table) -> Figure:
         )
         for r in rows
     ]
-    return finish(figure, title=title, about=CHOICE_ABOUT, height=420, min_width=380,
-                  table=(("method", "segments", *_CRITERIA, "mean"), table))  # fmt: skip
+    return finish(
+        figure,
+        title=title,
+        about=CHOICE_ABOUT,
+        height=420,
+        min_width=380,
+        table=(("method", "segments", *_CRITERIA, "mean"), table),
+    )
 
 
 def _scale(values: Sequence[float]) -> list[float]:
@@ -372,16 +465,19 @@ def draw_numbers(numbers: pa.Table) -> Figure:
     rows: list[dict[str, Any]] = numbers.to_pylist()
     figure = go.Figure(
         go.Scatter(
-            x=[r["k"] for r in rows], y=[r["explained_p"] for r in rows], mode="lines+markers",
+            x=[r["k"] for r in rows],
+            y=[r["explained_p"] for r in rows],
+            mode="lines+markers",
             line={"color": COLORS[0], "width": 2.5},
             marker={"size": [15 if r["is_chosen"] else 7 for r in rows], "color": COLORS[0]},
             error_y={"array": [r["below_best_se"] for r in rows], "thickness": 1, "width": 0, "color": SOFT},
             hovertemplate="%{x} segments explain %{y:.1%}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(title="segments", dtick=1, tickfont={"color": INK})
     figure.update_yaxes(title="explained of later time", tickformat=".0%")
     title = say_numbers(rows)
     table = [(f"{r['k']}{' (taken)' if r['is_chosen'] else ''}", say_share(max(r["explained_p"], 0.0))) for r in rows]
-    return finish(figure, title=title, about=NUMBERS_ABOUT, height=340, min_width=340,
-                  table=(("segments", "explained"), table))  # fmt: skip
+    return finish(
+        figure, title=title, about=NUMBERS_ABOUT, height=340, min_width=340, table=(("segments", "explained"), table)
+    )

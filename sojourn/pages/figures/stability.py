@@ -36,9 +36,13 @@ def draw_split(rows: Sequence[Row]) -> Figure:
         ("wobble_share", "only the model did", COLORS[1]),
     ):
         figure.add_bar(
-            y=names, x=[100 * r[key] for r in whole], orientation="h", name=name, marker_color=color,
+            y=names,
+            x=[100 * r[key] for r in whole],
+            orientation="h",
+            name=name,
+            marker_color=color,
             hovertemplate="%{y}: %{x:.1f}\u00a0%, " + name + "<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(barmode="stack", legend_traceorder="normal")
     figure.update_xaxes(title_text="customers reassigned in a week, %", rangemode="tozero")
     title = say_split(whole)
@@ -59,9 +63,12 @@ def draw_turnover(rows: Sequence[Row]) -> Figure:
         return draw_nothing(TURNOVER_MISSING, TURNOVER_ABOUT)
     figure = go.Figure()
     figure.add_bar(
-        y=[plain(r["segment"]) for r in parts], x=[100 * r["changed_per_week"] for r in parts], orientation="h",
-        marker_color=COLORS[0], hovertemplate="%{y}: %{x:.1f}\u00a0% a week<extra></extra>",
-    )  # fmt: skip
+        y=[plain(r["segment"]) for r in parts],
+        x=[100 * r["changed_per_week"] for r in parts],
+        orientation="h",
+        marker_color=COLORS[0],
+        hovertemplate="%{y}: %{x:.1f}\u00a0% a week<extra></extra>",
+    )
     figure.update_xaxes(title_text="members who leave in a week, %", rangemode="tozero")
     title = say_stale(parts)
     rate = [[r["segment"], say_share(r["changed_per_week"])] for r in reversed(parts)]

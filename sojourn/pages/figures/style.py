@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 COLORS = (
-    "#2d6fdc", "#e2a520", "#b82851", "#64b5b0", "#7e539c", "#a57710", "#a7ace4",
-    "#0c6c68", "#1f99c7", "#ce8545", "#9980fe", "#e46c83", "#466a12", "#b4b67a",
-)  # fmt: skip
+    "#2d6fdc",
+    "#e2a520",
+    "#b82851",
+    "#64b5b0",
+    "#7e539c",
+    "#a57710",
+    "#a7ace4",
+    "#0c6c68",
+    "#1f99c7",
+    "#ce8545",
+    "#9980fe",
+    "#e46c83",
+    "#466a12",
+    "#b4b67a",
+)
 """Chosen so that any first few stay apart with every common colour blindness, on white and on near-black."""
 
 INK, SOFT, LINE = "#1d2530", "#5b6675", "rgba(120,130,145,0.25)"
@@ -27,10 +39,21 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 NEW_COLOR = "#9aa3ae"
 
 DURATION_TICKS: tuple[tuple[float, str], ...] = (
-    (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3_600, "1 h"), (21_600, "6 h"), (86_400, "1 day"),
-    (259_200, "3 days"), (604_800, "1 week"), (2_592_000, "30 days"), (7_776_000, "90 days"),
-    (31_536_000, "1 year"), (94_608_000, "3 years"), (315_360_000, "10 years"),
-)  # fmt: skip
+    (1, "1 s"),
+    (10, "10 s"),
+    (60, "1 min"),
+    (600, "10 min"),
+    (3_600, "1 h"),
+    (21_600, "6 h"),
+    (86_400, "1 day"),
+    (259_200, "3 days"),
+    (604_800, "1 week"),
+    (2_592_000, "30 days"),
+    (7_776_000, "90 days"),
+    (31_536_000, "1 year"),
+    (94_608_000, "3 years"),
+    (315_360_000, "10 years"),
+)
 
 
 def color_states(states: Sequence[str]) -> dict[str, str]:

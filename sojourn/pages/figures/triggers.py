@@ -53,14 +53,19 @@ def draw_triggers(triggers: pa.Table, colors: Colors) -> Figure:
     figure, height = draw_forest(dots, "times as likely (1× = no difference)", row_height=40)
     sure = find_sure_triggers(triggers)
     table = [
-        (f"{r['from_state']} → {r['to_state']}", r["covariate"], KINDS[r["kind"]],
-         say_estimate(r["hazard_ratio"], r["low"], r["high"]),
-         f"{say_integer(r['n_exposed'])} of {say_integer(r['n_moves'])}")
+        (
+            f"{r['from_state']} → {r['to_state']}",
+            r["covariate"],
+            KINDS[r["kind"]],
+            say_estimate(r["hazard_ratio"], r["low"], r["high"]),
+            f"{say_integer(r['n_exposed'])} of {say_integer(r['n_moves'])}",
+        )
         for r in sure[:40]
-    ]  # fmt: skip
+    ]
     columns = ("move", "what", "kind", "ratio (95\u00a0%)", "moves that had it")
-    return finish(figure, title=say_finding(triggers), about=TRIGGERS_ABOUT, height=height, min_width=430,
-                  table=(columns, table))  # fmt: skip
+    return finish(
+        figure, title=say_finding(triggers), about=TRIGGERS_ABOUT, height=height, min_width=430, table=(columns, table)
+    )
 
 
 def _group(rows: list[Row]) -> list[tuple[str, list[Row], bool]]:
@@ -113,13 +118,24 @@ def draw_precedes(precedes: pa.Table, colors: Colors) -> Figure:
     dots = [(label, [_precursor_dot(r, colors, is_mixed) for r in group[::-1]]) for label, group, is_mixed in groups]
     figure, height = draw_forest(dots, "how often, compared with other times (1× = as often)", row_height=40)
     table = [
-        (f"{r['from_state']} → {r['to_state']}", r["event_class"], say_share(r["share_p"]), say_share(r["base_p"]),
-         say_estimate(r["lift"], r["low"], r["high"]))
+        (
+            f"{r['from_state']} → {r['to_state']}",
+            r["event_class"],
+            say_share(r["share_p"]),
+            say_share(r["base_p"]),
+            say_estimate(r["lift"], r["low"], r["high"]),
+        )
         for r in signals[:40]
-    ]  # fmt: skip
+    ]
     columns = ("move", "event", "before the move", "at other times", "ratio (95\u00a0%)")
-    return finish(figure, title=say_precursor_finding(signals), about=PRECEDES_ABOUT, height=height, min_width=430,
-                  table=(columns, table))  # fmt: skip
+    return finish(
+        figure,
+        title=say_precursor_finding(signals),
+        about=PRECEDES_ABOUT,
+        height=height,
+        min_width=430,
+        table=(columns, table),
+    )
 
 
 def _precursor_label(r: Row, is_mixed: bool) -> str:

@@ -86,16 +86,24 @@ def draw_growth(growth: pa.Table, colors: Colors) -> Figure:
     figure, height = draw_forest([("", dots)], axis, is_ratio=False)
     figure.add_trace(
         go.Scatter(
-            x=[r["growth_stayed"] for r in rows], y=list(range(len(rows))), mode="markers", hoverinfo="skip",
+            x=[r["growth_stayed"] for r in rows],
+            y=list(range(len(rows))),
+            mode="markers",
+            hoverinfo="skip",
             marker={"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": NEW_COLOR, "width": 2}},
         )
-    )  # fmt: skip
+    )
     table = [
-        (f"{r['from_state']} → {r['to_state']}", say_amount(r["value_before"]), say_amount(r["value_after"]),
-         say_estimate(r["growth"], r["growth_low"], r["growth_high"], say_gain),
-         say_or_dash(r["growth_stayed"], say_gain), say_integer(r['n_customers']))
+        (
+            f"{r['from_state']} → {r['to_state']}",
+            say_amount(r["value_before"]),
+            say_amount(r["value_after"]),
+            say_estimate(r["growth"], r["growth_low"], r["growth_high"], say_gain),
+            say_or_dash(r["growth_stayed"], say_gain),
+            say_integer(r["n_customers"]),
+        )
         for r in reversed(rows)
-    ]  # fmt: skip
+    ]
     columns = ("move", "before", "after", "growth (95\u00a0%)", "of those who stayed", "customers")
     title = say_most_growth(rows[-1])
     return finish(figure, title=title, about=GROWTH_ABOUT, height=height, min_width=430, table=(columns, table))

@@ -43,9 +43,12 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
         return draw_nothing(TRACKED_MISSING, TRACKED_ABOUT)
     n_rows = (len(panels) + 1) // 2
     figure = make_subplots(
-        rows=n_rows, cols=2, horizontal_spacing=0.1, vertical_spacing=0.3 / n_rows,
+        rows=n_rows,
+        cols=2,
+        horizontal_spacing=0.1,
+        vertical_spacing=0.3 / n_rows,
         subplot_titles=[_title(pair, target, line) for pair, target, line in panels],
-    )  # fmt: skip
+    )
     for i, (pair, target, line) in enumerate(panels):
         place = {"row": i // 2 + 1, "col": i % 2 + 1}
         color = palette_of(colors, pair[1])
@@ -61,8 +64,14 @@ def draw_tracked(velocity: pa.Table, changes: pa.Table, targets: Sequence[Target
     weeks = [r["week_at"] for _, _, line in panels for r in line]
     figure.update_xaxes(tickformat="%-d %b\n%Y", nticks=5, range=_reach(weeks))
     figure.update_layout(showlegend=False)
-    return finish(figure, title=say_tracked(changed), about=TRACKED_ABOUT, height=60 + 220 * n_rows, min_width=640,
-                  table=(("week of", "move", "what"), _tabulate(panels)))  # fmt: skip
+    return finish(
+        figure,
+        title=say_tracked(changed),
+        about=TRACKED_ABOUT,
+        height=60 + 220 * n_rows,
+        min_width=640,
+        table=(("week of", "move", "what"), _tabulate(panels)),
+    )
 
 
 Panel = tuple[tuple[str, str], Target | None, list[Row]]
@@ -133,21 +142,37 @@ def _draw_rate(figure: Figure, line: Sequence[Row], color: str, place: Mapping[s
 
 
 def _draw_line(
-    figure: Figure, line: Sequence[Row], numbers: tuple[list[float], list[float], list[float]],
-    symbols: Sequence[str], about: Sequence[str], color: str, place: Mapping[str, int],
-) -> None:  # fmt: skip
+    figure: Figure,
+    line: Sequence[Row],
+    numbers: tuple[list[float], list[float], list[float]],
+    symbols: Sequence[str],
+    about: Sequence[str],
+    color: str,
+    place: Mapping[str, int],
+) -> None:
     weeks = [r["week_at"] for r in line]
     middle, low, high = numbers
     for y, fill in ((low, None), (high, "tonexty")):
         figure.add_scatter(
-            x=weeks, y=y, mode="lines", line={"width": 0}, fill=fill, fillcolor=fade(color, 0.16), hoverinfo="skip",
+            x=weeks,
+            y=y,
+            mode="lines",
+            line={"width": 0},
+            fill=fill,
+            fillcolor=fade(color, 0.16),
+            hoverinfo="skip",
             **place,
-        )  # fmt: skip
+        )
     figure.add_scatter(
-        x=weeks, y=middle, mode="lines+markers", line={"color": color, "width": 2},
-        marker={"size": 7, "symbol": list(symbols), "color": color}, customdata=list(about),
-        hovertemplate="%{customdata}<extra></extra>", **place,
-    )  # fmt: skip
+        x=weeks,
+        y=middle,
+        mode="lines+markers",
+        line={"color": color, "width": 2},
+        marker={"size": 7, "symbol": list(symbols), "color": color},
+        customdata=list(about),
+        hovertemplate="%{customdata}<extra></extra>",
+        **place,
+    )
 
 
 def _reach(weeks: Sequence[Any]) -> list[Any]:

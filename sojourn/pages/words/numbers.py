@@ -25,9 +25,19 @@ _UNITS = (
 """Name, seconds in it, and the duration from which on the next unit is used."""
 
 _MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
-)  # fmt: skip
+)
 
 
 def say_or_dash(value: Value | None, say: Callable[[Value], str]) -> str:

@@ -177,12 +177,14 @@ def _write_test(plan: Plan) -> str:
     ]
     rows = [
         (
-            say_share(t.holdout_p), say_integer(t.n), say_integer(t.n_holdout),
+            say_share(t.holdout_p),
+            say_integer(t.n),
+            say_integer(t.n_holdout),
             "more than a year" if t.weeks is None else f"{say_exact(t.weeks)} weeks",
             "none" if t.detectable is None else say_relative(t.detectable),
         )
         for t in plan.tests
-    ]  # fmt: skip
+    ]
     if rows:
         head = ("held out", "customers needed", "of them held out", "done after", "least change seen in 8 weeks")
         lines.append(_write_table(head, rows))
@@ -200,9 +202,10 @@ def _write_stops(plan: Plan) -> str:
         f"- {worse} of those reached than of those held out have {plan.outcome}, by more than chance: stop, and say so",
         "- complaints or withdrawn consent above what the channel usually sees: stop at once",
         "- the planned number is reached without a difference: the message does nothing; spend the money elsewhere",
-        f"- the audience treats groups unequally: before the start, audit it against {protected}" if protected else
-        "- no protected attributes are named in the playbook, so nobody can audit the audience: name them first",
-    ]  # fmt: skip
+        f"- the audience treats groups unequally: before the start, audit it against {protected}"
+        if protected
+        else "- no protected attributes are named in the playbook, so nobody can audit the audience: name them first",
+    ]
     return _join_lines(lines)
 
 

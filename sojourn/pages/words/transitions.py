@@ -35,8 +35,10 @@ def say_journey(r: Row) -> str:
     """One journey in a sentence."""
     interval = say_interval(r["low"], r["high"])
     shares = f"{say_share(r['with_p'])} against {say_share(r['without_p'])}"
-    return f"{r['text']} comes {say_times(r['lift'])} before {r['outcome']} as among customers as active without it " \
-           f"({interval}): {shares}."  # fmt: skip
+    return (
+        f"{r['text']} comes {say_times(r['lift'])} before {r['outcome']} as among customers as active without it "
+        f"({interval}): {shares}."
+    )
 
 
 def find_sure_moments(moments: pa.Table) -> list[Row]:
@@ -128,9 +130,10 @@ def find_sure_journeys(journeys: pa.Table) -> list[Words]:
     """The two surest journeys to each outcome that are more than chance."""
     rows = [r for r in journeys.to_pylist() if is_sure(r) and r["lift"] > 1]
     return [
-        r for name in dict.fromkeys(r["outcome"] for r in rows)
+        r
+        for name in dict.fromkeys(r["outcome"] for r in rows)
         for r in find_telling([r for r in rows if r["outcome"] == name])[:2]
-    ]  # fmt: skip
+    ]
 
 
 def say_proposed(row: Mapping[str, Any]) -> str:

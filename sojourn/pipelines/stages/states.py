@@ -94,9 +94,16 @@ def arrange(
     with work.watch("arrange events"):
         boundaries = set_boundaries(book, batch, at)
         rows = arrange_rows(
-            book, batch.customer, batch.event_at, batch.event_class, symbols, read_labels(book, log.events), boundaries,
-            batch.n_customers, instant_us(at),
-        )  # fmt: skip
+            book,
+            batch.customer,
+            batch.event_at,
+            batch.event_class,
+            symbols,
+            read_labels(book, log.events),
+            boundaries,
+            batch.n_customers,
+            instant_us(at),
+        )
     return rows, boundaries
 
 

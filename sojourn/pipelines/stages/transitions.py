@@ -39,15 +39,26 @@ def analyse(work: Work, found: Found, states: tuple[str, ...], sample: Sample, a
     if work.has("transitions"):
         with work.watch("analyse transitions"):
             tables |= analyse_moves(
-                found.transitions, found.customers, history, states=states, touches=book.touches, now=at,
-                rng=work.rng, targets=book.targets,
-            )  # fmt: skip
+                found.transitions,
+                found.customers,
+                history,
+                states=states,
+                touches=book.touches,
+                now=at,
+                rng=work.rng,
+                targets=book.targets,
+            )
     if work.has("triggers"):
         with work.watch("find triggers"):
             tables["triggers"] = find_triggers(
-                found.transitions, found.customers, history, states=states, touches=book.touches, now=at,
+                found.transitions,
+                found.customers,
+                history,
+                states=states,
+                touches=book.touches,
+                now=at,
                 rng=trigger_rng,
-            )  # fmt: skip
+            )
     if work.has(*_TRACED):
         with work.watch("trace journeys"):
             travels = sample.take_history(found.customers, history)
@@ -78,14 +89,19 @@ def trace(
         "moments": moments,
         "journeys": lambda: find_journeys(travels, book.outcomes, touches=touches, now=at, rng=rng),
         "paths": lambda: find_paths(
-            found.transitions, found.customers, travels, states=states, touches=touches,
-            gone_s=choose_silence(book.outcomes), now=at,
+            found.transitions,
+            found.customers,
+            travels,
+            states=states,
+            touches=touches,
+            gone_s=choose_silence(book.outcomes),
+            now=at,
         ),
         "channels": lambda: find_channels(travels, book.states, states=states, touches=touches),
         "values": lambda: value_moves(
             found.transitions, found.customers, travels, book.outcomes, states=states, touches=touches, now=at, rng=rng
         ),
-    }  # fmt: skip
+    }
     return {name: stage() for name, stage in stages.items() if work.has(name)}
 
 

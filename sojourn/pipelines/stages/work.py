@@ -18,7 +18,14 @@ REPORT = "report"
 TABLES: dict[str, tuple[str, ...]] = {
     "predictive_value": (),
     "transitions": (
-        "matrix", "weekly", "flow", "dwell", "velocity", "velocity_changes", "velocity_cohorts", "precedes",
+        "matrix",
+        "weekly",
+        "flow",
+        "dwell",
+        "velocity",
+        "velocity_changes",
+        "velocity_cohorts",
+        "precedes",
     ),
     "triggers": ("triggers",),
     "moments": ("moments",),
@@ -29,7 +36,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "hybrid": ("hybrid",),
     "growth": ("growth",),
     REPORT: (),
-}  # fmt: skip
+}
 """The stages that can be left out, in the order in which they run, with the tables that they write."""
 
 

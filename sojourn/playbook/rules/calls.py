@@ -138,16 +138,22 @@ SIGNATURES: Mapping[str, Signature] = {
     "count": Signature(
         "count(class), count(class, half_life=7d) or count(class, within=7d)",
         "events of a class: in all, decaying, or inside a window",
-        ("class",), options={"half_life": None, "within": None, "at_most": None}, exclusive=("half_life", "within"),
+        ("class",),
+        options={"half_life": None, "within": None, "at_most": None},
+        exclusive=("half_life", "within"),
     ),
     "sum": Signature(
         "sum(measure), sum(measure, half_life=30d) or sum(measure, within=30d)",
         "the sum of a measure: in all, decaying, or inside a window",
-        ("measure",), options={"half_life": None, "within": None}, exclusive=("half_life", "within"),
+        ("measure",),
+        options={"half_life": None, "within": None},
+        exclusive=("half_life", "within"),
     ),
     "mean": Signature(
-        "mean(measure) or mean(measure, half_life=30d)", "the mean of a measure",
-        ("measure",), options={"half_life": None},
+        "mean(measure) or mean(measure, half_life=30d)",
+        "the mean of a measure",
+        ("measure",),
+        options={"half_life": None},
     ),
     "last": Signature("last(measure)", "the latest value of a measure", ("measure",)),
     "min": Signature("min(measure)", "the smallest value of a measure so far", ("measure",)),
@@ -155,37 +161,51 @@ SIGNATURES: Mapping[str, Signature] = {
     "recency": Signature("recency(class)", "time since the last event of a class", ("class",)),
     "tenure": Signature("tenure()", "time since the first event"),
     "cadence": Signature(
-        "cadence(class) or cadence(class, regularity)", "the typical gap between events of a class, or its regularity",
-        ("class", "typical|regularity"), least=1,
+        "cadence(class) or cadence(class, regularity)",
+        "the typical gap between events of a class, or its regularity",
+        ("class", "typical|regularity"),
+        least=1,
     ),
     "momentum": Signature(
-        "momentum(class, short=7d, long=30d)", "the recent rate of a class over its longer rate",
-        ("class",), options={"short": 7 * DAY_S, "long": 30 * DAY_S},
+        "momentum(class, short=7d, long=30d)",
+        "the recent rate of a class over its longer rate",
+        ("class",),
+        options={"short": 7 * DAY_S, "long": 30 * DAY_S},
     ),
     "session": Signature(
-        "session(depth), session(duration_s), session(velocity) or session(count)", "the current session",
+        "session(depth), session(duration_s), session(velocity) or session(count)",
+        "the current session",
         ("depth|duration_s|velocity|count",),
     ),
     "share": Signature(
-        "share(channel, email)", "the share of events that came through a channel", ("channel", "text"),
+        "share(channel, email)",
+        "the share of events that came through a channel",
+        ("channel", "text"),
     ),
     "hour_share": Signature(
-        "hour_share(18, 23)", "the share of events in these hours of the day, UTC", ("from_hour", "to_hour"),
+        "hour_share(18, 23)",
+        "the share of events in these hours of the day, UTC",
+        ("from_hour", "to_hour"),
     ),
     "responsiveness": Signature(
-        "responsiveness(sent, opened, within=7d)", "the share of one class that the other answered",
-        ("class", "class"), options={"within": 7 * DAY_S},
+        "responsiveness(sent, opened, within=7d)",
+        "the share of one class that the other answered",
+        ("class", "class"),
+        options={"within": 7 * DAY_S},
     ),
     "distinct": Signature("distinct(property)", "about how many different values of a property", ("property",)),
     "matches": Signature(
-        "matches(moment) or matches(moment, within=2d)", "completions of a moment, or whether one came inside a window",
-        ("moment",), options={"within": None},
+        "matches(moment) or matches(moment, within=2d)",
+        "completions of a moment, or whether one came inside a window",
+        ("moment",),
+        options={"within": None},
     ),
     "sentiment": Signature(
-        "sentiment(half_life=30d)", "the mean of the measure called sentiment, decaying",
+        "sentiment(half_life=30d)",
+        "the mean of the measure called sentiment, decaying",
         options={"half_life": 30 * DAY_S},
     ),
-}  # fmt: skip
+}
 """Every primitive that rules and features may call."""
 
 

@@ -30,10 +30,25 @@ MAX_NESTING = 128
 """Levels of a rule's tree; a chain ``a + b + c`` is one level per operator."""
 
 OPERATORS: Mapping[str, int] = {
-    "+": ADD, "-": SUB, "*": MUL, "/": DIV, "neg": NEG,
-    "<": LT, "<=": LE, ">": GT, ">=": GE, "==": EQ, "!=": NE,
-    "and": AND, "or": OR, "not": NOT, "abs": ABS, "min": MIN, "max": MAX, "is_missing": IS_MISSING,
-}  # fmt: skip
+    "+": ADD,
+    "-": SUB,
+    "*": MUL,
+    "/": DIV,
+    "neg": NEG,
+    "<": LT,
+    "<=": LE,
+    ">": GT,
+    ">=": GE,
+    "==": EQ,
+    "!=": NE,
+    "and": AND,
+    "or": OR,
+    "not": NOT,
+    "abs": ABS,
+    "min": MIN,
+    "max": MAX,
+    "is_missing": IS_MISSING,
+}
 """Opcode of each operator of a typed tree."""
 
 UNARY = frozenset({NEG, NOT, ABS, IS_MISSING})

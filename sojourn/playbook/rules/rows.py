@@ -146,8 +146,12 @@ def _type_sentiment(node: Apply, usage: str, problems: list[Problem]) -> Typed |
 
 
 _UNITS_OF_FUNCTIONS: Mapping[str, RowUnit] = {
-    "lower": "text", "abs": "number", "min": "number", "max": "number", "sentiment": "number",
-}  # fmt: skip
+    "lower": "text",
+    "abs": "number",
+    "min": "number",
+    "max": "number",
+    "sentiment": "number",
+}
 
 
 def _fold_pairs(typed: Typed) -> Typed:

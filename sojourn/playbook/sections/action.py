@@ -69,8 +69,10 @@ def read_activations(
     for name, line, value in reader.read_entries(node, "activations", "activation"):
         owner = f"activation '{name}'"
         section = reader.read_section(value, owner, KEYS["activations"])
-        texts = {key: reader.read_text(reader.require(section, key, owner, line), f"{owner}: {key}") or ""
-                 for key in ("audience", "channel", "destination")}  # fmt: skip
+        texts = {
+            key: reader.read_text(reader.require(section, key, owner, line), f"{owner}: {key}") or ""
+            for key in ("audience", "channel", "destination")
+        }
         audience_node = section.get("audience")
         if texts["audience"] and audience_node is not None:
             reader.check_known(texts["audience"], audience_node.line, owner, "audience", audiences)

@@ -78,6 +78,7 @@ def _lexicon() -> frozenset[str]:
 
 @cache
 def _analyzer() -> SentimentIntensityAnalyzer:
+    # vaderSentiment: reads its lexicon when imported
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     return SentimentIntensityAnalyzer()

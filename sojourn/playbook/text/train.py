@@ -68,9 +68,15 @@ def train_sentiment(texts: Sequence[str], labels: Sequence[float], *, seed: int 
 
 
 def _fit(
-    kind: str, plain: Sequence[str], says: Sequence[Polarity], y: F8, *, scale: tuple[float, float] = (0.0, 1.0),
-    languages: tuple[str, ...] = (), evaluation: Mapping[str, float] | None = None,
-) -> SentimentModel:  # fmt: skip
+    kind: str,
+    plain: Sequence[str],
+    says: Sequence[Polarity],
+    y: F8,
+    *,
+    scale: tuple[float, float] = (0.0, 1.0),
+    languages: tuple[str, ...] = (),
+    evaluation: Mapping[str, float] | None = None,
+) -> SentimentModel:
 
     vectorizer = TfidfVectorizer(analyzer=list_terms, sublinear_tf=True, max_features=_MOST_TERMS)
     lexicon = np.array([(s.compound, s.balance) for s in says])

@@ -24,11 +24,16 @@ def fit_boosting(x: F8, y: I8, seed: int) -> Trees:
     whole = np.concatenate(nodes)
     is_leaf = whole["is_leaf"].astype(bool)
     return Trees(
-        roots, np.where(is_leaf, -1, whole["feature_idx"]).astype(np.int64), whole["num_threshold"].astype(np.float64),
-        whole["left"].astype(np.int64) + shift, whole["right"].astype(np.int64) + shift,
-        whole["missing_go_to_left"].astype(bool), np.where(is_leaf, whole["value"], 0.0),
-        np.ravel(fitted._baseline_prediction).astype(np.float64), False,
-    )  # fmt: skip
+        roots,
+        np.where(is_leaf, -1, whole["feature_idx"]).astype(np.int64),
+        whole["num_threshold"].astype(np.float64),
+        whole["left"].astype(np.int64) + shift,
+        whole["right"].astype(np.int64) + shift,
+        whole["missing_go_to_left"].astype(bool),
+        np.where(is_leaf, whole["value"], 0.0),
+        np.ravel(fitted._baseline_prediction).astype(np.float64),
+        False,
+    )
 
 
 def boost_trees(x: F8, y: I8, seed: int, **settings: Any) -> Any:

@@ -18,12 +18,18 @@ def fit_explainable(x: F8, y: I8, seed: int) -> Additive:
 
     Source: Nori et al. 2019, arXiv:1909.09223.
     """
+    # interpret: an extra
     from interpret.glassbox import ExplainableBoostingClassifier
 
     fitted = ExplainableBoostingClassifier(
-        outer_bags=4, interactions=10, learning_rate=0.04, early_stopping_rounds=50, n_jobs=1, random_state=seed,
+        outer_bags=4,
+        interactions=10,
+        learning_rate=0.04,
+        early_stopping_rounds=50,
+        n_jobs=1,
+        random_state=seed,
         feature_types=["continuous"] * x.shape[1],
-    )  # fmt: skip
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that its own drawings leave out missing values; these are not drawn by it
         fitted.fit(x, y)

@@ -22,9 +22,12 @@ def fit_kernel(x: F8, y: I8, seed: int) -> Kernel:
     gamma = 1.0 / max(z.shape[1] * float(z.var()), 1e-9)
     fitted = SVC(C=1.0, gamma=gamma, cache_size=100).fit(z, y[rows])
     return Kernel(
-        scale, np.asarray(fitted.support_vectors_, np.float64), np.asarray(fitted.dual_coef_.T, np.float64), gamma,
+        scale,
+        np.asarray(fitted.support_vectors_, np.float64),
+        np.asarray(fitted.dual_coef_.T, np.float64),
+        gamma,
         np.asarray(fitted.intercept_, np.float64),
-    )  # fmt: skip
+    )
 
 
 CANDIDATE = Candidate(NAME, rank=7, is_glass=False, fit=fit_kernel, turn=6)

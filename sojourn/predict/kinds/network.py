@@ -27,9 +27,10 @@ def fit_network(x: F8, y: I8, seed: int) -> Network:
         warnings.simplefilter("ignore")  # that 60 rounds were not enough shows in its scores
         fitted.fit(with_marks(scale, x)[rows], y[rows])
     return Network(
-        scale, tuple(np.asarray(w, np.float64) for w in fitted.coefs_),
+        scale,
+        tuple(np.asarray(w, np.float64) for w in fitted.coefs_),
         tuple(np.asarray(s, np.float64) for s in fitted.intercepts_),
-    )  # fmt: skip
+    )
 
 
 CANDIDATE = Candidate(NAME, rank=8, is_glass=False, fit=fit_network, turn=7)

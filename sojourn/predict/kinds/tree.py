@@ -33,10 +33,16 @@ def take_trees(fitted: Any) -> Trees:
     is_leaf = join("children_left") < 0
     value = join("value")[:, 0, :]
     return Trees(
-        roots, np.where(is_leaf, -1, join("feature")).astype(np.int64), join("threshold").astype(np.float64),
-        (join("children_left") + shift).astype(np.int64), (join("children_right") + shift).astype(np.int64),
-        join("missing_go_to_left").astype(bool), value[:, 1] / value.sum(axis=1), np.zeros(1), True,
-    )  # fmt: skip
+        roots,
+        np.where(is_leaf, -1, join("feature")).astype(np.int64),
+        join("threshold").astype(np.float64),
+        (join("children_left") + shift).astype(np.int64),
+        (join("children_right") + shift).astype(np.int64),
+        join("missing_go_to_left").astype(bool),
+        value[:, 1] / value.sum(axis=1),
+        np.zeros(1),
+        True,
+    )
 
 
 CANDIDATE = Candidate(NAME, rank=2, is_glass=True, fit=fit_tree, turn=4)

@@ -33,10 +33,15 @@ def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:
     gone = np.where(is_repeat, np.log(a) - np.log(before) - (r + x) * log_early, -np.inf)
     gone_p = np.where(is_repeat, expit(gone - alive), 0.0)
     each = (
-        gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-        + gammaln(a + b) + gammaln(b + x) - gammaln(b) - gammaln(a + b + x)
+        gammaln(r + x)
+        - gammaln(r)
+        + r * np.log(alpha)
+        + gammaln(a + b)
+        + gammaln(b + x)
+        - gammaln(b)
+        - gammaln(a + b + x)
         + np.logaddexp(alive, gone)
-    )  # fmt: skip
+    )
     ends = psi(a + b) - psi(a + b + x)
     gradient = np.stack(
         [

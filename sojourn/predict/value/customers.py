@@ -127,14 +127,29 @@ def value_customers(
     alive = find_alive_p(base.model, base.array, known) if base and is_leaving else nobody
     table = known.as_table()
     for name, column in (
-        ("alive_p", alive), ("expected_purchases", expected), ("purchase_value", worth), ("value", value),
-        ("value_low", lows), ("value_high", highs), ("spend_low", ends[0]), ("spend_high", ends[1]),
-    ):  # fmt: skip
+        ("alive_p", alive),
+        ("expected_purchases", expected),
+        ("purchase_value", worth),
+        ("value", value),
+        ("value_low", lows),
+        ("value_high", highs),
+        ("spend_low", ends[0]),
+        ("spend_high", ends[1]),
+    ):
         table = table.append_column(name, pa.array(column, from_pandas=True))
     return Values(
-        table, horizon_days, yearly_discount, chosen, fits, spend, holdout, total,
-        tuple(list_value_doubts(known, fits, spend, holdout)), revenue, revenue.chosen if revenue and learned else None,
-    )  # fmt: skip
+        table,
+        horizon_days,
+        yearly_discount,
+        chosen,
+        fits,
+        spend,
+        holdout,
+        total,
+        tuple(list_value_doubts(known, fits, spend, holdout)),
+        revenue,
+        revenue.chosen if revenue and learned else None,
+    )
 
 
 def _ignore(stage: str, done: int, total: int) -> None:

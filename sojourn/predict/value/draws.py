@@ -76,9 +76,14 @@ def foresee_spending(
     for start in range(0, n, _BLOCK):
         part = slice(start, start + _BLOCK)
         some = Histories(
-            known.names, known.customer[part], known.n_repeat[part], known.recency_days[part], known.age_days[part],
-            known.n_valued[part], known.mean_value[part],
-        )  # fmt: skip
+            known.names,
+            known.customer[part],
+            known.n_repeat[part],
+            known.recency_days[part],
+            known.age_days[part],
+            known.n_valued[part],
+            known.mean_value[part],
+        )
         draws = np.stack(
             [
                 draw_spending(some, spend, draw_purchases(base.model, base.array, rows[:, part], days, rng), rng)

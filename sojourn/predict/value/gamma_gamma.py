@@ -27,9 +27,14 @@ def rows_likelihood(parameters: F8, rows: F8) -> tuple[F8, F8]:
     shape, total = p * n, gamma + n * value
     log_total, log_sum = np.log(total), np.log(n * value)
     each = (
-        gammaln(shape + q) - gammaln(shape) - gammaln(q) + q * np.log(gamma)
-        + shape * log_sum - np.log(value) - (shape + q) * log_total
-    )  # fmt: skip
+        gammaln(shape + q)
+        - gammaln(shape)
+        - gammaln(q)
+        + q * np.log(gamma)
+        + shape * log_sum
+        - np.log(value)
+        - (shape + q) * log_total
+    )
     more = psi(shape + q) - log_total
     gradient = np.stack(
         [

@@ -167,9 +167,10 @@ def grow_by_move(found: Landmarks | str, states: Sequence[str], pairs: Sequence[
         is_moved = is_known & (before == a) & (after == b)
         is_stayed = is_known & (before == a) & (after == a)
         row = _blank(states, (a, b)) | {
-            "n_moves": int(is_moved.sum()), "n_customers": int(is_moved.any(axis=1).sum()),
+            "n_moves": int(is_moved.sum()),
+            "n_customers": int(is_moved.any(axis=1).sum()),
             "rank_correlation": found.rank_correlation,
-        }  # fmt: skip
+        }
         if row["n_customers"] < LEAST_MOVES:
             row["why_not"] = f"{row['n_customers']} customers made it; {LEAST_MOVES} are needed"
         elif not found.rank_correlation >= _LEAST_RANK:
@@ -183,8 +184,10 @@ def grow_by_move(found: Landmarks | str, states: Sequence[str], pairs: Sequence[
 
 def _blank(states: Sequence[str], pair: tuple[int, int]) -> dict[str, Any]:
     return dict.fromkeys(GROWTH.names) | {
-        "from_state": states[pair[0]], "to_state": states[pair[1]], "days": HORIZON_DAYS,
-    }  # fmt: skip
+        "from_state": states[pair[0]],
+        "to_state": states[pair[1]],
+        "days": HORIZON_DAYS,
+    }
 
 
 def _compare(then: F8, now: F8, is_moved: NDArray[np.bool_], is_stayed: NDArray[np.bool_]) -> dict[str, float]:
@@ -195,9 +198,12 @@ def _compare(then: F8, now: F8, is_moved: NDArray[np.bool_], is_stayed: NDArray[
     pull = np.where(is_moved, (growth - mean) / n, 0.0).sum(axis=1)  # what each customer pulls the mean by
     half = 1.96 * float(np.sqrt(pull @ pull))
     told = {
-        "value_before": float(then[is_moved].mean()), "value_after": float(now[is_moved].mean()),
-        "growth": mean, "growth_low": mean - half, "growth_high": mean + half,
-    }  # fmt: skip
+        "value_before": float(then[is_moved].mean()),
+        "value_after": float(now[is_moved].mean()),
+        "growth": mean,
+        "growth_low": mean - half,
+        "growth_high": mean + half,
+    }
     n_stayed = is_stayed.sum(axis=0)
     share = np.where(n_stayed > 0, is_moved.sum(axis=0), 0) / n
     if share.sum() < 1 - 1e-9 or n_stayed.sum() < LEAST_MOVES:
@@ -208,6 +214,8 @@ def _compare(then: F8, now: F8, is_moved: NDArray[np.bool_], is_stayed: NDArray[
     pull += (is_moved * (weekly - stayed) / n).sum(axis=1) * -1
     half = 1.96 * float(np.sqrt(pull @ pull))
     return told | {
-        "growth_stayed": stayed, "against_stayed": mean - stayed,
-        "against_low": mean - stayed - half, "against_high": mean - stayed + half,
-    }  # fmt: skip
+        "growth_stayed": stayed,
+        "against_stayed": mean - stayed,
+        "against_low": mean - stayed - half,
+        "against_high": mean - stayed + half,
+    }

@@ -74,8 +74,10 @@ def learn_hurdle(x: F8, expected: F8, value: F8, n_bought: F8, seed: int) -> Pre
 
 
 LEARNERS: dict[str, Callable[[F8, F8, F8, F8, int], Predict]] = {
-    LINE: learn_line, BOOSTED: learn_boosted, HURDLE: learn_hurdle,
-}  # fmt: skip
+    LINE: learn_line,
+    BOOSTED: learn_boosted,
+    HURDLE: learn_hurdle,
+}
 
 
 def learn_ends(
@@ -122,9 +124,15 @@ def _bound(factor: F8) -> F8:
 
 def _trees(seed: int) -> dict[str, Any]:
     return {
-        "learning_rate": 0.05, "max_iter": 80, "max_leaf_nodes": 6, "min_samples_leaf": _LEAF, "l2_regularization": 5.0,
-        "interaction_cst": "no_interactions", "early_stopping": False, "random_state": seed,
-    }  # fmt: skip
+        "learning_rate": 0.05,
+        "max_iter": 80,
+        "max_leaf_nodes": 6,
+        "min_samples_leaf": _LEAF,
+        "l2_regularization": 5.0,
+        "interaction_cst": "no_interactions",
+        "early_stopping": False,
+        "random_state": seed,
+    }
 
 
 def _boost(loss: str, seed: int, **more: Any) -> Any:
@@ -133,9 +141,18 @@ def _boost(loss: str, seed: int, **more: Any) -> Any:
 
 
 FEATURES = (
-    "log_expected", "alive_p", "n_repeat", "recency_share", "silence_days", "silence_gaps", "age_days",
-    "recent_half", "recent_quarter", "log_value", "last_value",
-)  # fmt: skip
+    "log_expected",
+    "alive_p",
+    "n_repeat",
+    "recency_share",
+    "silence_days",
+    "silence_gaps",
+    "age_days",
+    "recent_half",
+    "recent_quarter",
+    "log_value",
+    "last_value",
+)
 """What the learned model reads of a customer; :func:`describe_habits` says how each is computed."""
 
 
@@ -163,12 +180,19 @@ def describe_habits(purchases: Purchases, histories: Histories, day: int, base: 
         gap = histories.recency_days / histories.n_repeat
         found = np.column_stack(
             [
-                np.log(expected), find_alive_p(base.model, base.array, histories), histories.n_repeat,
-                histories.recency_days / age, silence, silence / gap, age,
-                half / (histories.n_repeat + 1), quarter / (histories.n_repeat + 1),
-                np.log(histories.mean_value), np.log(last / histories.mean_value),
+                np.log(expected),
+                find_alive_p(base.model, base.array, histories),
+                histories.n_repeat,
+                histories.recency_days / age,
+                silence,
+                silence / gap,
+                age,
+                half / (histories.n_repeat + 1),
+                quarter / (histories.n_repeat + 1),
+                np.log(histories.mean_value),
+                np.log(last / histories.mean_value),
             ]
-        )  # fmt: skip
+        )
     found[~np.isfinite(found)] = np.nan
     return np.asarray(found)
 
@@ -193,9 +217,16 @@ def learn_purchases(purchases: Purchases, day: int, base: Fit, days: int, *, see
     if sum(map(len, targets)) < _LEAST_ROWS or not sum(t.sum() for t in targets):
         return None
     model = HistGradientBoostingRegressor(
-        loss="poisson", learning_rate=0.05, max_iter=60, max_leaf_nodes=6, min_samples_leaf=100,
-        l2_regularization=5.0, interaction_cst="no_interactions", early_stopping=False, random_state=seed,
-    )  # fmt: skip
+        loss="poisson",
+        learning_rate=0.05,
+        max_iter=60,
+        max_leaf_nodes=6,
+        min_samples_leaf=100,
+        l2_regularization=5.0,
+        interaction_cst="no_interactions",
+        early_stopping=False,
+        random_state=seed,
+    )
     model.fit(np.vstack(inputs), np.concatenate(targets), sample_weight=np.concatenate(weights))
     now = trace_histories(purchases, day)
     factor = model.predict(describe_habits(purchases, now, day, base, days))

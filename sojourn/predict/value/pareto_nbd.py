@@ -61,9 +61,14 @@ def _integrate(parameters: F8, rows: F8) -> tuple[F8, F8, F8]:
     log_time = np.log(near + t)[:, None] + np.expm1(stretch) / n[:, None]
     at = np.exp(log_time) - near
     part = (
-        np.log(s) - (r + x)[:, None] * np.log(alpha + at) - (s + 1) * np.log(beta + at)
-        + log_time + stretch + np.log(reach / n[:, None]) + np.log(_WEIGHTS / 2)
-    )  # fmt: skip
+        np.log(s)
+        - (r + x)[:, None] * np.log(alpha + at)
+        - (s + 1) * np.log(beta + at)
+        + log_time
+        + stretch
+        + np.log(reach / n[:, None])
+        + np.log(_WEIGHTS / 2)
+    )
     most = part.max(axis=1)
     weight = np.exp(part - most[:, None])
     total = weight.sum(axis=1)

@@ -151,9 +151,14 @@ def trace_histories(purchases: Purchases, day: int, *, is_first_valued: bool = T
     np.divide(total, n_valued, out=mean, where=n_valued > 0)
     first, last = when[starts], when[starts + sizes - 1]
     return Histories(
-        purchases.names, who[starts], sizes - 1.0, (last - first).astype(float), (day - first).astype(float),
-        n_valued, mean,
-    )  # fmt: skip
+        purchases.names,
+        who[starts],
+        sizes - 1.0,
+        (last - first).astype(float),
+        (day - first).astype(float),
+        n_valued,
+        mean,
+    )
 
 
 def count_purchases(purchases: Purchases, customer: I8, after: int, until: int) -> tuple[F8, F8]:

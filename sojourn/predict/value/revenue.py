@@ -360,18 +360,29 @@ def measure_coverage(kind: str, low: F8, high: F8, actual: F8) -> Coverage:
     """
     below, above = actual < low - 1e-9, actual > high + 1e-9
     return Coverage(
-        kind, float((~below & ~above).mean()), float(below.mean()), float(above.mean()), float((high - low).mean()),
+        kind,
+        float((~below & ~above).mean()),
+        float(below.mean()),
+        float(above.mean()),
+        float((high - low).mean()),
         len(actual),
-    )  # fmt: skip
+    )
 
 
 # -- values by the choice ----------------------------------------------------------------------------------
 
 
 def learn_value(
-    behaviour: Behaviour, purchases: Purchases, day: int, days: int, name: str, base: Fit | None, spend: Fit | None,
-    *, seed: int = 0,
-) -> tuple[F8, F8] | None:  # fmt: skip
+    behaviour: Behaviour,
+    purchases: Purchases,
+    day: int,
+    days: int,
+    name: str,
+    base: Fit | None,
+    spend: Fit | None,
+    *,
+    seed: int = 0,
+) -> tuple[F8, F8] | None:
     """What each customer known at the end of ``day`` is learned to spend in the next ``days``, and what the plain
     model expects: [N] each, in the order of ``trace_histories(purchases, day)``.
 

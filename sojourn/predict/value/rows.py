@@ -94,9 +94,13 @@ class ValueRows:
     def take(self, kept: NDArray[np.signedinteger] | Bools) -> ValueRows:
         """These rows."""
         return ValueRows(
-            self.customer[kept], self.day[kept], self.ahead[kept], self.inputs[kept], self.value[kept],
+            self.customer[kept],
+            self.day[kept],
+            self.ahead[kept],
+            self.inputs[kept],
+            self.value[kept],
             self.n_bought[kept],
-        )  # fmt: skip
+        )
 
 
 def trace_rows(
@@ -117,10 +121,14 @@ def trace_rows(
         habits = describe_buying(purchases, histories, day, len(behaviour.names))
         parts.append(
             ValueRows(
-                known, np.full(len(known), day), np.full(len(known), float(length[day])),
-                np.hstack([inputs[known], habits[known]]), spent if is_valued else n_bought, n_bought,
+                known,
+                np.full(len(known), day),
+                np.full(len(known), float(length[day])),
+                np.hstack([inputs[known], habits[known]]),
+                spent if is_valued else n_bought,
+                n_bought,
             )
-        )  # fmt: skip
+        )
     return join_rows(parts)
 
 

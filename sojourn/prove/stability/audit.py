@@ -133,9 +133,14 @@ def audit_stability(
         found.append(_audit_clusters(past, method, features, len(old.fit.model.states), weeks, n_rounds, seed, rng))
     rows = [row for one in found for row in _rows_of(one)]
     return Audit(
-        book.name, to_instant(past.at), to_instant(past.later), past.batch.n_customers, int(past.is_known.sum()),
-        pa.Table.from_pylist(rows, schema=SCHEMA), pa.concat_tables([_table_labels(past, one) for one in found]),
-    )  # fmt: skip
+        book.name,
+        to_instant(past.at),
+        to_instant(past.later),
+        past.batch.n_customers,
+        int(past.is_known.sum()),
+        pa.Table.from_pylist(rows, schema=SCHEMA),
+        pa.concat_tables([_table_labels(past, one) for one in found]),
+    )
 
 
 # -- the methods -----------------------------------------------------------------------------------------
@@ -179,7 +184,9 @@ def _audit_states(
     about = tuple(s.about for s in past.book.states) + (None,) * (len(names) - len(past.book.states))
     return [
         _Labelled(
-            method, names, about,
+            method,
+            names,
+            about,
             getattr(then, kind),
             getattr(now, kind),
             rename_labels(getattr(refit, kind), matched),
@@ -187,7 +194,7 @@ def _audit_states(
             again,
         )
         for method, kind, known in zip(METHODS[:2], ("published", "likeliest"), spells, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _match_extras(kept: Labels, other: Labels, n_written: int, n_states: int) -> Labels:
@@ -200,9 +207,15 @@ def _match_extras(kept: Labels, other: Labels, n_written: int, n_states: int) ->
 
 
 def _audit_clusters(
-    past: Past, method: str, features: dict[int, F8], n_clusters: int, weeks: Sequence[int], n_rounds: int, seed: int,
+    past: Past,
+    method: str,
+    features: dict[int, F8],
+    n_clusters: int,
+    weeks: Sequence[int],
+    n_rounds: int,
+    seed: int,
     rng: np.random.Generator,
-) -> _Labelled:  # fmt: skip
+) -> _Labelled:
     """A clustering of features at T and a week later, labels matched by whom they hold."""
     known = np.flatnonzero(past.is_known)
     known_later = np.flatnonzero(past.first_own <= past.later)
@@ -228,9 +241,15 @@ def _audit_clusters(
     spells = spells_of_panel(np.array([label(old, t) for t in weeks]), np.array(weeks), segments)
     about = describe_clusters(then[known], features[past.at][known], past.layout.feature_names, n_clusters)
     return _Labelled(
-        method, segments, tuple(about), then, now,
-        rename_labels(refit, matched), spells, again,
-    )  # fmt: skip
+        method,
+        segments,
+        tuple(about),
+        then,
+        now,
+        rename_labels(refit, matched),
+        spells,
+        again,
+    )
 
 
 # -- the table -------------------------------------------------------------------------------------------
@@ -254,9 +273,13 @@ def _rows_of(found: _Labelled) -> list[dict[str, Any]]:
         again = None if code is None or found.found_again is None else float(found.found_again[code])
         again = None if again is not None and (np.isnan(again) or reassigned.n < FEWEST) else again
         judged = judge_segment(
-            lasting.n_ever, reassigned=reassigned, found_again=again, half_life_days=lasting.half_life_days,
-            unchanged_share=lasting.unchanged_share, observed_days=found.spells.observed_days,
-        )  # fmt: skip
+            lasting.n_ever,
+            reassigned=reassigned,
+            found_again=again,
+            half_life_days=lasting.half_life_days,
+            unchanged_share=lasting.unchanged_share,
+            observed_days=found.spells.observed_days,
+        )
         rows.append(
             {
                 "method": found.method,

@@ -121,9 +121,12 @@ def adjusted_rand(a: Labels, b: Labels) -> float | None:
 
 
 def find_again(
-    labels: Labels, fit_labels: Callable[[npt.NDArray[np.int64]], Labels], n_labels: int, rng: np.random.Generator,
+    labels: Labels,
+    fit_labels: Callable[[npt.NDArray[np.int64]], Labels],
+    n_labels: int,
+    rng: np.random.Generator,
     n_rounds: int = 20,
-) -> F8:  # fmt: skip
+) -> F8:
     """How well each segment is found again in other samples of the same customers, float64[n_labels] from 0 to 1.
 
     In each round customers are drawn with replacement, ``fit_labels(drawn)`` fits the method to those and returns the

@@ -78,9 +78,16 @@ def _spells(
     end[:-1][is_over[:-1]] = start[1:][is_over[:-1]]
     known = segment >= 0
     return Spells(
-        tuple(segments), n_customers, customer[known], segment[known], start[known], end[known], is_over[known],
-        since, until,
-    )  # fmt: skip
+        tuple(segments),
+        n_customers,
+        customer[known],
+        segment[known],
+        start[known],
+        end[known],
+        is_over[known],
+        since,
+        until,
+    )
 
 
 def read_segments(table: pa.Table, where: str = "table") -> Spells:
@@ -175,9 +182,14 @@ def _find_half_life(spells: Spells, mine: npt.NDArray[np.bool_]) -> tuple[float 
     mine = mine & (spells.end_us > spells.start_us)  # first seen at the last instant: nothing is known of how long
     one = np.zeros(int(mine.sum()), np.int32)
     stays = Stays(
-        ("all",), spells.n_customers, spells.customer[mine].astype(np.int32), one,
-        np.where(spells.is_over[mine], 0, NONE).astype(np.int32), spells.start_us[mine], spells.end_us[mine],
-    )  # fmt: skip
+        ("all",),
+        spells.n_customers,
+        spells.customer[mine].astype(np.int32),
+        one,
+        np.where(spells.is_over[mine], 0, NONE).astype(np.int32),
+        spells.start_us[mine],
+        spells.end_us[mine],
+    )
     curve = estimate_dwell(stays)
     after = curve["after_s"].to_numpy() * 1e6 / DAY_US
     median, low, high = (

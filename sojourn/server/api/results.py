@@ -39,8 +39,9 @@ def add_results(router: APIRouter, folder: Folder | None, reads: Sequence[Depend
             list[str] | None,
             Query(max_length=_MOST_FILTERS, description="`column:value`; may be repeated, all have to be so"),
         ] = None,
-        limit: Limit = 100, cursor: Cursor = None,
-    ) -> Response:  # fmt: skip
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response:
         """Rows of a table, those with these values only. A page may be short, or empty, while `next` is not null."""
         wanted = [_split(one) for one in where or ()]
         after = read_cursor(cursor)

@@ -101,9 +101,10 @@ def _find_key(request: Request, scope: str) -> str:
 def make_router(parts: Parts) -> APIRouter:
     """All documented routes that need a key."""
     router = APIRouter(
-        prefix="/v1", max_body_size=_LONGEST_BODY,
+        prefix="/v1",
+        max_body_size=_LONGEST_BODY,
         responses={status: {"model": Problems} for status in (401, 422, 503)},
-    )  # fmt: skip
+    )
     _add_customers(router, parts)
     _add_states(router, parts)
     _add_feed(router, parts)
@@ -116,18 +117,21 @@ def _add_customers(router: APIRouter, parts: Parts) -> None:
     reads = [Depends(need(parts, "read"))]
     missing: dict[int | str, dict[str, Any]] = {404: {"model": Problems}}
 
-    @router.get("/customers/{id:path}/timeline", tags=["customers"], dependencies=reads, response_model=Page,
-                responses=missing)  # fmt: skip
+    @router.get(
+        "/customers/{id:path}/timeline", tags=["customers"], dependencies=reads, response_model=Page, responses=missing
+    )
     def read_timeline(
-        id: Id, limit: Limit = 50,
+        id: Id,
+        limit: Limit = 50,
         before: Annotated[int | None, Query(ge=-_FAR, le=_FAR, description="`next` of the page before")] = None,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         """The latest events and changes of a customer, newest first."""
         found = parts.service.timeline(id, limit=limit, before=before)
         return answer(found) if found is not None else _miss_customer()
 
-    @router.delete("/customers/{id:path}", tags=["customers"], dependencies=[Depends(need(parts, "admin"))],
-                   response_model=Found)  # fmt: skip
+    @router.delete(
+        "/customers/{id:path}", tags=["customers"], dependencies=[Depends(need(parts, "admin"))], response_model=Found
+    )
     def erase_customer(id: Id) -> Response:
         """Erase a customer for good, from memory, log, archive and everything derived. An unknown id is no error."""
         return answer(parts.service.command("erase", {"id": id}))
@@ -181,9 +185,12 @@ def _add_states(router: APIRouter, parts: Parts) -> None:
         customer_id: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
         from_state: Annotated[str | None, Query(max_length=100)] = None,
         to_state: Annotated[str | None, Query(max_length=100)] = None,
-        since: Instant = None, until: Instant = None, include_revoked: bool = False,
-        limit: Limit = 100, cursor: Cursor = None,
-    ) -> Response:  # fmt: skip
+        since: Instant = None,
+        until: Instant = None,
+        include_revoked: bool = False,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response:
         """Transitions, newest first. Revoked ones are those of which a late event has shown that they never were."""
         begin, end = (None if at is None else instant_us(at) for at in (since, until))
         wanted = Wanted(customer_id, from_state, to_state, begin, end, include_revoked)
@@ -202,12 +209,18 @@ def _add_states(router: APIRouter, parts: Parts) -> None:
         """Every audience with its rule, its purpose, and how many are in it now."""
         return answer({"items": parts.service.audiences(), "next": None})
 
-    @router.get("/audiences/{name}/members", tags=["audiences"], dependencies=reads, response_model=Page,
-                responses={404: {"model": Problems}})  # fmt: skip
+    @router.get(
+        "/audiences/{name}/members",
+        tags=["audiences"],
+        dependencies=reads,
+        response_model=Page,
+        responses={404: {"model": Problems}},
+    )
     def list_members(
-        name: Annotated[str, Path(max_length=100)], limit: Limit = 100,
+        name: Annotated[str, Path(max_length=100)],
+        limit: Limit = 100,
         cursor: Annotated[int, Query(ge=0, le=2**31 - 1, description="`next` of the page before")] = 0,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         """Who is in an audience now."""
         found = parts.service.members(name, limit=limit, after=cursor)
         if found is None:
@@ -224,20 +237,25 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
         after: Annotated[int, Query(ge=0, le=_FAR, description="the last seq that is known")] = 0,
         kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(CHANGE_KINDS)}")] = None,
         limit: Limit = 100,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         """The feed of all that became so, in order; `next` is the seq to go on from."""
         found = parts.store.read_changes(after, limit=limit, kinds=_split_names("kind", kind, CHANGE_KINDS))
         return answer({"items": [show_change(one) for one in found], "next": found[-1].seq if found else None})
 
-    @router.get("/stream", tags=["feed"], dependencies=reads, response_class=StreamingResponse,
-                responses={200: {"content": {"text/event-stream": {}}}})  # fmt: skip
+    @router.get(
+        "/stream",
+        tags=["feed"],
+        dependencies=reads,
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def read_stream(
         request: Request,
         kind: Annotated[str | None, Query(max_length=200, description=f"some of {', '.join(CHANGE_KINDS)}")] = None,
         name: Annotated[str | None, Query(max_length=500, description="some states, moments or audiences")] = None,
         customer_id: Annotated[str | None, Query(max_length=LONGEST_ID)] = None,
         after: Annotated[int | None, Query(ge=0, le=_FAR, description="as the header Last-Event-ID")] = None,
-    ) -> Response:  # fmt: skip
+    ) -> Response:
         """The same as server-sent events, as soon as it becomes so. Resumes after the header `Last-Event-ID`."""
         last = request.headers.get("last-event-id", "")
         if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
@@ -260,9 +278,7 @@ def _add_feed(router: APIRouter, parts: Parts) -> None:
     def list_quarantine(limit: Limit = 100, cursor: Cursor = None) -> Response:
         """Calls that could not be used, with the rule that each breaks, what was found, and the call as it came."""
         found = parts.store.read_quarantine(limit=limit, after=read_cursor(cursor) or (0, -1))
-        items = [
-            {"at": show_instant(one.at), "rule": one.rule, "found": one.found, "raw": one.raw} for one in found
-        ]  # fmt: skip
+        items = [{"at": show_instant(one.at), "rule": one.rule, "found": one.found, "raw": one.raw} for one in found]
         last = found[-1] if len(found) == limit else None
         return answer({"items": items, "next": f"{last.position}.{last.place}" if last else None})
 
@@ -292,8 +308,9 @@ def _add_decisions(router: APIRouter, parts: Parts) -> None:
         ]
         return answer({"items": items, "next": None, "shadow": status.get("shadow")})
 
-    @router.post("/versions/{version}/{what}", tags=["versions"], dependencies=admins, response_model=Found,
-                 responses=refused)  # fmt: skip
+    @router.post(
+        "/versions/{version}/{what}", tags=["versions"], dependencies=admins, response_model=Found, responses=refused
+    )
     def use_version(version: Annotated[int, Path(ge=1, le=2**31 - 1)], what: Literal["switch", "shadow"]) -> Response:
         """Put a version into use, or let it run beside."""
         return answer(parts.service.command(what, {"version": version}))

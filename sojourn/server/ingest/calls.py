@@ -41,9 +41,19 @@ _GZIP = b"\x1f\x8b"
 _MOST_PARTS = 64  # what is left is copied for each
 _MOST_MENDED = 512 << 10  # clients send less at once; more could take long, and all others wait
 KINDS = {
-    "track": "track", "t": "track", "identify": "identify", "i": "identify", "page": "page", "p": "page",
-    "screen": "screen", "s": "screen", "group": "group", "g": "group", "alias": "alias", "a": "alias",
-}  # fmt: skip
+    "track": "track",
+    "t": "track",
+    "identify": "identify",
+    "i": "identify",
+    "page": "page",
+    "p": "page",
+    "screen": "screen",
+    "s": "screen",
+    "group": "group",
+    "g": "group",
+    "alias": "alias",
+    "a": "alias",
+}
 """The last part of a URL, and the kind of call that is sent there."""
 BATCHES = ("batch", "b", "import")
 PATHS = posthog.PATHS | {f"/v1/{name}{slash}" for name in (*KINDS, *BATCHES) for slash in ("", "/")}

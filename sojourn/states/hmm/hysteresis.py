@@ -140,9 +140,31 @@ def walk(n_states: int) -> Loop:
 
     @njit(**_OPTIONS)
     def loop(  # type: ignore[no-untyped-def]
-        starts, first, last, at, touch, code, boundaries, tick, event, E, pi, now,
-        enter, margin, leave, min_dwell, path, filtered, published, at_now, carried, facts, moves, stats,
-    ):  # fmt: skip
+        starts,
+        first,
+        last,
+        at,
+        touch,
+        code,
+        boundaries,
+        tick,
+        event,
+        E,
+        pi,
+        now,
+        enter,
+        margin,
+        leave,
+        min_dwell,
+        path,
+        filtered,
+        published,
+        at_now,
+        carried,
+        facts,
+        moves,
+        stats,
+    ):
         """Return the number of moves written, or -1 when ``moves`` is too short.
 
         ``touch[i]`` is 0 for the customer's own event, else which touch. ``tick[b]`` crosses boundary b,
@@ -165,8 +187,23 @@ def walk(n_states: int) -> Loop:
             u = 0
             for i in range(starts[k], starts[k + 1]):
                 if n_own > 0:
-                    ticks = _advance(mem, v, w, last_own, ticks, at[i], k, boundaries, tick,
-                                     enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+                    ticks = _advance(
+                        mem,
+                        v,
+                        w,
+                        last_own,
+                        ticks,
+                        at[i],
+                        k,
+                        boundaries,
+                        tick,
+                        enter,
+                        margin,
+                        leave,
+                        min_dwell,
+                        moves,
+                        stats,
+                    )
                     if ticks < 0:
                         return -1
                 if touch[i] > 0:
@@ -209,8 +246,9 @@ def walk(n_states: int) -> Loop:
                 ticks = _NO_TICK
                 u = 0
             if n_own > 0:
-                ticks = _advance(mem, v, w, last_own, ticks, now, k, boundaries, tick,
-                                 enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+                ticks = _advance(
+                    mem, v, w, last_own, ticks, now, k, boundaries, tick, enter, margin, leave, min_dwell, moves, stats
+                )
                 if ticks < 0:
                     return -1
                 if path.size > 0 and mem[IS_DETECTED] == 0:

@@ -12,9 +12,20 @@ from sojourn.states.hmm.hysteresis import N_OWN, STEP_TICKS, STEP_TOUCH, TICKS_N
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def split(
-    combos: Any, carried: Any, facts: Any, code: Any, state: Any, against: Any, initial: Any, ending: Any,
-    silence: Any, events: Any, ticks: Any, logs: Any, weights: Any,
-) -> None:  # fmt: skip
+    combos: Any,
+    carried: Any,
+    facts: Any,
+    code: Any,
+    state: Any,
+    against: Any,
+    initial: Any,
+    ending: Any,
+    silence: Any,
+    events: Any,
+    ticks: Any,
+    logs: Any,
+    weights: Any,
+) -> None:
     """Fill ``weights`` [customers, 4 + channels]: start, silence, move, each channel, silence since.
 
     Each is what that step adds to the logarithm of the odds of ``state`` over ``against``.

@@ -176,6 +176,7 @@ class Counts:
 
 def expect(model: Model, data: Sequences, n_threads: int = 1) -> Counts:
     """The expected counts of one E-step; the same sums whatever the number of threads."""
+    # Numba: compiles when imported
     from sojourn.states.hmm.kernel import accumulate
 
     n_states = len(model.states)
@@ -192,9 +193,24 @@ def expect(model: Model, data: Sequences, n_threads: int = 1) -> Counts:
         codes, outer = np.zeros_like(emissions), np.zeros_like(steps)
         closing, begun = np.zeros_like(silence), np.zeros(n_states)
         total = loop(
-            data.starts, data.code, data.step, data.end, bounds[chunk], bounds[chunk + 1],
-            emissions, steps, turned, silence, model.initial, alpha, scale, codes, outer, closing, begun,
-        )  # fmt: skip
+            data.starts,
+            data.code,
+            data.step,
+            data.end,
+            bounds[chunk],
+            bounds[chunk + 1],
+            emissions,
+            steps,
+            turned,
+            silence,
+            model.initial,
+            alpha,
+            scale,
+            codes,
+            outer,
+            closing,
+            begun,
+        )
         return total, begun, codes, outer, closing
 
     parts = run_chunks(run, len(bounds) - 1, n_threads)
@@ -286,6 +302,7 @@ def normalise(counts: F8) -> F8:
 
 def symbol_counts(combos: NDArray[np.uint8], mass: F8) -> F8:
     """[channels, 256, S]: posterior mass of each symbol of each channel, from that of the codes."""
+    # Numba: compiles when imported
     from sojourn.states.hmm.kernel import count_symbols
 
     counts = np.zeros((combos.shape[1], MISSING + 1, mass.shape[1]))
@@ -388,6 +405,7 @@ def encode(symbols: NDArray[np.uint8], n_max: int | None = None) -> tuple[NDArra
     >>> code.tolist(), combos.tolist()
     ([0, 1, 0], [[1, 0], [2, 0]])
     """
+    # Numba: compiles when imported
     from sojourn.states.hmm.kernel import find_codes
 
     symbols = np.ascontiguousarray(symbols)

@@ -48,9 +48,24 @@ def follow(n_states: int) -> Loop:
 
     @njit(**_OPTIONS)
     def loop(  # type: ignore[no-untyped-def]
-        row, at, touch, likelihood, boundaries, tick, event, pi, enter, margin, leave, min_dwell,
-        kept, memory, before, after, moves,
-    ):  # fmt: skip
+        row,
+        at,
+        touch,
+        likelihood,
+        boundaries,
+        tick,
+        event,
+        pi,
+        enter,
+        margin,
+        leave,
+        min_dwell,
+        kept,
+        memory,
+        before,
+        after,
+        moves,
+    ):
         """Return the number of moves written, of those that the world does not know yet.
 
         ``row[i]`` is the customer of event i, ``touch[i]`` 0 for an own event, ``likelihood[i]`` that of what was seen.
@@ -77,8 +92,23 @@ def follow(n_states: int) -> Loop:
                 for s in range(S):
                     v[s] = after[row[i], s]
                     before[row[i], s] = v[s]
-                ticks = _advance(mem, v, w, k[LAST_OWN], _NO_TICK, at[i], row[i], boundaries, tick,
-                                 enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+                ticks = _advance(
+                    mem,
+                    v,
+                    w,
+                    k[LAST_OWN],
+                    _NO_TICK,
+                    at[i],
+                    row[i],
+                    boundaries,
+                    tick,
+                    enter,
+                    margin,
+                    leave,
+                    min_dwell,
+                    moves,
+                    stats,
+                )
                 n_new = n_moves
                 for j in range(n_moves, mem[N_MOVES]):
                     if moves[j, MOVE_AT] > k[TOLD_AT]:
@@ -126,8 +156,21 @@ def peek(n_states: int) -> Loop:
 
     @njit(**_OPTIONS)
     def loop(  # type: ignore[no-untyped-def]
-        rows, now, boundaries, tick, enter, margin, leave, min_dwell, kept, memory, after, seen, posterior, moves,
-    ):  # fmt: skip
+        rows,
+        now,
+        boundaries,
+        tick,
+        enter,
+        margin,
+        leave,
+        min_dwell,
+        kept,
+        memory,
+        after,
+        seen,
+        posterior,
+        moves,
+    ):
         """Return the number of silent moves up to ``now`` that the world does not know yet; it knows them afterwards.
 
         ``seen[j]`` tells of customer ``rows[j]`` the published state at ``now``, since when, how many boundaries have
@@ -154,8 +197,23 @@ def peek(n_states: int) -> Loop:
             for c in range(N_MEMORY):
                 mem[c] = memory[rows[j], c]
             mem[N_MOVES] = n_moves
-            ticks = _advance(mem, v, w, k[LAST_OWN], _NO_TICK, now, rows[j], boundaries, tick,
-                             enter, margin, leave, min_dwell, moves, stats)  # fmt: skip
+            ticks = _advance(
+                mem,
+                v,
+                w,
+                k[LAST_OWN],
+                _NO_TICK,
+                now,
+                rows[j],
+                boundaries,
+                tick,
+                enter,
+                margin,
+                leave,
+                min_dwell,
+                moves,
+                stats,
+            )
             told = k[TOLD_AT]
             for i in range(n_moves, mem[N_MOVES]):
                 if moves[i, MOVE_AT] > told:

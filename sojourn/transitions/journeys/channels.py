@@ -121,11 +121,18 @@ def compare_shares(customer: I8, state: I8, value: I8, n_states: int, n_values: 
             low, high = (float(share / overall * np.exp(sign * width)) for sign in (-1, 1))
         rows.append(
             {
-                "state": s, "what": v, "n_events": int(both.sum()), "n_customers": n_seen,
-                "customers_p": n_seen / int((here > 0).sum()), "share_p": float(share), "overall_p": float(overall),
-                "index": float(share / overall), "low": low, "high": high,
+                "state": s,
+                "what": v,
+                "n_events": int(both.sum()),
+                "n_customers": n_seen,
+                "customers_p": n_seen / int((here > 0).sum()),
+                "share_p": float(share),
+                "overall_p": float(overall),
+                "index": float(share / overall),
+                "low": low,
+                "high": high,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -149,8 +156,9 @@ def _write_plan(name: str, state: State | None, found: Sequence[Row]) -> list[Ro
         gap = "the playbook does not describe this state"
     elif not state.creative:
         gap = "the playbook has no creative line"
-    rows: list[Row] = [{"state": name, "kind": "creative", "what": (state.creative or None) if state else None,
-                        "gap": gap}]  # fmt: skip
+    rows: list[Row] = [
+        {"state": name, "kind": "creative", "what": (state.creative or None) if state else None, "gap": gap}
+    ]
     for channel in state.channels if state and found else ():
         seen = next((row for row in found if row["what"] == channel), None)
         told = "the playbook names it, hardly anybody comes from there"

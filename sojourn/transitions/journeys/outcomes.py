@@ -100,9 +100,15 @@ class Ends:
 
 
 def find_journeys(
-    history: pa.Table, outcomes: Sequence[Outcome], *, touches: Sequence[str], now: datetime,
-    rng: np.random.Generator, limits: Limits = LIMITS, min_share: float = MIN_SHARE,
-) -> pa.Table:  # fmt: skip
+    history: pa.Table,
+    outcomes: Sequence[Outcome],
+    *,
+    touches: Sequence[str],
+    now: datetime,
+    rng: np.random.Generator,
+    limits: Limits = LIMITS,
+    min_share: float = MIN_SHARE,
+) -> pa.Table:
     """Per outcome the journeys that customers made before it, and as many customers who had none as fit them.
 
     ``history`` needs ``customer_id``, ``event_at`` and ``event_class``, customer by customer and in time order. A
@@ -176,9 +182,11 @@ def _judge(
     """Rows without ``q`` but with ``p``, or why there are none."""
     if outcome.measure is not None:
         return "it is an amount, not something that happens or does not"
-    ends = cut_at_silence(lives, outcome.silence_s, now_us) if outcome.silence_s is not None else (
-        cut_at_event(lives, outcome.event or "", outcome.within_s or 0.0, now_us)
-    )  # fmt: skip
+    ends = (
+        cut_at_silence(lives, outcome.silence_s, now_us)
+        if outcome.silence_s is not None
+        else (cut_at_event(lives, outcome.event or "", outcome.within_s or 0.0, now_us))
+    )
     if len(ends.goal) < MIN_CUSTOMERS:
         return f"fewer than {MIN_CUSTOMERS} customers with it ({len(ends.goal):,})"
     goal, others = match_exposure(lives, ends, rng)
@@ -246,11 +254,12 @@ def match_exposure(lives: Lives, ends: Ends, rng: np.random.Generator) -> tuple[
     kept = {per: np.minimum(n_goal, n_others // per) for per in range(1, MOST_CONTROLS + 1)}
     per = max(kept, key=lambda k: (kept[k].sum() * k / (k + 1), -k))
     goal, others = (
-        np.concatenate([np.zeros(0, np.int64)] + [
-            rng.permutation(rows[level[rows] == i])[: most] for i, most in enumerate((kept[per] * times).tolist())
-        ])
+        np.concatenate(
+            [np.zeros(0, np.int64)]
+            + [rng.permutation(rows[level[rows] == i])[:most] for i, most in enumerate((kept[per] * times).tolist())]
+        )
         for rows, times in ((ends.goal, 1), (others, per))
-    )  # fmt: skip
+    )
     return np.sort(goal), np.sort(others)
 
 
@@ -294,13 +303,23 @@ def _describe(
         steps = [names[i] for i in pattern]
         rows.append(
             {
-                "outcome": outcome, "pattern": steps, "text": " → ".join(steps), "n_with": row["n_goal"],
-                "n_without": row["n_others"], "of_with": of_with, "of_without": of_without,
-                "with_p": row["n_goal"] / of_with, "without_p": row["n_others"] / of_without, "lift": lift,
-                "low": low, "high": high, "p": row["p"],
-                "is_closed": around.get(pattern, -1) < patterns[pattern], "is_maximal": pattern not in around,
+                "outcome": outcome,
+                "pattern": steps,
+                "text": " → ".join(steps),
+                "n_with": row["n_goal"],
+                "n_without": row["n_others"],
+                "of_with": of_with,
+                "of_without": of_without,
+                "with_p": row["n_goal"] / of_with,
+                "without_p": row["n_others"] / of_without,
+                "lift": lift,
+                "low": low,
+                "high": high,
+                "p": row["p"],
+                "is_closed": around.get(pattern, -1) < patterns[pattern],
+                "is_maximal": pattern not in around,
             }
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -42,9 +42,15 @@ SCHEMA = pa.schema(
 
 
 def find_paths(
-    transitions: pa.Table, customers: pa.Table, history: pa.Table, *, states: Sequence[str], touches: Sequence[str],
-    gone_s: float, now: datetime,
-) -> pa.Table:  # fmt: skip
+    transitions: pa.Table,
+    customers: pa.Table,
+    history: pa.Table,
+    *,
+    states: Sequence[str],
+    touches: Sequence[str],
+    gone_s: float,
+    now: datetime,
+) -> pa.Table:
     """A row per path, loop, entry and exit; ``share_p`` is ``n_customers`` (for a loop ``n``) of ``of``.
 
     ``path``: three to five states one after the other, of all customers; ``median_s`` from entering the first to
@@ -152,7 +158,13 @@ def _row(
     kind: str, what: str, steps: list[str], n: Any, n_customers: Any, of: Any, share: float, took: NDArray[np.float64]
 ) -> Row:
     return {
-        "kind": kind, "what": what, "steps": steps, "text": " → ".join(steps), "n": int(n),
-        "n_customers": int(n_customers), "of": int(of), "share_p": float(share),
+        "kind": kind,
+        "what": what,
+        "steps": steps,
+        "text": " → ".join(steps),
+        "n": int(n),
+        "n_customers": int(n_customers),
+        "of": int(of),
+        "share_p": float(share),
         "median_s": float(np.median(took)) if len(took) else None,
-    }  # fmt: skip
+    }

@@ -50,10 +50,16 @@ class Limits:
 
 
 def mine_patterns(
-    customer: NDArray[np.integer], item: NDArray[np.integer], at_us: NDArray[np.int64], *, limits: Limits,
-    min_support: int, keep: Keep = "all", max_patterns: int = 1_000_000,
+    customer: NDArray[np.integer],
+    item: NDArray[np.integer],
+    at_us: NDArray[np.int64],
+    *,
+    limits: Limits,
+    min_support: int,
+    keep: Keep = "all",
+    max_patterns: int = 1_000_000,
     progress: Callable[[int, int], None] | None = None,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """``pattern`` (list of items) and ``support`` (customers), most supported first, then by length and items.
 
     Rows are in the order customer, time; items are codes from 0. A closed pattern has more support than any longer
@@ -88,9 +94,20 @@ def mine_patterns(
         while n < 0:
             out, support = np.empty((size, limits.max_length), np.int32), np.empty(size, np.int64)
             n = kernels.grow_patterns(
-                root, codes, at_us.astype(np.int64), owner.astype(np.int32), starts, len(frequent), min_support,
-                limits.as_array(), limits.is_free, ends, firsts, out, support,
-            )  # fmt: skip
+                root,
+                codes,
+                at_us.astype(np.int64),
+                owner.astype(np.int32),
+                starts,
+                len(frequent),
+                min_support,
+                limits.as_array(),
+                limits.is_free,
+                ends,
+                firsts,
+                out,
+                support,
+            )
             if n_all + max(n, size if n < 0 else n) > max_patterns:
                 raise ValueError(f"more than {max_patterns:,} patterns have the support of {min_support}: ask for more")
             size = size if n >= 0 else size * 2
@@ -100,8 +117,9 @@ def mine_patterns(
             progress(root + 1, len(frequent))
     rows = [
         (tuple(int(frequent[x]) for x in row if x >= 0), int(n))
-        for out, support in found for row, n in zip(out, support, strict=True)
-    ]  # fmt: skip
+        for out, support in found
+        for row, n in zip(out, support, strict=True)
+    ]
     rows = _keep_outer(rows, keep, is_free=limits.is_free)
     rows.sort(key=lambda row: (-row[1], len(row[0]), row[0]))
     return pa.table(
@@ -127,9 +145,17 @@ def _keep_outer(
 
 
 def contrast_patterns(
-    customer: NDArray[np.integer], item: NDArray[np.integer], at_us: NDArray[np.int64], is_goal: NDArray[np.bool_], *,
-    limits: Limits, min_share: float, rng: np.random.Generator, keep: Keep = "closed", most: int | None = None,
-) -> pa.Table:  # fmt: skip
+    customer: NDArray[np.integer],
+    item: NDArray[np.integer],
+    at_us: NDArray[np.int64],
+    is_goal: NDArray[np.bool_],
+    *,
+    limits: Limits,
+    min_share: float,
+    rng: np.random.Generator,
+    keep: Keep = "closed",
+    most: int | None = None,
+) -> pa.Table:
     """Patterns of one half of the customers, judged on the other: who reached a goal against who did not.
 
     ``customer`` are codes from 0 into ``is_goal``. A pattern is kept with ``min_share`` of either group of the mined
@@ -161,13 +187,19 @@ def contrast_patterns(
         share_goal, share_others = a / max(a + b, 1), c / max(c + d, 1)
         out.append(
             {
-                "pattern": list(pattern), "n_goal": a, "n_others": c, "share_goal": share_goal,
-                "share_others": share_others, "lift": share_goal / share_others if share_others else None,
-                "lift_mined": lift_mined if lift_mined < 1e9 else None, "odds_ratio": float(np.exp(log_odds)),
-                "low": float(np.exp(log_odds - width)), "high": float(np.exp(log_odds + width)),
+                "pattern": list(pattern),
+                "n_goal": a,
+                "n_others": c,
+                "share_goal": share_goal,
+                "share_others": share_others,
+                "lift": share_goal / share_others if share_others else None,
+                "lift_mined": lift_mined if lift_mined < 1e9 else None,
+                "odds_ratio": float(np.exp(log_odds)),
+                "low": float(np.exp(log_odds - width)),
+                "high": float(np.exp(log_odds + width)),
                 "p": float(fisher_exact([[a, b], [c, d]])[1]),
             }
-        )  # fmt: skip
+        )
     names = ("lift", "lift_mined", "share_goal", "share_others", "odds_ratio", "low", "high", "p", "q")
     schema = pa.schema(
         [("pattern", pa.list_(pa.int64())), ("n_goal", pa.int64()), ("n_others", pa.int64())]

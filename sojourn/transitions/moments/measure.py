@@ -88,9 +88,14 @@ def _encode(column: Any) -> Any:
 
 
 def measure_moments(
-    streams: Streams, completions: I8, moments: Sequence[Moment], outcomes: Sequence[Outcome], *, now: datetime,
+    streams: Streams,
+    completions: I8,
+    moments: Sequence[Moment],
+    outcomes: Sequence[Outcome],
+    *,
+    now: datetime,
     rng: np.random.Generator,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """Per moment and outcome that it may announce: how often it comes, what follows, and the ratio to other times.
 
     ``completions`` are rows (event, moment), positions in ``streams`` and ``moments``, as the fold finds them.
@@ -117,10 +122,13 @@ def measure_moments(
     for k, moment in enumerate(moments):
         places = completions[completions[:, 1] == k, 0]
         facts = {
-            "moment": moment.name, "definition": say_moment(moment), "n_completions": len(places),
-            "n_customers": len(np.unique(streams.customer[places])), "of_customers": streams.n_customers,
+            "moment": moment.name,
+            "definition": say_moment(moment),
+            "n_completions": len(places),
+            "n_customers": len(np.unique(streams.customer[places])),
+            "of_customers": streams.n_customers,
             "per_week": len(places) / weeks if weeks else None,
-        }  # fmt: skip
+        }
         announced = [outcome for outcome in outcomes if moment.outcome in (None, outcome.name)]
         if not announced:
             rows.append({**facts, "why_not": "the playbook has no outcome"})
@@ -157,9 +165,11 @@ class _Goal:
     def of(cls, streams: Streams, outcome: Outcome, now_us: int, rng: np.random.Generator) -> _Goal:
         is_silence = outcome.silence_s is not None
         horizon = round((outcome.silence_s or outcome.within_s or 0.0) * 1e6)
-        is_it = streams.is_own if is_silence else streams.item == (
-            streams.names.index(outcome.event) if outcome.event in streams.names else -1
-        )  # fmt: skip
+        is_it = (
+            streams.is_own
+            if is_silence
+            else streams.item == (streams.names.index(outcome.event) if outcome.event in streams.names else -1)
+        )
         places = np.append(np.flatnonzero(is_it), 0)
         nth = np.searchsorted(streams.key[places[:-1]], streams.key, side="right")
         later = places[np.minimum(nth, max(len(places) - 2, 0))]

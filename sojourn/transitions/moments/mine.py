@@ -37,10 +37,18 @@ the mined half."""
 
 
 def propose_moments(
-    streams: Streams, playbook: Playbook, outcome: Outcome, find: Callable[[Playbook, Streams], I8], *, now: datetime,
-    rng: np.random.Generator, windows_s: Sequence[float] = WINDOWS_S, min_share: float = 0.02, most: int = 10,
+    streams: Streams,
+    playbook: Playbook,
+    outcome: Outcome,
+    find: Callable[[Playbook, Streams], I8],
+    *,
+    now: datetime,
+    rng: np.random.Generator,
+    windows_s: Sequence[float] = WINDOWS_S,
+    min_share: float = 0.02,
+    most: int = 10,
     progress: Progress | None = None,
-) -> tuple[pa.Table, tuple[Moment, ...]]:  # fmt: skip
+) -> tuple[pa.Table, tuple[Moment, ...]]:
     """Moments that announce ``outcome``, the surest first, and a row of numbers about each.
 
     Sequences of two or three own events inside a window, and the same in any order where several orders are frequent,
@@ -107,9 +115,14 @@ def _any_order(names: tuple[str, ...], window_s: float) -> Moment:
 
 
 def _measure(
-    streams: Streams, playbook: Playbook, outcome: Outcome, moments: Sequence[Moment],
-    find: Callable[[Playbook, Streams], I8], now: datetime, rng: np.random.Generator,
-) -> list[dict[str, Any]]:  # fmt: skip
+    streams: Streams,
+    playbook: Playbook,
+    outcome: Outcome,
+    moments: Sequence[Moment],
+    find: Callable[[Playbook, Streams], I8],
+    now: datetime,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
     """A row per moment, with ``q`` over these."""
     named = [replace(moment, name=f"m{i}", outcome=outcome.name) for i, moment in enumerate(moments)]
     completions = find(replace(playbook, moments=tuple(named)), streams)

@@ -109,6 +109,7 @@ def find_triggers(
     ...     states=["a"], touches=[], now=datetime(2026, 1, 5, tzinfo=UTC), rng=np.random.default_rng(0)).num_rows
     0
     """
+    # threadpoolctl: reads all loaded libraries
     from threadpoolctl import threadpool_limits
 
     bad = [name for name, span in (touch_window_s or {}).items() if name not in touches or not span > 0]
@@ -178,15 +179,16 @@ class _Covariate:
 
 
 def _touch_rows(
-    before: Before, names: list[str], windows: Mapping[str, float], where: tuple[int, list[int]],
+    before: Before,
+    names: list[str],
+    windows: Mapping[str, float],
+    where: tuple[int, list[int]],
     rng: np.random.Generator,
-) -> list[_Row]:  # fmt: skip
+) -> list[_Row]:
     """The rows of all touches, for one origin state and each state it leads to."""
     sent = {name: _touch_covariates(before, names.index(name), name, span) for name, span in windows.items()}
     chances = {name: _weigh(before, names.index(name), parts[0], rng) for name, parts in sent.items()}
-    return [
-        _fit_touch(pair, name, sent, chances[name]) for pair in _pairs(before.risk, where) for name in sent
-    ]  # fmt: skip
+    return [_fit_touch(pair, name, sent, chances[name]) for pair in _pairs(before.risk, where) for name in sent]
 
 
 def _other_rows(
@@ -194,8 +196,9 @@ def _other_rows(
 ) -> list[_Row]:
     """The rows of everything but touches, for one origin state and each state it leads to."""
     own = _own_covariates(before, names, windows)
-    touches = [part for name, span in windows.items()
-               for part in _touch_covariates(before, names.index(name), name, span)]  # fmt: skip
+    touches = [
+        part for name, span in windows.items() for part in _touch_covariates(before, names.index(name), name, span)
+    ]
     return [row for pair in _pairs(before.risk, where) for row in _fit_own(pair, own, touches)]
 
 

@@ -109,9 +109,10 @@ def compare_levels(events: Floats, times: Floats, place: int, dispersion: float 
     low, high = count_limits(n.sum(axis=1), dispersion)
     before, after = (
         (rate, rate * float(low[i]) / float(n[i].sum()), rate * float(high[i]) / float(n[i].sum()))
-        if n[i].sum() else (0.0, 0.0, float(high[i]) / float(time[i].sum()))
+        if n[i].sum()
+        else (0.0, 0.0, float(high[i]) / float(time[i].sum()))
         for i, rate in enumerate((base, base * ratio))
-    )  # fmt: skip
+    )
     return Levels(before, after, (ratio, ratio * math.exp(-width), ratio * math.exp(width)))
 
 

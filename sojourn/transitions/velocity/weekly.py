@@ -322,10 +322,17 @@ def _rows_of(risk: Risk, now_us: int, asked: set[int]) -> list[_Row]:
             why_not = _say_why_not(float(at_risk[i]), bool(is_finished[i]))
             rows.append(
                 _Row(
-                    risk.first_week + week, risk.state, to, int(n[i]), float(at_risk[i]), *rate, *index,
-                    is_finished=bool(is_finished[i]), why_not=why_not,
+                    risk.first_week + week,
+                    risk.state,
+                    to,
+                    int(n[i]),
+                    float(at_risk[i]),
+                    *rate,
+                    *index,
+                    is_finished=bool(is_finished[i]),
+                    why_not=why_not,
                 )
-            )  # fmt: skip
+            )
     return rows
 
 

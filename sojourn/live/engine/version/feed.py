@@ -51,11 +51,17 @@ def publish(facts: Iterable[DatedFact], seq: int, version: int) -> list[Change]:
     ordered = sorted(facts, key=lambda one: (one[0].at, one[0].customer_id, one[0].kind, one[0].name))
     return [
         Change(
-            seq + 1 + i, name_change(fact, version, folded_at), fact.kind, fact.customer_id, fact.at, fact.name,
-            fact.before, fact.data,
+            seq + 1 + i,
+            name_change(fact, version, folded_at),
+            fact.kind,
+            fact.customer_id,
+            fact.at,
+            fact.name,
+            fact.before,
+            fact.data,
         )
         for i, (fact, folded_at) in enumerate(ordered)
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)

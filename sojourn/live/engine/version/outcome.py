@@ -32,5 +32,10 @@ class Outcome:
     def derived(self, position: int) -> Derived:
         """The same in the form in which the store takes it; ``position`` is that of the record."""
         return Derived(
-            self.changes, self.revoked, self.reassigned, self.profiles, self.quarantine, position=position,
-        )  # fmt: skip
+            self.changes,
+            self.revoked,
+            self.reassigned,
+            self.profiles,
+            self.quarantine,
+            position=position,
+        )

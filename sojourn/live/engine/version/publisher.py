@@ -33,9 +33,14 @@ class Publisher:
     """
 
     def __init__(
-        self, number: int, steps: Steps, customers: Customers, identities: Identities, stored: StoredFacts,
+        self,
+        number: int,
+        steps: Steps,
+        customers: Customers,
+        identities: Identities,
+        stored: StoredFacts,
         counts: Counter[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Nothing was published. ``counts`` counts the changes by kind from here on."""
         self._number, self._customers, self._identities, self._stored = number, customers, identities, stored
         self._states = steps.state_model.model.states
@@ -71,9 +76,13 @@ class Publisher:
         name_of = {owner: self._identities.customer_id(owner) for owner in set(owners)}
         facts: dict[tuple[str, int, str], DatedFact] = {}
         for owner, i, k, at, folded_at in zip(
-            owners, place.tolist(), moment.tolist(), events.event_at[place].tolist(),
-            self._customers.folded_at[whose].tolist(), strict=True,
-        ):  # fmt: skip
+            owners,
+            place.tolist(),
+            moment.tolist(),
+            events.event_at[place].tolist(),
+            self._customers.folded_at[whose].tolist(),
+            strict=True,
+        ):
             data = {"event_id": events.event_id[i].decode() or None, "version": self._number}
             fact = Fact(name_of[owner], "moment", at, self._moments[k], None, data)
             facts.setdefault((name_of[owner], at, self._moments[k]), (fact, folded_at))

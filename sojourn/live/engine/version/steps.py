@@ -107,9 +107,17 @@ class Steps:
         features = layout.features
         self.n_inputs = len(features) + len(HABITS) + self.n_states
         self._input_tables = (
-            self.is_own_class, _SPANS, layout.read_ints, layout.read_floats, features.calls, features.starts,
-            features.codes, features.operands, self._boundaries, self._ticks,
-        )  # fmt: skip
+            self.is_own_class,
+            _SPANS,
+            layout.read_ints,
+            layout.read_floats,
+            features.calls,
+            features.starts,
+            features.codes,
+            features.operands,
+            self._boundaries,
+            self._ticks,
+        )
 
     def new_customers(self) -> Customers:
         """Arrays without customers."""
@@ -123,10 +131,24 @@ class Steps:
         symbols = np.empty((n, len(self.layout.observed)), np.uint8)
         marks = new_marks(self.layout, n)
         kernels.fold(
-            0, 1, 8, rows, events.event_at, events.event_class, events.measures, events.channel, events.properties,
-            events.session, customers.vectors.reshape(-1), self.layout.n_slots, *self._ops, marks, *self._observed,
-            symbols, self._no_values,
-        )  # fmt: skip
+            0,
+            1,
+            8,
+            rows,
+            events.event_at,
+            events.event_class,
+            events.measures,
+            events.channel,
+            events.properties,
+            events.session,
+            customers.vectors.reshape(-1),
+            self.layout.n_slots,
+            *self._ops,
+            marks,
+            *self._observed,
+            symbols,
+            self._no_values,
+        )
         np.add.at(customers.n_events, rows, 1)
         seen = np.empty((n, len(self._logs)), np.uint8)
         n_observed = self.state_model.n_observed
@@ -138,10 +160,21 @@ class Steps:
         score_codes(self.n_states)(seen, self._logs, 0, n, likelihood, top)
         transitions = np.empty((n * (len(self._boundaries) + 2) + 1, len(publish.MOVE)), np.int64)
         n_transitions = follow(self.n_states)(
-            rows, events.event_at, touch, likelihood, self._boundaries, self._ticks, self._events,
-            self.state_model.model.initial, *self._limits, customers.kept, customers.memory, customers.before,
-            customers.after, transitions,
-        )  # fmt: skip
+            rows,
+            events.event_at,
+            touch,
+            likelihood,
+            self._boundaries,
+            self._ticks,
+            self._events,
+            self.state_model.model.initial,
+            *self._limits,
+            customers.kept,
+            customers.memory,
+            customers.before,
+            customers.after,
+            transitions,
+        )
         is_own = touch == 0
         customers.seen[rows[is_own]] = seen[is_own]  # of several rows of one customer the last one stays
         return Stepped(transitions[:n_transitions], read_marks(self.layout, marks))
@@ -152,9 +185,18 @@ class Steps:
         posterior = np.empty((len(rows), self.n_states))
         transitions = np.empty((len(rows) * (len(self._boundaries) + 2) + 1, len(publish.MOVE)), np.int64)
         n = peek(self.n_states)(
-            rows, now, self._boundaries, self._ticks, *self._limits, customers.kept, customers.memory,
-            customers.after, seen, posterior, transitions,
-        )  # fmt: skip
+            rows,
+            now,
+            self._boundaries,
+            self._ticks,
+            *self._limits,
+            customers.kept,
+            customers.memory,
+            customers.after,
+            seen,
+            posterior,
+            transitions,
+        )
         customers.state_due[rows] = seen[:, SEEN_DUE]
         return StatesAt(seen, posterior, transitions[:n])
 
@@ -164,9 +206,18 @@ class Steps:
         seen, posterior = np.empty((n, len(SEEN)), np.int64), np.empty((n, self.n_states))
         transitions = np.empty((n * (len(self._boundaries) + 2) + 1, len(publish.MOVE)), np.int64)
         n_transitions = peek(self.n_states)(
-            np.arange(n, dtype=np.int32), now, self._boundaries, self._ticks, *self._limits, customers.kept[rows],
-            customers.memory[rows], customers.after[rows], seen, posterior, transitions,
-        )  # fmt: skip
+            np.arange(n, dtype=np.int32),
+            now,
+            self._boundaries,
+            self._ticks,
+            *self._limits,
+            customers.kept[rows],
+            customers.memory[rows],
+            customers.after[rows],
+            seen,
+            posterior,
+            transitions,
+        )
         return StatesAt(seen, posterior, transitions[:n_transitions])
 
     def gather_inputs(self, customers: Customers, graph: IdentityGraph, past: Past, rows: Rows, now: int) -> Inputs:
@@ -174,25 +225,63 @@ class Steps:
         n = len(rows)
         values, when = np.empty((n, self.n_inputs)), np.empty((n, 2), np.int64)
         kernels.gather_inputs(
-            rows, now, customers.vectors, customers.kept, customers.after, customers.owner, FIRST_OWN, LAST_OWN, N_OWN,
-            graph.n_customer_levels, *graph.links(), *past.trails(), *self._input_tables, values, when,
-        )  # fmt: skip
+            rows,
+            now,
+            customers.vectors,
+            customers.kept,
+            customers.after,
+            customers.owner,
+            FIRST_OWN,
+            LAST_OWN,
+            N_OWN,
+            graph.n_customer_levels,
+            *graph.links(),
+            *past.trails(),
+            *self._input_tables,
+            values,
+            when,
+        )
         return Inputs(values, when)
 
     def evaluate(
-        self, customers: Customers, rows: Rows, now: I8, why: NDArray[np.uint8], classes: tuple[I8, I8],
-        states: StatesAt, traits: F8,
-    ) -> I8:  # fmt: skip
+        self,
+        customers: Customers,
+        rows: Rows,
+        now: I8,
+        why: NDArray[np.uint8],
+        classes: tuple[I8, I8],
+        states: StatesAt,
+        traits: F8,
+    ) -> I8:
         """Changes of membership: (which of ``rows``, rule, 1 entered or 0 left). ``classes`` happened to each row."""
         rules = self.rules
         changes = np.empty((len(rows) * len(rules.names) + 1, 3), np.int64)
         n = evaluate(
-            rows.astype(np.int64), now, why, *classes, customers.vectors.reshape(-1), self.layout.n_slots,
-            self.layout.read_ints, self.layout.read_floats, rules.calls, rules.readings,
-            self._read(states, traits), rules.starts, rules.codes, rules.operands, *rules.inputs, *rules.of_class,
-            rules.of_state, rules.of_belief, rules.of_trait, rules.of_time, *rules.ages, customers.members,
-            customers.rule_due, changes,
-        )  # fmt: skip
+            rows.astype(np.int64),
+            now,
+            why,
+            *classes,
+            customers.vectors.reshape(-1),
+            self.layout.n_slots,
+            self.layout.read_ints,
+            self.layout.read_floats,
+            rules.calls,
+            rules.readings,
+            self._read(states, traits),
+            rules.starts,
+            rules.codes,
+            rules.operands,
+            *rules.inputs,
+            *rules.of_class,
+            rules.of_state,
+            rules.of_belief,
+            rules.of_trait,
+            rules.of_time,
+            *rules.ages,
+            customers.members,
+            customers.rule_due,
+            changes,
+        )
         return changes[:n]
 
     def _read(self, states: StatesAt, traits: F8) -> F8:

@@ -51,9 +51,15 @@ class Version:
     """
 
     def __init__(
-        self, number: int, playbook: Playbook, state_model: StateModel, folder: Path, *, duplicates_within_us: int,
+        self,
+        number: int,
+        playbook: Playbook,
+        state_model: StateModel,
+        folder: Path,
+        *,
+        duplicates_within_us: int,
         stored: StoredFacts,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """No record was taken. ``folder`` is for the files of events; what is in it is overwritten."""
         self.number, self.playbook, self.state_model, self.stored = number, playbook, state_model, stored
         self.position = self.now = 0
@@ -73,10 +79,16 @@ class Version:
         self.publisher = Publisher(number, self.steps, self.customers, self.identities, stored, self.counts)
         self._forward = Forward(
             Parts(
-                self.steps, self.customers, self.identities, self.event_files, self.rows, self.memberships,
-                self.publisher, self.counts,
+                self.steps,
+                self.customers,
+                self.identities,
+                self.event_files,
+                self.rows,
+                self.memberships,
+                self.publisher,
+                self.counts,
             )
-        )  # fmt: skip
+        )
 
     # -- records ---------------------------------------------------------------------------------------------
 
@@ -101,9 +113,12 @@ class Version:
         late = self._forward.find_late(rows, events)
         redo = np.union1d(redo, late).astype(np.int32)
         self.counts.update(
-            received=len(calls), quarantined=len(outcome.quarantine), duplicate=int((~is_new).sum()),
-            accepted=len(events.seq), late=len(late),
-        )  # fmt: skip
+            received=len(calls),
+            quarantined=len(outcome.quarantine),
+            duplicate=int((~is_new).sum()),
+            accepted=len(events.seq),
+            late=len(late),
+        )
         found = self.rows.find(np.array(list(profiles), np.int32))
         affected = Affected(rows, events, redo, freed, profiled=np.unique(found[found >= 0]))
         self._forward.take(affected, position, self.now, outcome)

@@ -47,8 +47,10 @@ def say_journeys_finding(rows: Sequence[Row]) -> str:
         return "No journey comes before an outcome clearly more often than among customers as active."
     r = sure[0]
     often = "far more often" if r["lift"] >= 10 else say_times(r["lift"]) + " as else"
-    return f"Before {r['outcome']}, {shorten(r['text'], 100)} comes {often}: in {say_share(r['with_p'])} of lives, " \
-           f"against {say_share(r['without_p'])} of those as active without it."  # fmt: skip
+    return (
+        f"Before {r['outcome']}, {shorten(r['text'], 100)} comes {often}: in {say_share(r['with_p'])} of lives, "
+        f"against {say_share(r['without_p'])} of those as active without it."
+    )
 
 
 def say_path(r: Row) -> str:

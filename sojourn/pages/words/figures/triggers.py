@@ -13,8 +13,13 @@ from sojourn.pages.words.transitions import find_sure_triggers, say_trigger_brie
 if TYPE_CHECKING:
     from sojourn.pages.words.types import Row
 
-KINDS = {"touch": "what we sent", "own": "what customers did", "feature": "how busy they were",
-         "time": "when it was", "dwell": "time in the state"}  # fmt: skip
+KINDS = {
+    "touch": "what we sent",
+    "own": "what customers did",
+    "feature": "how busy they were",
+    "time": "when it was",
+    "dwell": "time in the state",
+}
 TRIGGERS_ABOUT = (
     "How many times as likely a move is when something holds, compared with customers in the same state for whom it "
     "does not; all else shown held equal. After a message of ours: at any moment of its window. For the rest: at the "

@@ -42,8 +42,9 @@ class Ahead:
         told: dict[str, Any] = {"why_not": self.why_not}
         if self.next_state is not None:
             told["next_state"] = {
-                "horizon_s": self.next_state.horizon_s, "compared": self.next_state.compared.to_pylist()
-            }  # fmt: skip
+                "horizon_s": self.next_state.horizon_s,
+                "compared": self.next_state.compared.to_pylist(),
+            }
         if self.next_time is not None:
             told["next_time"] = {k: v for k, v in self.next_time.__dict__.items() if k != "rows"}
         if self.warning is not None:

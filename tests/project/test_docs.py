@@ -36,8 +36,6 @@ BLOCK = re.compile(
     re.M | re.S,
 )
 SECONDS_PER_BLOCK = 300
-PLANNED = {"sojourn/act/decide/", "sojourn/events/sources/ready/"}
-"""Folders that the pages about extending name and that are not there yet. The last one leaves this empty."""
 ENTRY_POINTS = {f"sojourn.{group}" for group in ("commands", "destinations", "models", "pages", "policies", "sources")}
 """Groups of entry points: names that are not of modules."""
 
@@ -262,12 +260,7 @@ def test_every_name_in_the_code_is_there(page: Path) -> None:
     names = {name.strip(".") for name in re.findall(r"`(sojourn\.[\w.]+)(?:\([^`]*\))?`", text)} - ENTRY_POINTS
     files = set(re.findall(r"`(sojourn/[\w./]+)`", text))
     assert sorted(name for name in names if not is_there(name)) == []
-    assert sorted(file for file in files - PLANNED if not (ROOT / file).exists()) == []
-
-
-def test_what_is_planned_is_not_there_yet() -> None:
-    there = sorted(file for file in PLANNED if (ROOT / file).exists())
-    assert not there, f"there now: take {there} out of PLANNED"
+    assert sorted(file for file in files if not (ROOT / file).exists()) == []
 
 
 def test_the_drawing_has_the_layers_of_the_contract() -> None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ def connect(*, n_threads: int = 2, timezone: str = "UTC", database: str | None =
     Traceback (most recent call last):
     ValueError: no time zone 'Mars/Phobos'
     """
+    import duckdb  # loads DuckDB when a query runs
+
     if database is not None:
         connection = duckdb.connect(database, read_only=database != ":memory:", config=_configure(n_threads))
     else:
@@ -49,6 +50,8 @@ def _configure(n_threads: int) -> dict[str, Any]:
 @functools.cache
 def _open_memory(n_threads: int, process: int) -> DuckDBPyConnection:
     """A database in memory, made once: that takes 40 ms, a cursor on it none. A forked process makes its own."""
+    import duckdb  # loads DuckDB when a query runs
+
     return duckdb.connect(":memory:", config=_configure(n_threads))
 
 

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sojourn.pages.figures import draw_all
-from sojourn.pages.gaps import fill_gaps
-
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -47,6 +44,9 @@ class Results:
     @property
     def figures(self) -> Mapping[str, Figure]:
         """The report's figures by name, drawn on first use."""
+        from sojourn.pages.figures import draw_all  # Plotly and all that figures read, drawn on first use
+        from sojourn.pages.gaps import fill_gaps  # loads what the analyses load
+
         if not self._figures:
             self._figures.update(draw_all(fill_gaps(self)))
         return self._figures

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtri_exp
 
 from sojourn.frames import Bools
 from sojourn.simulation import world
@@ -93,11 +92,15 @@ def hazard_sum(at_s: Floats, log_median: Floats, sd: Floats) -> Floats:
     >>> hazard_sum(np.array([100.0]), np.log([100.0]), np.array([1.0])).round(6).tolist()
     [0.693147]
     """
+    from scipy.special import log_ndtr  # SciPy: only a simulation needs it
+
     return np.asarray(-log_ndtr(-(np.log(np.maximum(at_s, 1e-9)) - log_median) / sd))
 
 
 def invert_hazard(total: Floats, log_median: Floats, sd: Floats) -> Floats:
     """The age in seconds at which the cumulative hazard reaches ``total``; the inverse of ``hazard_sum``."""
+    from scipy.special import ndtri_exp  # SciPy: only a simulation needs it
+
     return np.asarray(np.exp(log_median - sd * ndtri_exp(-total)))
 
 

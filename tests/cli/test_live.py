@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from sojourn.act.outbox import OutboxRow
-from sojourn.cli.folder import find_commands
-from sojourn.cli.main import app
+from sojourn.cli.folder import FolderGroup, find_commands
 from sojourn.errors import SojournError
 from sojourn.live.store.calls import encode_calls
 from sojourn.live.store.changes import NOTHING, Derived
@@ -25,6 +25,9 @@ from sojourn.live.store.log import NewRecord
 from sojourn.live.store.store import open_store
 from sojourn.pipelines.release import read_release
 from tests.live.tracking_proxy import open_proxy
+
+app = typer.Typer(cls=FolderGroup)
+app.callback()(lambda: None)
 
 
 def run(*arguments: str) -> str:

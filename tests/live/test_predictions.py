@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sojourn.server.serve import _route_to
-from sojourn.simulation.simulate import simulate
 from typer.testing import CliRunner
 
 from sojourn.act.changes import Change
@@ -45,6 +43,8 @@ from sojourn.predict.reasons import read_model, reasons_of
 from sojourn.predict.registry import Card, add_model, put_into_use
 from sojourn.predict.registry import read_model as read_registered
 from sojourn.predict.scores import to_p
+from sojourn.server.process import _route_to
+from sojourn.simulation.customers import simulate
 from sojourn.states.model import draft_state_model, read_state_model
 from tests.live.engine_world import SECOND, Engine, cut, make_project, open_engine, shuffle
 
@@ -93,19 +93,18 @@ def deploy(models: Path, outcome: str, record: dict[str, Any], playbook: str = B
 
 def wait_for(engine: Engine, is_so: Callable[[], bool]) -> None:
     """The engine looks every second for what is decided."""
-    engine.live._models._look_at = 0.0
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
+    engine.live.worker.models._look_at = 0.0
+    for _ in range(12_000):
         if is_so():
             return
-        engine.live._models._look_at = 0.0
+        engine.live.worker.models._look_at = 0.0
         time.sleep(0.01)
     raise AssertionError("what was decided has not come about")
 
 
 def own_rows(engine: Engine, ids: list[str]) -> np.ndarray[Any, np.dtype[np.int32]]:
     version = engine.live.version
-    return version.find_rows(np.array([version.known.find(id) for id in ids], np.int32))
+    return version.rows.find(np.array([version.identities.find(id) for id in ids], np.int32))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -210,7 +209,7 @@ def test_predictions_are_those_of_batch_with_reasons_that_add_up(
 def test_a_message_has_what_is_predicted_as_of_the_change(engine: Engine) -> None:
     """Many at once are scored as each alone, and the destination that wants the likely ones gets those."""
     version, now = engine.live.version, engine.now
-    ids = [version.known.customer_id(int(owner)) for owner in version.customers.owner[: len(version.customers)]]
+    ids = [version.identities.customer_id(int(owner)) for owner in version.customers.owner[: len(version.customers)]]
     many = predict_customers(version, ["nobody", *ids], now)
     assert many[0] == {}
     for id, found in zip(ids, many[1:], strict=True):
@@ -230,7 +229,7 @@ def test_a_message_has_what_is_predicted_as_of_the_change(engine: Engine) -> Non
 
 
 def test_fields_choose_and_a_customer_without_events_of_their_own_is_told_why(engine: Engine) -> None:
-    [id] = [str(call) for call in engine.live.version.known.ids.names()[:1].to_pylist()]
+    [id] = [str(call) for call in engine.live.version.identities.ids.names()[:1].to_pylist()]
     assert "predictions" not in (engine.live.customer(id[1:], ["state"]) or {})
     engine.send([{"type": "track", "userId": "nobody-yet", "event": "Email Sent"}])
     found = engine.live.customer("nobody-yet", ["predictions"])
@@ -239,7 +238,7 @@ def test_fields_choose_and_a_customer_without_events_of_their_own_is_told_why(en
 
 
 def test_another_champion_is_used_without_a_restart(engine: Engine, trained: dict[str, dict[str, Any]]) -> None:
-    id = engine.live.version.known.customer_id(int(engine.live.version.customers.owner[0]))
+    id = engine.live.version.identities.customer_id(int(engine.live.version.customers.owner[0]))
     before = (engine.live.customer(id, ["predictions"]) or {})["predictions"]["conversion"]
     models = engine.project / "models"
     assert deploy(models, "conversion", trained["boosted"]) == 2
@@ -292,7 +291,7 @@ def test_a_model_that_does_not_fit_predicts_nothing_and_says_why(
     deploy(engine.project / "models", "churn", record)
     wait_for(engine, lambda: bool(engine.live.models()[0]["why_not"]))
     assert why in engine.live.models()[0]["why_not"]
-    id = engine.live.version.known.customer_id(int(engine.live.version.customers.owner[0]))
+    id = engine.live.version.identities.customer_id(int(engine.live.version.customers.owner[0]))
     found = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
     assert found["churn"]["p"] is None
     assert why in found["churn"]["why_not"]
@@ -331,7 +330,7 @@ def test_a_deploy_asks_the_models_again(
     )
     other = tmp_path / "other.yaml"
     other.write_text(text)
-    id = engine.live.version.known.customer_id(int(engine.live.version.customers.owner[0]))
+    id = engine.live.version.identities.customer_id(int(engine.live.version.customers.owner[0]))
     before = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
     number = versions.add_release(engine.store, versions.draft_release(str(other)), at=engine.now)
     versions.wish(engine.store, "switch", number)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-import sojourn.predict.kinds.additive as predict_fit
 from sojourn.errors import SojournError
 from sojourn.predict.candidates import Candidate, list_candidates
+from sojourn.predict.kinds import additive as predict_fit
 from sojourn.predict.models import model_from_json, model_to_json, score_rows, split_score, with_marks
 from sojourn.testing import check_model
 
@@ -39,7 +40,11 @@ def spy(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
             return super().fit(*args, **kwargs)
 
     Spied.__name__ = name
-    monkeypatch.setattr(owner, name, Spied)
+    list_candidates()  # imports the modules of all kinds
+    kinds = [module for path, module in sys.modules.items() if path.startswith("sojourn.predict.kinds.")]
+    for module in (owner, *kinds):
+        if getattr(module, name, None) is plain:
+            monkeypatch.setattr(module, name, Spied)
     return seen
 
 

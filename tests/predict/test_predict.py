@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from sojourn.errors import EventsError
+from sojourn.predict import choose
 from sojourn.predict.candidates import Candidate, list_candidates
 from sojourn.predict.choose import compare_candidates, plain_folds, price_of_reading, time_folds
 from sojourn.predict.encoding import Encoding, learn_encoding, read_label
@@ -159,7 +160,7 @@ def test_a_table_is_read_as_a_person_would(people):
 @pytest.mark.parametrize("fit", [fit_logistic, fit_additive, fit_tree])
 def test_reasons_add_up_to_the_log_odds_and_the_model_survives_json(people, fit, monkeypatch):
     candidate = Candidate("one", 1, True, fit)
-    monkeypatch.setattr("sojourn.predict.choose.list_candidates", lambda: (candidate,))
+    monkeypatch.setattr(choose, "list_candidates", lambda: (candidate,))
     found, rows = predict_table(people, "left")
     for row in rows.slice(0, 50).to_pylist():
         total = sum(reason["weight"] for reason in row["reasons"])

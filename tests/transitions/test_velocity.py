@@ -551,8 +551,8 @@ def test_a_change_is_said_with_its_week_and_numbers(faster: tuple[pa.Table, pa.T
     text = say_pace_change(row)
     assert text.startswith(f"Since the week of {say_date(row['week_at'], year=True)}, a → b is faster, 1.")
     (before, after), per = say_rates(row["rate_before"], row["rate_after"])
-    assert f"of 100 customers there, {before} [" in text
-    assert f"moved {per} before, and {after} [" in text
+    assert f"of 100 customers there, {before} (" in text
+    assert f"moved {per} before, and {after} (" in text
     assert "is slower" in say_pace_change({**row, "ratio": 0.5, "ratio_low": 0.4, "ratio_high": 0.6})
     assert "no longer happens" in say_pace_change({**row, "ratio": 0.0, "rate_after": 0.0})
 
@@ -563,7 +563,7 @@ def test_a_standing_is_said_with_the_numbers_of_its_week(faster: tuple[pa.Table,
     assert last is not None
     assert text.startswith("quick: at least 60\u00a0% of those who enter a move to b within 7 days.")
     assert f"by those of the week of {say_date(last['week_at'])}" in text
-    assert f"{say_share(last['share_p'])} [{say_share(last['share_low_p'])}" in text
+    assert f"{say_share(last['share_p'])} ({say_share(last['share_low_p'])}" in text
     assert "No week can be judged yet" in say_standing(find_standings(faster[0].slice(0, 0), [faster[2]])[0])
 
 

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 from sojourn.errors import EventsError, Problem, nearest
 from sojourn.events.sources.chunks import Chunk, Source
-from sojourn.events.sources.database import open_database, open_remote
 from sojourn.events.sources.files import open_stream
 from sojourn.events.sources.tables import open_table
 
@@ -65,6 +64,8 @@ def _open_named(name: str, stdin: Callable[[], BinaryIO] | None) -> list[Source]
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", name)
     if scheme is None:
         return [_open_file(path) for path in _find_files(name)]
+
+    from sojourn.events.sources.database import open_database, open_remote  # DuckDB: only where there is a URL
 
     kind = scheme[1].lower()
     if kind in DATABASES:

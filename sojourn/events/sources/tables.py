@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
@@ -195,6 +194,8 @@ def _is_ascii(column: pa.Array) -> bool:
 
 def _make_show(table: pa.Table) -> Callable[[Integers], list[str]]:
     def show(positions: Integers) -> list[str]:
+        import duckdb  # loads DuckDB when a query runs
+
         rows = table.take(pa.array(positions))
         connection = connect()
         connection.register("t", rows)

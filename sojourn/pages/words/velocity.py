@@ -20,6 +20,7 @@ _PER = ((1.0, "week", 1.0), (7.0, "day", 7.0), (float("inf"), "hour", 168.0))
 def say_target(target: Target) -> str:
     """What a target asks.
 
+    >>> from sojourn.playbook import Target
     >>> say_target(Target("soon", "looking", "buying", None, 0.4, None, 604_800.0, "", 1))
     'at least 40\\xa0% of those who enter looking move to buying within 7 days'
     >>> say_target(Target("soon", "looking", "buying", 259_200.0, None, None, None, "", 1))

@@ -154,4 +154,5 @@ def _say_words(days: float) -> str:
 
 
 def name_refit(r: Row) -> str:
+    """The segment's number, with its name in brackets where it has one."""
     return f"{r['segment']} ({r['name']})" if r["name"] else str(r["segment"])

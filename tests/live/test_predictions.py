@@ -27,6 +27,7 @@ from sojourn.live.engine.event_files import Past, example_events
 from sojourn.live.engine.predictions import list_inputs, predict_customers, read_inputs
 from sojourn.live.replay.calls import Calls, read_calls
 from sojourn.live.settings import Settings
+from sojourn.pipelines.release import draft_release
 from sojourn.pipelines.run import run
 from sojourn.playbook.load import load_playbook, parse_playbook
 from sojourn.predict.candidates import list_candidates
@@ -332,7 +333,7 @@ def test_a_deploy_asks_the_models_again(
     other.write_text(text)
     id = engine.live.version.identities.customer_id(int(engine.live.version.customers.owner[0]))
     before = (engine.live.customer(id, ["predictions"]) or {})["predictions"]
-    number = versions.add_release(engine.store, versions.draft_release(str(other)), at=engine.now)
+    number = versions.add_release(engine.store, draft_release(str(other)), at=engine.now)
     versions.wish(engine.store, "switch", number)
     wait_for(engine, lambda: engine.live.version.number == number)
     after = (engine.live.customer(id, ["predictions"]) or {})["predictions"]

@@ -234,8 +234,8 @@ def _read_destination(reader: Reader, name: str, line: int, node: Yaml) -> Desti
     if secret is not None and not _SECRET.match(secret):
         reader.fail(line, f"{owner} needs a secret as whsec_ and at least 16 characters of base64")
     changes = _read_names(reader, section.get("changes"), f"{owner} changes")
-    for kind in changes or ():
-        reader.check_known(kind, line, owner, "kind of change", KINDS)
+    for change in changes or ():
+        reader.check_known(change, line, owner, "kind of change", KINDS)
     return Destination(
         name=name,
         url=url,

@@ -106,3 +106,9 @@ def test_secrets_are_not_shown() -> None:
 def test_every_setting_is_documented() -> None:
     rows = set(re.findall(r"^\| `([a-z_.]+)` \|", PAGE.read_text(encoding="utf-8"), re.M))
     assert rows == set(DESCRIPTIONS)
+
+
+def test_the_kinds_of_changes_leave_the_kind_of_the_destination_alone() -> None:
+    text = "destinations:\n  crm: {url: 'https://example.com/x', secret_from: SECRET, changes: [transition, moment]}\n"
+    (crm,) = parse_settings(text, Path("p")).destinations
+    assert (crm.type, crm.changes) == ("webhook", ("transition", "moment"))
